@@ -1,0 +1,147 @@
+//! One request in the caller's words: names and values, no ids and no bytes yet.
+
+use crate::id::RecordId;
+use crate::value::{Timestamp, Value};
+
+/// What to do with the record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Make a record; its id and keys must be free.
+    Create,
+    /// Change a record that exists.
+    Update,
+    /// Change the record with this key, or make it.
+    Upsert,
+    /// Remove a record that exists.
+    Delete,
+}
+
+/// What happens to attributes that a patch does not name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// They stay.
+    #[default]
+    Merge,
+    /// They are cleared.
+    Replace,
+}
+
+/// Which record: by id, or by the values of a primary key or of one unique attribute.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Key {
+    /// By record id.
+    Id(RecordId),
+    /// By the attributes of the primary key, in any order, or by one unique attribute.
+    Attributes(Vec<(String, Value)>),
+}
+
+impl From<RecordId> for Key {
+    fn from(id: RecordId) -> Key {
+        Key::Id(id)
+    }
+}
+
+impl From<&RecordId> for Key {
+    fn from(id: &RecordId) -> Key {
+        Key::Id(*id)
+    }
+}
+
+impl<V: Into<Value>> From<(&str, V)> for Key {
+    fn from((name, value): (&str, V)) -> Key {
+        Key::Attributes(vec![(name.to_string(), value.into())])
+    }
+}
+
+impl From<Vec<(String, Value)>> for Key {
+    fn from(attributes: Vec<(String, Value)>) -> Key {
+        Key::Attributes(attributes)
+    }
+}
+
+impl From<&Key> for Key {
+    fn from(key: &Key) -> Key {
+        key.clone()
+    }
+}
+
+/// What to change in a record: values to set, attributes to clear, and the condition. A value of
+/// [`Value::Null`] clears. Made by [`patch!`](crate::patch!) and [`record!`](crate::record!).
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Patch {
+    /// Attributes to set, in the order given; the last one wins where a name stands twice.
+    pub set: Vec<(String, Value)>,
+    /// Attributes to clear, after `set`.
+    pub clear: Vec<String>,
+    /// What happens to the attributes that are not named.
+    pub mode: Mode,
+    /// The version that the record must have.
+    pub if_version: Option<u64>,
+    /// The time that `updated_at` shows, instead of the time of the commit.
+    pub at: Option<Timestamp>,
+    /// Whether the outcome brings the whole record.
+    pub returning: bool,
+}
+
+impl Patch {
+    /// An empty patch.
+    #[must_use]
+    pub fn new() -> Patch {
+        Patch::default()
+    }
+
+    /// Sets an attribute.
+    #[must_use]
+    pub fn set(mut self, name: impl Into<String>, value: impl Into<Value>) -> Patch {
+        self.set.push((name.into(), value.into()));
+        self
+    }
+
+    /// Clears an attribute.
+    #[must_use]
+    pub fn clear(mut self, name: impl Into<String>) -> Patch {
+        self.clear.push(name.into());
+        self
+    }
+
+    /// Clears what is not named.
+    #[must_use]
+    pub fn replace(mut self) -> Patch {
+        self.mode = Mode::Replace;
+        self
+    }
+
+    /// Refuses unless the record has this version.
+    #[must_use]
+    pub fn if_version(mut self, version: u64) -> Patch {
+        self.if_version = Some(version);
+        self
+    }
+
+    /// Shows `at` as the time of the change. Commit order does not follow it.
+    #[must_use]
+    pub fn at(mut self, at: Timestamp) -> Patch {
+        self.at = Some(at);
+        self
+    }
+
+    /// Asks for the whole record in the outcome.
+    #[must_use]
+    pub fn returning(mut self) -> Patch {
+        self.returning = true;
+        self
+    }
+}
+
+/// One whole request: object, record, action, patch.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Mutation {
+    /// Name of the object.
+    pub object: String,
+    /// What to do.
+    pub action: Action,
+    /// Which record; `None` only for a create. A create may fix the id with [`Key::Id`].
+    pub key: Option<Key>,
+    /// What to change; ignored by a delete, but for `if_version`.
+    pub patch: Patch,
+}

@@ -1,0 +1,94 @@
+//! The one seam between the engine and a disk: every byte that is stored or read back passes here.
+//!
+//! A [`Disk`] is one directory, a [`File`] one file in it, a [`Region`] sealed bytes mapped for
+//! reading, a [`LogTail`] the log file that is being written. [`os`] is the real thing; a simulated
+//! one lives in `vellum-testkit`. Nothing in the engine knows which of the two it runs on.
+//!
+//! What an implementation promises: `write_at` then `sync` on the same file makes the bytes (and the
+//! length that they need) durable; names created, renamed or removed are durable after `sync_dir`;
+//! between two syncs nothing is ordered. What callers promise: published segments are never written
+//! again and never cut; a region is mapped only over bytes that were synced.
+
+mod map;
+mod os;
+
+pub use map::Region;
+pub use os::OsDisk;
+
+use crate::error::Result;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A directory of flat file names.
+pub trait Disk: Send + Sync + Debug {
+    /// Where this is, for messages.
+    fn place(&self) -> String;
+    /// Whether the directory exists.
+    fn exists(&self) -> Result<bool>;
+    /// Creates the directory and missing ancestors; each new name is synced in its parent.
+    fn create_dir(&self) -> Result<()>;
+    /// Names of the files in the directory, sorted; empty when there is no directory.
+    fn list(&self) -> Result<Vec<String>>;
+    /// Opens an existing file, for reading alone or for writing too.
+    fn open(&self, name: &str, access: Access) -> Result<Arc<dyn File>>;
+    /// Creates a file that must not exist, empty, open for reading and writing.
+    fn create(&self, name: &str) -> Result<Arc<dyn File>>;
+    /// Gives a file another name, replacing what has it.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+    /// Unlinks a file; regions mapped from it stay valid.
+    fn remove(&self, name: &str) -> Result<()>;
+    /// Makes names durable.
+    fn sync_dir(&self) -> Result<()>;
+    /// Takes the advisory lock on `name`, creating that file if need be, never unlinking it.
+    ///
+    /// # Errors
+    /// `Locked`, naming the process that holds it, without waiting.
+    fn lock(&self, name: &str) -> Result<Box<dyn Lock>>;
+    /// Bytes that can still be allocated.
+    fn free_len(&self) -> Result<u64>;
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// Held for as long as the store is open; dropping it releases the lock.
+pub trait Lock: Send + Sync + Debug {}
+
+/// One file. All offsets are absolute; the methods may be called from several threads.
+pub trait File: Send + Sync + Debug {
+    /// Name inside its directory.
+    fn name(&self) -> &str;
+    /// Length in bytes.
+    fn len(&self) -> Result<u64>;
+    /// Fills `into` from `offset` or fails; a file that ends before is `Corrupt`.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+    /// Writes all of `bytes` at `offset` or fails.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// Gives the file `len` bytes of real, allocated zeros (written in 4 KiB pieces, so that the
+    /// page cache holds 4 KiB pages and a later sync writes no more than what changed).
+    fn allocate_zeroed(&self, len: u64) -> Result<()>;
+    /// Makes contents and length durable (fdatasync).
+    fn sync(&self) -> Result<()>;
+    /// Starts writing back without waiting, so that a later sync finds little to do. A hint.
+    fn start_writeback(&self, offset: u64, len: u64);
+    /// Maps the first `len` bytes for reading; the length is checked against the file first.
+    fn map(&self, len: u64) -> Result<Region>;
+    /// Maps the first `len` bytes for the log's writer. `None` where the disk has no such mapping;
+    /// the log then uses `write_at`.
+    fn map_tail(&self, len: u64) -> Result<Option<Box<dyn LogTail>>>;
+}
+
+/// A log file under the writer's hand: a store into it has reached the operating system when
+/// `write` returns, and survives the death of the process.
+pub trait LogTail: Send + Debug {
+    /// Copies `bytes` to `offset`; the range lies inside the mapped length (asserted).
+    fn write(&mut self, offset: usize, bytes: &[u8]);
+    /// Faults the pages of a range in ahead of use, so that `write` never waits. A hint.
+    fn prefault(&self, offset: usize, len: usize);
+}

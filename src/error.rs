@@ -1,0 +1,305 @@
+//! The one public error: a kind for programs, a sentence for people, and the data behind both.
+//!
+//! An error says where, what was expected, what was found, and the way out when there is one.
+//! It is one pointer wide, so that a `Result` on the hot path stays small.
+
+use crate::id::{Lsn, RecordId};
+use std::fmt;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, for programs. The names are stable; [`ErrorKind::name`] is what tools print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No object of this name.
+    ObjectNotFound,
+    /// No record with this id or key.
+    RecordNotFound,
+    /// The object has no attribute of this name.
+    UnknownAttribute,
+    /// A value does not fit its attribute.
+    InvalidValue,
+    /// A select has no option of this name.
+    UnknownOption,
+    /// A required attribute has no value at the end of the mutation.
+    MissingRequired,
+    /// The attribute or member is kept by the engine and cannot be written.
+    NotWritable,
+    /// Another record holds the key.
+    UniqueConflict,
+    /// The attributes named are no primary key and no unique attribute.
+    MatchNotUnique,
+    /// A size or count is over its limit.
+    LimitExceeded,
+    /// The record has another version than the caller expected.
+    PreconditionFailed,
+    /// The schema, or a change to it, is not valid.
+    InvalidSchema,
+    /// Text that cannot be read: JSON, CSV, an id, a number.
+    InvalidInput,
+    /// A write through the store inside a transaction of the same thread.
+    NestedWrite,
+    /// The directory is no store.
+    NotAStore,
+    /// `create` met a store.
+    AlreadyExists,
+    /// The store has a format that this build does not read.
+    UnknownFormat,
+    /// Another process, or another handle in this one, has the store open.
+    Locked,
+    /// The store was opened for reading, or its files cannot be written.
+    ReadOnly,
+    /// There is no room for the log or for what a checkpoint needs.
+    DiskFull,
+    /// The operating system refused a call.
+    Io,
+    /// Bytes on disk are not what was written.
+    Corrupt,
+    /// A failed log write or sync stopped the store; reopen it.
+    Poisoned,
+    /// The store was closed.
+    Closed,
+}
+
+impl ErrorKind {
+    /// The stable name that tools and servers print.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::ObjectNotFound => "object_not_found",
+            ErrorKind::RecordNotFound => "record_not_found",
+            ErrorKind::UnknownAttribute => "unknown_attribute",
+            ErrorKind::InvalidValue => "invalid_value",
+            ErrorKind::UnknownOption => "unknown_option",
+            ErrorKind::MissingRequired => "missing_required",
+            ErrorKind::NotWritable => "not_writable",
+            ErrorKind::UniqueConflict => "unique_conflict",
+            ErrorKind::MatchNotUnique => "match_not_unique",
+            ErrorKind::LimitExceeded => "limit_exceeded",
+            ErrorKind::PreconditionFailed => "precondition_failed",
+            ErrorKind::InvalidSchema => "invalid_schema",
+            ErrorKind::InvalidInput => "invalid_input",
+            ErrorKind::NestedWrite => "nested_write",
+            ErrorKind::NotAStore => "not_a_store",
+            ErrorKind::AlreadyExists => "already_exists",
+            ErrorKind::UnknownFormat => "unknown_format",
+            ErrorKind::Locked => "locked",
+            ErrorKind::ReadOnly => "read_only",
+            ErrorKind::DiskFull => "disk_full",
+            ErrorKind::Io => "io",
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Poisoned => "poisoned",
+            ErrorKind::Closed => "closed",
+        }
+    }
+
+    /// Whether the request was refused and the store is sound: a conflict, a missing record, bad
+    /// input. The other kinds speak of the store, the disk or the machine.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        use ErrorKind as K;
+        !matches!(
+            self,
+            K::NotAStore
+                | K::AlreadyExists
+                | K::UnknownFormat
+                | K::Locked
+                | K::ReadOnly
+                | K::DiskFull
+                | K::Io
+                | K::Corrupt
+                | K::Poisoned
+                | K::Closed
+        )
+    }
+}
+
+/// A unique key that another record holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// Name of the object.
+    pub object: String,
+    /// Names of the attributes that make the key, in the key's order.
+    pub attributes: Vec<String>,
+    /// The key as text, one entry an attribute.
+    pub key: Vec<String>,
+    /// The record that holds it.
+    pub record: RecordId,
+    /// That record's version.
+    pub version: u64,
+}
+
+/// A place in a file where bytes were wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// File name relative to the store's directory.
+    pub file: String,
+    /// Byte offset in it.
+    pub offset: u64,
+    /// What was expected and what was found.
+    pub reason: String,
+}
+
+#[derive(Debug)]
+enum Detail {
+    Text(String),
+    Attribute { object: String, attribute: String, reason: String },
+    Conflict(Conflict),
+    Version { record: RecordId, expected: u64, current: u64 },
+    Corrupt(Place),
+    Io { doing: String, file: String, source: std::io::Error },
+}
+
+/// What went wrong: [`Error::kind`] for programs, `Display` for people.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    detail: Detail,
+}
+
+impl Error {
+    fn build(kind: ErrorKind, detail: Detail) -> Error {
+        Error(Box::new(Inner { kind, detail }))
+    }
+
+    /// An error with a sentence of its own.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::build(kind, Detail::Text(message.into()))
+    }
+
+    /// Text that cannot be read as what it should be.
+    #[must_use]
+    pub fn invalid_input(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// Something is wrong with one attribute's value.
+    pub(crate) fn attribute(
+        kind: ErrorKind,
+        object: impl Into<String>,
+        attribute: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Error {
+        let (object, attribute, reason) = (object.into(), attribute.into(), reason.into());
+        Error::build(kind, Detail::Attribute { object, attribute, reason })
+    }
+
+    pub(crate) fn unique(conflict: Conflict) -> Error {
+        Error::build(ErrorKind::UniqueConflict, Detail::Conflict(conflict))
+    }
+
+    pub(crate) fn version(record: RecordId, expected: u64, current: u64) -> Error {
+        Error::build(ErrorKind::PreconditionFailed, Detail::Version { record, expected, current })
+    }
+
+    /// Bytes in `file` at `offset` are not what was written.
+    #[must_use]
+    pub fn corrupt(file: impl Into<String>, offset: u64, reason: impl Into<String>) -> Error {
+        let place = Place { file: file.into(), offset, reason: reason.into() };
+        Error::build(ErrorKind::Corrupt, Detail::Corrupt(place))
+    }
+
+    /// A call to the operating system failed; a full disk and a missing right get kinds of their own.
+    #[must_use]
+    pub fn io(doing: impl Into<String>, file: impl Into<String>, source: std::io::Error) -> Error {
+        let kind = match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
+            std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => ErrorKind::ReadOnly,
+            _ => ErrorKind::Io,
+        };
+        Error::build(kind, Detail::Io { doing: doing.into(), file: file.into(), source })
+    }
+
+    /// What went wrong, for programs.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The conflict behind [`ErrorKind::UniqueConflict`].
+    #[must_use]
+    pub fn conflict(&self) -> Option<&Conflict> {
+        match &self.0.detail {
+            Detail::Conflict(conflict) => Some(conflict),
+            _ => None,
+        }
+    }
+
+    /// The place behind [`ErrorKind::Corrupt`].
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match &self.0.detail {
+            Detail::Corrupt(place) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// Object and attribute that an error about a value speaks of.
+    #[must_use]
+    pub fn attribute_path(&self) -> Option<(&str, &str)> {
+        match &self.0.detail {
+            Detail::Attribute { object, attribute, .. } => Some((object, attribute)),
+            _ => None,
+        }
+    }
+
+    /// The version that the record has, behind [`ErrorKind::PreconditionFailed`].
+    #[must_use]
+    pub fn current_version(&self) -> Option<u64> {
+        match &self.0.detail {
+            Detail::Version { current, .. } => Some(*current),
+            _ => None,
+        }
+    }
+
+    /// A copy for a second listener: same kind, same sentence, same data except an I/O source.
+    pub(crate) fn again(&self) -> Error {
+        match &self.0.detail {
+            Detail::Corrupt(place) => Error::build(self.0.kind, Detail::Corrupt(place.clone())),
+            _ => Error::new(self.0.kind, self.to_string()),
+        }
+    }
+
+    /// The store stopped at `lsn` because of `cause` (crash rule 9).
+    pub(crate) fn poisoned(cause: &Error, durable: Lsn) -> Error {
+        Error::new(
+            ErrorKind::Poisoned,
+            format!("the store stopped after a failed log write ({cause}); commits up to lsn {durable} are durable: reopen the store"),
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.detail {
+            Detail::Text(text) => f.write_str(text),
+            Detail::Attribute { object, attribute, reason } => write!(f, "{object}.{attribute}: {reason}"),
+            Detail::Conflict(c) => {
+                write!(f, "{}.{}: ", c.object, c.attributes.join("+"))?;
+                write!(f, "key ({}) is held by record {} at version {}", c.key.join(", "), c.record, c.version)
+            }
+            Detail::Version { record, expected, current } => {
+                write!(f, "record {record} is at version {current}, not {expected}; read it again and decide anew")
+            }
+            Detail::Corrupt(place) => {
+                write!(f, "{} at byte {}: {}", place.file, place.offset, place.reason)?;
+                write!(f, "; `vellum verify` lists the damage")
+            }
+            Detail::Io { doing, file, source } => write!(f, "{doing} {file}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.detail {
+            Detail::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

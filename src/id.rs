@@ -1,0 +1,130 @@
+//! Number newtypes that flow through every room. Plain data, touches std and `uuid` alone.
+
+use std::fmt;
+
+/// Rows of one row group. 1024 headers of 64 bytes fill 64 KiB, one large read, and a presence
+/// bitmap of 1024 bits is two cache lines. Kept per store in the format.
+pub const GROUP_ROWS: u32 = 1024;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Log sequence number: one for each frame that changes something, rising by one.
+    /// 0 is the state of a store that was just created.
+    Lsn(u64)
+}
+number! {
+    /// Number of a segment file; never reused within a store.
+    SegmentId(u32)
+}
+number! {
+    /// Number of an object in the schema; never reused within a store.
+    ObjectId(u16)
+}
+number! {
+    /// Number of an attribute within its object; never reused within the object.
+    AttributeId(u16)
+}
+number! {
+    /// Number of a page tree: one per object, one per index, one for the catalog.
+    TreeId(u32)
+}
+number! {
+    /// A row of an object: row group times [`GROUP_ROWS`] plus slot.
+    RowId(u64)
+}
+
+impl Lsn {
+    /// The next number.
+    #[must_use]
+    pub fn next(self) -> Lsn {
+        Lsn(self.0 + 1)
+    }
+}
+
+impl RowId {
+    /// The row group that holds this row.
+    #[must_use]
+    pub fn group(self) -> u64 {
+        self.0 / u64::from(GROUP_ROWS)
+    }
+
+    /// The position inside the group, below [`GROUP_ROWS`].
+    #[must_use]
+    pub fn slot(self) -> u32 {
+        (self.0 % u64::from(GROUP_ROWS)) as u32
+    }
+}
+
+/// Identity of a record: a UUID, unique in the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RecordId(pub uuid::Uuid);
+
+impl RecordId {
+    /// The 16 bytes, in the order in which the UUID is printed.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 16] {
+        *self.0.as_bytes()
+    }
+
+    /// The id with these 16 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> RecordId {
+        RecordId(uuid::Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl From<uuid::Uuid> for RecordId {
+    fn from(id: uuid::Uuid) -> RecordId {
+        RecordId(id)
+    }
+}
+
+impl std::str::FromStr for RecordId {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<RecordId, crate::Error> {
+        uuid::Uuid::try_parse(text).map(RecordId).map_err(|_| {
+            crate::Error::invalid_input(format!(
+                "{text:?} is not a record id; write it as 8-4-4-4-12 hexadecimal digits"
+            ))
+        })
+    }
+}
+
+/// Where a page lives: tree, row group or bucket number, column. The image on disk repeats it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Address {
+    /// The page tree.
+    pub tree: TreeId,
+    /// Row group of an object's tree, bucket of an index's tree.
+    pub number: u64,
+    /// Column within the group; see `page` for how a column's heap buffers are numbered.
+    pub column: u32,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tree {} number {} column {:#x}", self.tree, self.number, self.column)
+    }
+}
