@@ -15,9 +15,10 @@
 //! A cell, all offsets within it:
 //!
 //! ```text
-//! |  0 | 15 | tags, one an entry; 0 = no entry                                                     |
-//! | 15 |  1 | overflow: entries that passed this full cell and lie in a later one; 255 = 255 or more |
-//! | 16 | 15 x 16 | entries: hash u64, value u64; zero where the tag is 0                           |
+//!  offset  size
+//!       0    15  tags      one an entry; 0 = no entry
+//!      15     1  overflow  entries that passed this full cell and lie in a later one; 255: 255 or more
+//!      16   240  entries   15 of hash u64, value u64; zero where the tag is 0
 //! ```
 //!
 //! The low bits of a hash choose the bucket (linear hashing), bits 40..56 the home cell, bits 56..64

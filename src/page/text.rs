@@ -3,11 +3,12 @@
 //! A text column has Arrow's view layout. Its slots page (column `c << 16`) holds views of 16 bytes:
 //!
 //! ```text
-//! |  0 | 4 | len    | i32: bytes of the value                                                  |
-//! |  4 |12 | inline | the value and zeros, where len <= 12                                     |
-//! |  4 | 4 | prefix | else its first four bytes,                                               |
-//! |  8 | 4 | index  | i32: number of the buffer, from 0 (page column `(c << 16) + index + 1`), |
-//! | 12 | 4 | offset | i32: where the value starts in that buffer's data                        |
+//!  offset  size
+//!       0     4  len     i32: bytes of the value
+//!       4    12  inline  the value and zeros, where len <= 12; else:
+//!       4     4  prefix  its first four bytes
+//!       8     4  index   i32: number of the buffer, from 0 (page column (c << 16) + index + 1)
+//!      12     4  offset  i32: where the value starts in that buffer's data
 //! ```
 //!
 //! A heap buffer is a page: a head, then data from byte 8, which is an Arrow data buffer as it stands.
