@@ -16,11 +16,11 @@ use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode, RootTree, SegmentEntry
 use super::page::Imaging;
 use super::segment::{HEADER_LEN, Segment, SegmentWriter, file_name};
 use super::tree::{Chunk, Group, Root, Slot, Tree};
-use super::{PageStore, View, Writer, place, table_address};
+use super::{CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address};
 use crate::error::{Error, Result};
 use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
 use crate::page::Columns;
-use crate::page::image::{ImageHead, ImageView, Kind};
+use crate::page::image::{self, ImageHead, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -323,37 +323,42 @@ impl<'a> Run<'a> {
         let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
         let mut offset = HEADER_LEN;
         while offset < segment.bytes().len() {
-            let view = ImageView::first(&segment.bytes()[offset..]).map_err(|e| segment.placed(offset as u64, &e))?;
-            let head = view.head();
-            let here = |image: &Option<ImageRef>| image.is_some_and(|i| i.segment == victim && i.offset() == offset as u64);
-            let (tree, number) = (head.address.tree, head.address.number);
-            match head.kind {
-                Kind::Base | Kind::Delta => {
-                    if let Some(group) = self.store.group(self.root, tree, number)?
-                        && let Some(page) = group.state.read().page(head.address.column)
-                        && (here(&page.stored.base) || here(&page.stored.delta))
-                    {
-                        touched.groups.insert((tree, number));
-                    }
+            let (head, len) =
+                image::parse_head(&segment.bytes()[offset..]).map_err(|e| segment.placed(offset as u64, &e))?;
+            self.note_if_live(victim, offset as u64, &head, touched)?;
+            offset += len;
+        }
+        Ok(())
+    }
+
+    fn note_if_live(&self, victim: SegmentId, offset: u64, head: &ImageHead, touched: &mut Touched) -> Result<()> {
+        let here = |image: Option<ImageRef>| image.is_some_and(|i| i.segment == victim && i.offset() == offset);
+        let Address { tree, number, column } = head.address;
+        match (head.kind, column) {
+            (Kind::Page | Kind::Delta, _) => {
+                if let Some(group) = self.store.group(self.root, tree, number)?
+                    && let Some(page) = group.state.read().page(column)
+                    && (here(page.stored.base) || here(page.stored.delta))
+                {
+                    touched.groups.insert((tree, number));
                 }
-                Kind::Group => {
-                    if here(&self.group_node(tree, number)?) {
-                        touched.groups.insert((tree, number));
-                    }
-                }
-                Kind::Chunk => {
-                    if here(&self.chunk_node(tree, number as usize)?) {
-                        touched.chunks.insert((tree, number as usize));
-                    }
-                }
-                Kind::Tree => {
-                    if here(&self.root.tree(tree).and_then(|tree| tree.node.lock().as_ref().map(|s| s.image))) {
-                        touched.trees.insert(tree);
-                    }
-                }
-                Kind::Root => {}
             }
-            offset += view.image_len();
+            (Kind::Node, GROUP_LEVEL) => {
+                if here(self.group_node(tree, number)?) {
+                    touched.groups.insert((tree, number));
+                }
+            }
+            (Kind::Node, CHUNK_LEVEL) => {
+                if here(self.chunk_node(tree, number as usize)?) {
+                    touched.chunks.insert((tree, number as usize));
+                }
+            }
+            (Kind::Node, _) => {
+                if here(self.root.tree(tree).and_then(|tree| tree.node.lock().as_ref().map(|s| s.image))) {
+                    touched.trees.insert(tree);
+                }
+            }
+            (Kind::Root, _) => {}
         }
         Ok(())
     }
@@ -404,7 +409,7 @@ impl<'a> Run<'a> {
         self.loses(old);
         let node = match pages.is_empty() {
             true => None,
-            false => Some(self.put(Kind::Group, table_address(tree, number), &node::encode_group(&pages))?),
+            false => Some(self.put(Kind::Node, table_address(tree, number, GROUP_LEVEL), &node::encode_group(&pages))?),
         };
         self.groups.push(GroupDone { group, pages, node });
         Ok(())
@@ -414,7 +419,7 @@ impl<'a> Run<'a> {
         match imaging {
             Imaging::Nothing => Ok(old),
             Imaging::Full(bytes) => {
-                let base = self.put(Kind::Base, address, &bytes)?;
+                let base = self.put(Kind::Page, address, &bytes)?;
                 self.loses(old.base);
                 self.loses(old.delta);
                 Ok(Stored { base: Some(base), delta: None, delta_written: 0 })
@@ -448,7 +453,7 @@ impl<'a> Run<'a> {
         refs.truncate(used);
         let old = self.chunk_node(tree, index)?;
         self.loses(old);
-        self.put(Kind::Chunk, table_address(tree, index as u64), &node::encode_refs(&refs)).map(Some)
+        self.put(Kind::Node, table_address(tree, index as u64, CHUNK_LEVEL), &node::encode_refs(&refs)).map(Some)
     }
 
     fn write_tree(&mut self, id: TreeId, nodes: &BTreeMap<(TreeId, usize), ImageRef>) -> Result<()> {
@@ -461,7 +466,7 @@ impl<'a> Run<'a> {
             .collect();
         let old = tree.node.lock().as_ref().map(|stored| stored.image);
         self.loses(old);
-        let image = self.put(Kind::Tree, table_address(id, 0), &node::encode_refs(&refs))?;
+        let image = self.put(Kind::Node, table_address(id, 0, TREE_LEVEL), &node::encode_refs(&refs))?;
         self.trees.push((id, image));
         Ok(())
     }
@@ -494,13 +499,13 @@ impl<'a> Run<'a> {
         entries.retain(|id, entry| *id == segment || entry.live_len > 0);
         root.next_segment = self.writer.next_id();
         root.segments = entries.values().copied().collect();
-        let image_len = crate::page::image::image_len(node::encode_root(&root).len()) as u64;
+        let image_len = image::image_len(node::encode_root(&root).len()) as u64;
         let own = entries.get_mut(&segment).expect("the writer listed its open segment above");
         own.len = offset + image_len;
         own.live_len += image_len;
         root.segments = entries.values().copied().collect();
         self.final_entries = entries;
-        let image = self.put(Kind::Root, table_address(TreeId(0), 0), &node::encode_root(&root))?;
+        let image = self.put(Kind::Root, table_address(TreeId(0), 0, ROOT_LEVEL), &node::encode_root(&root))?;
         if image.segment != segment || image.offset() != offset {
             return Err(Error::corrupt(file_name(segment), offset, "the root went elsewhere than planned"));
         }

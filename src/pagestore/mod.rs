@@ -215,8 +215,8 @@ impl PageStore {
         let refs = match &*tree.node.lock() {
             None => Vec::new(),
             Some(stored) => {
-                let address = table_address(tree.id, 0);
-                let payload = stored.payload(Kind::Tree, &address)?;
+                let address = table_address(tree.id, 0, TREE_LEVEL);
+                let payload = stored.payload(Kind::Node, &address)?;
                 node::decode_refs(payload, usize::MAX).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
             }
         };
@@ -233,7 +233,7 @@ impl PageStore {
     fn load_chunk(&self, tree: &Tree, slot: &Slot<Chunk>, chunk_index: usize) -> Result<Option<Arc<Chunk>>> {
         let Some(stored) = slot.stored() else { return Ok(None) };
         self.nodes_read.fetch_add(1, Relaxed);
-        let payload = stored.payload(Kind::Chunk, &table_address(tree.id, chunk_index as u64))?;
+        let payload = stored.payload(Kind::Node, &table_address(tree.id, chunk_index as u64, CHUNK_LEVEL))?;
         let refs = node::decode_refs(payload, CHUNK_GROUPS)
             .map_err(|error| stored.segment.placed(stored.image.offset(), &error))?;
         let mut chunk = Chunk::empty(0);
@@ -255,7 +255,7 @@ impl PageStore {
     }
 
     fn read_group(&self, tree: TreeId, number: u64, stored: &StoredImage) -> Result<GroupState> {
-        let payload = stored.payload(Kind::Group, &table_address(tree, number))?;
+        let payload = stored.payload(Kind::Node, &table_address(tree, number, GROUP_LEVEL))?;
         let pages = node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
         let segments = self.segments.load();
         let mut resolved = Vec::with_capacity(pages.len());
@@ -385,9 +385,15 @@ fn place(number: u64) -> (usize, usize) {
     ((number / CHUNK_GROUPS as u64) as usize, (number % CHUNK_GROUPS as u64) as usize)
 }
 
-/// The address that a table node's image carries: its tree and its number on its level.
-fn table_address(tree: TreeId, number: u64) -> Address {
-    Address { tree, number, column: 0 }
+/// Levels of the page table, as the column of a node's image says them.
+const GROUP_LEVEL: u32 = 0;
+const CHUNK_LEVEL: u32 = 1;
+const TREE_LEVEL: u32 = 2;
+const ROOT_LEVEL: u32 = 3;
+
+/// The address that a table node's image carries: its tree, its number on its level, its level.
+fn table_address(tree: TreeId, number: u64, level: u32) -> Address {
+    Address { tree, number, column: level }
 }
 
 fn resolve(segments: &BTreeMap<SegmentId, Arc<Segment>>, image: ImageRef) -> Result<StoredImage> {
@@ -412,7 +418,7 @@ fn read_root(
     let file_len = disk.open(&segment::file_name(root_image.segment), crate::disk::Access::Read)?.len()?;
     let entry = SegmentEntry { id: root_image.segment, len: file_len, live_len: 0 };
     let stored = StoredImage { image: root_image, segment: Segment::open(disk, &entry, store_id)? };
-    let payload = stored.payload(Kind::Root, &table_address(TreeId(0), 0))?;
+    let payload = stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?;
     let node = node::decode_root(payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))?;
     let mut segments = BTreeMap::new();
     for entry in &node.segments {
@@ -431,7 +437,7 @@ pub(crate) fn segments_of(disk: &dyn Disk, store_id: [u8; 16], root: Option<Imag
     let file_len = disk.open(&segment::file_name(root.segment), crate::disk::Access::Read)?.len()?;
     let entry = SegmentEntry { id: root.segment, len: file_len, live_len: 0 };
     let stored = StoredImage { image: root, segment: Segment::open(disk, &entry, store_id)? };
-    let node = node::decode_root(stored.payload(Kind::Root, &table_address(TreeId(0), 0))?)?;
+    let node = node::decode_root(stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?)?;
     Ok(node.segments.iter().map(|entry| entry.id).collect())
 }
 

@@ -59,7 +59,7 @@ impl Mapped {
     #[cold]
     fn check_head(&self) -> Result<usize> {
         let (view, start) = self.stored.segment.image(&self.stored.image)?;
-        self.stored.expect(&view, start, Kind::Base, &self.address)?;
+        self.stored.expect(&view, start, Kind::Page, &self.address)?;
         let blocks = view.block_count();
         if blocks > 64 {
             self.checked_more.get_or_init(|| (0..(blocks - 1) / 64).map(|_| AtomicU64::new(0)).collect());
