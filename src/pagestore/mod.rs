@@ -36,7 +36,7 @@ mod tree;
 pub(crate) use checkpoint::{Checkpoint, CheckpointReport, Frozen};
 pub(crate) use memory::Memory;
 pub(crate) use node::{ImageRef, Meta, RootNode, SegmentEntry};
-pub(crate) use page::Page;
+pub(crate) use page::{Page, about};
 pub(crate) use segment::Segment;
 pub(crate) use tree::{Group, GroupState, Root, Tree};
 
@@ -455,4 +455,10 @@ pub(crate) fn remove_unnamed(disk: &dyn Disk, named: &[SegmentId]) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// An error met while reading a row, saying which.
+#[cold]
+pub(crate) fn about_row(tree: TreeId, row: crate::id::RowId, error: &Error) -> Error {
+    about(&Address { tree, number: row.group(), column: 0 }, error)
 }
