@@ -57,6 +57,12 @@ impl Width {
     }
 }
 
+/// Offset of a slot's first byte.
+#[must_use]
+pub fn slot_offset(width: Width, slot: u32) -> usize {
+    width.offset(slot)
+}
+
 /// Bytes of a page whose highest used row is the last of `rows`.
 #[must_use]
 pub fn page_len(width: Width, rows: u32) -> usize {
