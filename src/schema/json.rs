@@ -208,8 +208,8 @@ fn read_attribute(path: &str, json: &RawValue, position: usize) -> Result<Attrib
     if attribute.required && attribute.read_only {
         return Err(members.invalid("read_only", "nobody could write the value that is required"));
     }
-    attribute.min = limit(&mut members, "min", &attribute)?;
-    attribute.max = limit(&mut members, "max", &attribute)?;
+    let limits = (limit(&mut members, "min", &attribute)?, limit(&mut members, "max", &attribute)?);
+    (attribute.min, attribute.max) = limits;
     members.finish(ATTRIBUTE_LATER)?;
     check::attribute(&attribute).map_err(|reason| invalid(path, &reason))?;
     Ok(attribute)
