@@ -66,6 +66,7 @@ fn the_neutral_form_and_the_persisted_form_round_trip() {
     assert_eq!(Schema::decode(&schema.encode()).unwrap().to_json(), schema.to_json());
     let empty = Schema::from_json(r#"{"objects":[]}"#).unwrap();
     assert_eq!(empty, Schema::default());
+    assert_eq!(Schema::from_json("[]").unwrap(), empty);
     assert_eq!(Schema::decode(&empty.encode()).unwrap(), empty);
 }
 
@@ -150,6 +151,8 @@ fn primary_keys_name_attributes_that_can_be_keys() {
     assert!(key("[]").contains("a key has no attributes"));
     assert!(key(r#"["a","a"]"#).contains("names a twice"));
     assert!(key(r#"["n"]"#).contains("cannot be part of a unique key"));
+    let sealed = r#"{"key":"a","type":"text","read_only":true}"#;
+    assert!(refused(&one(sealed, r#","primary_key":["a"]"#)).contains("nobody could write the key"));
     let both = one(r#"{"key":"a","type":"text","unique":true}"#, r#","primary_key":["a"]"#);
     assert_eq!(Schema::from_json(&both).unwrap().objects()[0].indexes().len(), 1, "one index serves both");
 }
