@@ -1,0 +1,140 @@
+//! Mapped bytes: [`Region`] for reading sealed files, and the log's tail for writing.
+//!
+//! The one unsafe module of the crate. It promises that a length is checked before it is mapped, and
+//! leaves to its callers that mapped files are not cut: segments and logs are unlinked whole.
+
+#![expect(unsafe_code, reason = "mapping a file is unsafe: nobody but us may cut or change it meanwhile")]
+
+use super::LogTail;
+use memmap2::{Mmap, MmapMut, MmapOptions};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+
+/// Immutable bytes of a file: mapped, or a copy on the heap where a disk has no mappings.
+pub struct Region(Bytes);
+
+enum Bytes {
+    Mapped(Mmap),
+    Heap(Vec<u8>),
+}
+
+impl Region {
+    /// A region over a copy.
+    #[must_use]
+    pub fn heap(bytes: Vec<u8>) -> Region {
+        Region(Bytes::Heap(bytes))
+    }
+
+    /// Maps the first `len` bytes of a file that is at least that long (checked by the caller,
+    /// and once more here).
+    pub(super) fn map(file: &File, len: usize) -> io::Result<Region> {
+        if len == 0 {
+            return Ok(Region::heap(Vec::new()));
+        }
+        assert!(file.metadata()?.len() >= len as u64, "a mapping may not run past its file");
+        // SAFETY:
+        // 1. `len` is at most the file's length, read from the open file above.
+        // 2. What is mapped is published and immutable: files keep their length and their bytes until
+        //    they are unlinked, and an unlinked file lives on under its mappings.
+        // 3. The store's lock keeps other handles of this engine out. A foreign process that cuts or
+        //    changes the file is outside the promise (docs/durability.md).
+        let map = unsafe { MmapOptions::new().len(len).map(file)? };
+        Ok(Region(Bytes::Mapped(map)))
+    }
+
+    /// Tells the kernel that reads will jump about, so that it reads no more than was asked. A hint.
+    pub fn advise_random(&self) {
+        self.advise(Hint::Random);
+    }
+
+    /// Tells the kernel that reads run from front to back. A hint.
+    pub fn advise_sequential(&self) {
+        self.advise(Hint::Sequential);
+    }
+
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "no advice elsewhere"))]
+    fn advise(&self, hint: Hint) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &self.0 {
+            let advice = match hint {
+                Hint::Random => memmap2::Advice::Random,
+                Hint::Sequential => memmap2::Advice::Sequential,
+            };
+            // A hint that is refused changes nothing.
+            let _ = map.advise(advice);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Hint {
+    Random,
+    Sequential,
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Mapped(map) => map,
+            Bytes::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Bytes::Mapped(_) => "mapped",
+            Bytes::Heap(_) => "heap",
+        };
+        write!(f, "Region({kind}, {} bytes)", self.len())
+    }
+}
+
+/// The mapped tail of the log.
+pub(super) struct MappedTail(MmapMut);
+
+impl MappedTail {
+    /// Maps the first `len` bytes of a log file for writing; the file is at least that long.
+    pub(super) fn map(file: &File, len: usize) -> io::Result<MappedTail> {
+        assert!(file.metadata()?.len() >= len as u64, "a mapping may not run past its file");
+        // SAFETY:
+        // 1. `len` is at most the file's length, read from the open file above; log files are allocated
+        //    in full and keep their length until they are unlinked, so no page under the mapping vanishes.
+        // 2. Every block was written with real zeros first, so a store never needs a block that a full
+        //    disk could refuse (`OsDisk` maps tails on file systems that write in place only).
+        // 3. No Rust reference to these bytes exists elsewhere: the log is read back by `read_at`, which
+        //    copies in the kernel. The store's lock keeps other writers out.
+        let map = unsafe { MmapOptions::new().len(len).map_mut(file)? };
+        Ok(MappedTail(map))
+    }
+}
+
+impl LogTail for MappedTail {
+    #[inline]
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "no such advice elsewhere"))]
+    fn prefault(&self, offset: usize, len: usize) {
+        #[cfg(target_os = "linux")]
+        {
+            let start = offset.min(self.0.len());
+            let len = len.min(self.0.len() - start);
+            // A hint: an older kernel refuses it, and pages are then faulted in by the first store.
+            let _ = self.0.advise_range(memmap2::Advice::PopulateWrite, start, len);
+        }
+    }
+}
+
+impl fmt::Debug for MappedTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MappedTail({} bytes)", self.0.len())
+    }
+}

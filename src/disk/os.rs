@@ -1,0 +1,323 @@
+//! The real disk: a directory of the operating system.
+//!
+//! Interrupted calls and short reads or writes are finished here; callers see a whole result or an
+//! error that names the file. System calls go through libc, so that tools which record or fail them
+//! see every one.
+
+#![expect(clippy::disallowed_methods, reason = "this is the room that the seam leads to")]
+
+use super::map::MappedTail;
+use super::{Access, Disk, File, Lock, LogTail, Region};
+use crate::error::{Error, ErrorKind, Result};
+use rustix::fs::FallocateFlags;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One page of the page cache. Zeros are written in pieces of this size: a larger write gives the
+/// file large folios, and each later commit then writes a whole folio back.
+const PIECE: usize = 4096;
+
+/// A directory of the operating system.
+#[derive(Clone, Debug)]
+pub struct OsDisk {
+    path: PathBuf,
+}
+
+impl OsDisk {
+    /// The directory at `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> OsDisk {
+        OsDisk { path: path.into() }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn wrap(&self, name: &str, file: fs::File) -> Arc<dyn File> {
+        Arc::new(OsFile { name: name.to_string(), file })
+    }
+}
+
+impl Disk for OsDisk {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn exists(&self) -> Result<bool> {
+        match fs::metadata(&self.path) {
+            Ok(meta) if meta.is_dir() => Ok(true),
+            Ok(_) => Err(Error::new(ErrorKind::NotAStore, format!("{} is no directory", self.place()))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("looking at", self.place(), e)),
+        }
+    }
+
+    fn create_dir(&self) -> Result<()> {
+        // Crash rule 11: each new name, ancestors too, is synced in the directory that holds it.
+        let mut missing = Vec::new();
+        let mut path = self.path.as_path();
+        while !path.as_os_str().is_empty() && !path.is_dir() {
+            missing.push(path);
+            let Some(parent) = path.parent() else { break };
+            path = parent;
+        }
+        for path in missing.into_iter().rev() {
+            match fs::create_dir(path) {
+                Err(e) if !path.is_dir() => {
+                    return Err(Error::io("creating directory", path.display().to_string(), e));
+                }
+                _ => sync_directory(parent_of(path))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let doing = "listing";
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io(doing, self.place(), e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io(doing, self.place(), e))?;
+            let kind = entry.file_type().map_err(|e| Error::io(doing, self.place(), e))?;
+            // Names that are no UTF-8 are none of ours.
+            if let (false, Ok(name)) = (kind.is_dir(), entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str, access: Access) -> Result<Arc<dyn File>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(access == Access::Write)
+            .open(self.at(name))
+            .map_err(|e| Error::io("opening", name, e))?;
+        Ok(self.wrap(name, file))
+    }
+
+    fn create(&self, name: &str) -> Result<Arc<dyn File>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(self.at(name))
+            .map_err(|e| Error::io("creating", name, e))?;
+        Ok(self.wrap(name, file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        fs::rename(self.at(from), self.at(to)).map_err(|e| Error::io(format!("renaming {from} to"), to, e))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.at(name)).map_err(|e| Error::io("removing", name, e))
+    }
+
+    fn sync_dir(&self) -> Result<()> {
+        sync_directory(&self.path)
+    }
+
+    fn lock(&self, name: &str) -> Result<Box<dyn Lock>> {
+        // Crash rule 11: the lock is a file of its own, never unlinked, with the process id inside.
+        // The kernel drops it with its holder; two handles of one process exclude each other too.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.at(name))
+            .map_err(|e| Error::io("opening", name, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(self.locked(&mut file)),
+            Err(TryLockError::Error(e)) => return Err(Error::io("locking", name, e)),
+        }
+        let pid = std::process::id().to_string();
+        file.set_len(0)
+            .and_then(|()| file.write_all(pid.as_bytes()))
+            .map_err(|e| Error::io("writing", name, e))?;
+        Ok(Box::new(OsLock { _file: file }))
+    }
+
+    fn free_len(&self) -> Result<u64> {
+        let stat = rustix::fs::statvfs(&self.path)
+            .map_err(|e| Error::io("asking for the free space of", self.place(), e.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl OsDisk {
+    fn locked(&self, file: &mut fs::File) -> Error {
+        // The holder may just be writing its id: what cannot be read is left out.
+        let mut bytes = [0; 16];
+        let len = file.read(&mut bytes).unwrap_or(0);
+        let pid = std::str::from_utf8(&bytes[..len]).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let holder = match pid {
+            Some(pid) if pid == std::process::id() => "by another handle in this process".to_string(),
+            Some(pid) => format!("in process {pid}"),
+            None => "in another process".to_string(),
+        };
+        let place = self.place();
+        Error::new(
+            ErrorKind::Locked,
+            format!(
+                "{place} is open {holder}; close it there, or open it read-only from a snapshot or backup"
+            ),
+        )
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    let directory =
+        fs::File::open(path).map_err(|e| Error::io("opening directory", path.display().to_string(), e))?;
+    directory.sync_all().map_err(|e| Error::io("syncing directory", path.display().to_string(), e))
+}
+
+#[derive(Debug)]
+struct OsLock {
+    _file: fs::File,
+}
+
+impl Lock for OsLock {}
+
+#[derive(Debug)]
+struct OsFile {
+    name: String,
+    file: fs::File,
+}
+
+impl OsFile {
+    fn fail(&self, doing: &str, e: io::Error) -> Error {
+        Error::io(doing, self.name.clone(), e)
+    }
+
+    /// Room for `len` bytes now, so that a full disk is met here and not halfway through the zeros.
+    fn reserve_blocks(&self, len: u64) -> Result<()> {
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len))
+        {
+            // Without fallocate the zeros below allocate; a full disk is then found later, no worse.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Err(e) => Err(self.fail("allocating", e.into())),
+        }
+    }
+}
+
+impl File for OsFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|meta| meta.len()).map_err(|e| self.fail("looking at", e))
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(into, offset).map_err(|e| {
+            if e.kind() == io::ErrorKind::UnexpectedEof {
+                short(
+                    &self.name,
+                    self.file.metadata().map_or(0, |meta| meta.len()),
+                    offset,
+                    into.len() as u64,
+                )
+            } else {
+                self.fail("reading", e)
+            }
+        })
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(|e| self.fail("writing", e))
+    }
+
+    fn allocate_zeroed(&self, len: u64) -> Result<()> {
+        self.reserve_blocks(len)?;
+        let zeros = [0u8; PIECE];
+        let mut offset = 0;
+        while offset < len {
+            let piece = (len - offset).min(PIECE as u64);
+            self.write_at(offset, &zeros[..piece as usize])?;
+            offset += piece;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| self.fail("syncing", e))
+    }
+
+    fn start_writeback(&self, _offset: u64, _len: u64) {}
+
+    fn map(&self, len: u64) -> Result<Region> {
+        let found = self.len()?;
+        if found < len {
+            return Err(short(&self.name, found, 0, len));
+        }
+        Region::map(&self.file, to_usize(&self.name, len)?).map_err(|e| self.fail("mapping", e))
+    }
+
+    fn map_tail(&self, len: u64) -> Result<Option<Box<dyn LogTail>>> {
+        if !writes_in_place(&self.file) {
+            return Ok(None);
+        }
+        let found = self.len()?;
+        if found < len {
+            return Err(short(&self.name, found, 0, len));
+        }
+        let tail =
+            MappedTail::map(&self.file, to_usize(&self.name, len)?).map_err(|e| self.fail("mapping", e))?;
+        Ok(Some(Box::new(tail)))
+    }
+}
+
+/// Whether a store through a shared mapping of zeroed blocks can never need a new block. On a file
+/// system that copies on write, a full disk would answer such a store with SIGBUS.
+#[cfg(target_os = "linux")]
+fn writes_in_place(file: &fs::File) -> bool {
+    const EXT: i64 = 0xef53;
+    const XFS: i64 = 0x5846_5342;
+    const TMPFS: i64 = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| [EXT, XFS, TMPFS].contains(&(stat.f_type as i64)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn writes_in_place(_file: &fs::File) -> bool {
+    false
+}
+
+fn to_usize(name: &str, len: u64) -> Result<usize> {
+    usize::try_from(len).map_err(|_| {
+        Error::new(
+            ErrorKind::LimitExceeded,
+            format!("{name}: {len} bytes are more than this machine can map"),
+        )
+    })
+}
+
+fn short(name: &str, found: u64, offset: u64, len: u64) -> Error {
+    Error::corrupt(
+        name,
+        offset,
+        format!(
+            "the file ends at byte {found}, and bytes {offset}..{} are expected",
+            offset.saturating_add(len)
+        ),
+    )
+}

@@ -1,0 +1,513 @@
+//! Group commit: one sync acknowledges everybody who waits.
+//!
+//! Whoever finds that nobody syncs becomes the leader: it notes the newest appended lsn, syncs every
+//! file that may hold frames up to it (the older file first), publishes that lsn as durable, and wakes
+//! those whom it covers. The others wait; one of them leads the next round. Commits that are polled
+//! leave a waker, and the flusher waits in their stead.
+//!
+//! The same lock guards what belongs to the files ahead and behind: the next one, which the flusher
+//! prepares, and the spare one, which was given back. No file is made, zeroed or synced under the lock.
+
+use super::file::{self, FRAMES_AT, FileHeader};
+use super::{LogConfig, Position};
+use crate::disk::{Access, Disk, File, LogTail};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Lsn;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Bytes of a fresh file that are faulted in with its preparation. More would be written twice: a page
+/// that is faulted in for writing is dirty, and the next sync writes it.
+const PREFAULT_LEN: usize = 256 << 10;
+
+/// Shared by the writer, those who wait for durability, and the flusher.
+#[derive(Debug)]
+pub(crate) struct GroupCommit {
+    disk: Arc<dyn Disk>,
+    config: LogConfig,
+    appended: Line,
+    durable: Line,
+    poisoned: AtomicBool,
+    attempts: AtomicU64,
+    state: Mutex<State>,
+    /// A round of syncing, or a preparation, has ended; or the store stopped.
+    ended: Condvar,
+    /// There is work for the flusher.
+    work: Condvar,
+}
+
+/// A counter on a cache line of its own: the writer's and the leader's stores do not disturb each other.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Line(AtomicU64);
+
+#[derive(Debug)]
+struct State {
+    /// Files that may hold frames no sync covered, oldest first; the last one takes new frames.
+    unsynced: Vec<Arc<dyn File>>,
+    /// Somebody is syncing.
+    leading: bool,
+    /// Why the store stopped.
+    cause: Option<Error>,
+    wakers: BTreeMap<Lsn, Vec<Waker>>,
+    /// The newest lsn that was polled since the flusher last looked.
+    polled: Option<Lsn>,
+    next: Next,
+    /// The flusher was told that a file is wanted.
+    told: bool,
+    /// Mappings of files that are full. Unmapping 64 MiB takes a while; the writer leaves it to others.
+    retired: Vec<Box<dyn LogTail>>,
+    spare: Option<Spare>,
+    stopped: bool,
+}
+
+/// The file after the current one.
+#[derive(Debug)]
+enum Next {
+    Unasked,
+    Wanted(FileHeader),
+    Preparing,
+    Ready(LogFile),
+}
+
+/// A file that was given back.
+#[derive(Debug)]
+struct Spare {
+    name: String,
+    len: u64,
+}
+
+/// A log file that is ready for frames: its zeros, its header and its name are durable.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    pub(super) header: FileHeader,
+    /// CRC of the header.
+    pub(super) crc: u32,
+    pub(super) file: Arc<dyn File>,
+    pub(super) tail: Option<Box<dyn LogTail>>,
+}
+
+/// What the flusher is woken for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FlusherWork {
+    /// Somebody polls for this lsn: call [`GroupCommit::wait`] with it. An error there has been told to
+    /// those who poll.
+    Sync(Lsn),
+    /// Call [`GroupCommit::prepare_next`]; an error there is for the log only, the writer tries itself.
+    Prepare,
+    /// The timeout passed.
+    Timeout,
+    /// [`GroupCommit::stop`] was called, and nobody polls any more.
+    Stop,
+}
+
+impl GroupCommit {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        lsn: Lsn,
+        current: Arc<dyn File>,
+    ) -> GroupCommit {
+        GroupCommit {
+            disk,
+            config,
+            appended: Line(AtomicU64::new(lsn.0)),
+            durable: Line(AtomicU64::new(lsn.0)),
+            poisoned: AtomicBool::new(false),
+            attempts: AtomicU64::new(0),
+            state: Mutex::new(State {
+                unsynced: vec![current],
+                leading: false,
+                cause: None,
+                wakers: BTreeMap::new(),
+                polled: None,
+                next: Next::Unasked,
+                told: false,
+                retired: Vec::new(),
+                spare: None,
+                stopped: false,
+            }),
+            ended: Condvar::new(),
+            work: Condvar::new(),
+        }
+    }
+
+    /// The newest commit in the log.
+    #[inline]
+    pub(crate) fn appended(&self) -> Lsn {
+        Lsn(self.appended.0.load(Ordering::Acquire))
+    }
+
+    /// The newest commit that is on stable storage.
+    #[inline]
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn(self.durable.0.load(Ordering::Acquire))
+    }
+
+    /// The writer has written the frame of `lsn`. What it wrote happens before a leader's sync that reads
+    /// this lsn.
+    #[inline]
+    pub(super) fn publish(&self, lsn: Lsn) {
+        self.appended.0.store(lsn.0, Ordering::Release);
+    }
+
+    /// Returns when `lsn` is durable.
+    ///
+    /// # Errors
+    /// `Poisoned` when the log stopped before; `InvalidInput` for an lsn that was not appended.
+    pub(crate) fn wait(&self, lsn: Lsn) -> Result<()> {
+        if lsn <= self.durable() {
+            return Ok(());
+        }
+        self.check_appended(lsn)?;
+        let mut state = self.state.lock();
+        loop {
+            if lsn <= self.durable() {
+                return Ok(());
+            }
+            self.check(&state)?;
+            if state.leading {
+                self.ended.wait(&mut state);
+            } else {
+                state = self.lead(state)?;
+            }
+        }
+    }
+
+    /// Makes everything durable that was appended before the call, marks too, and returns the newest
+    /// durable commit.
+    ///
+    /// # Errors
+    /// `Poisoned` when the log stopped.
+    pub(crate) fn sync_now(&self) -> Result<Lsn> {
+        let mut state = self.state.lock();
+        // A round under way may have begun before the last append: it does not count.
+        while state.leading {
+            self.ended.wait(&mut state);
+        }
+        self.check(&state)?;
+        drop(self.lead(state)?);
+        Ok(self.durable())
+    }
+
+    /// One round: syncs, publishes, wakes. Takes the lock and gives it back.
+    fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+        state.leading = true;
+        // The lsn is read before the list of files: a frame up to it lies in a file that the list has,
+        // because the writer adds a file before it writes there.
+        let lsn = self.appended();
+        let files = state.unsynced.clone();
+        let retired = std::mem::take(&mut state.retired);
+        drop(state);
+        drop(retired);
+        // The older file first, so that what is on disk is a prefix as often as can be.
+        let synced = files.iter().try_for_each(|file| file.sync());
+
+        let mut state = self.state.lock();
+        state.leading = false;
+        match synced {
+            // Crash rule 9: once poisoned, nothing is acknowledged any more, not even what this round
+            // covered.
+            Ok(()) if state.cause.is_none() => {
+                // All but the last of the files take no more frames, and they are synced.
+                state.unsynced.drain(..files.len() - 1);
+                self.durable.0.store(lsn.0, Ordering::Release);
+            }
+            Ok(()) => {}
+            Err(cause) => self.set_poisoned(&mut state, cause),
+        }
+        let wakers = self.due_wakers(&mut state);
+        self.ended.notify_all();
+        if !wakers.is_empty() {
+            // Wakers are foreign code: they run without the lock.
+            MutexGuard::unlocked(&mut state, || wakers.into_iter().for_each(Waker::wake));
+        }
+        self.check(&state)?;
+        Ok(state)
+    }
+
+    /// Wakers that have their answer: durable, or never.
+    fn due_wakers(&self, state: &mut State) -> Vec<Waker> {
+        let later = match state.cause {
+            Some(_) => BTreeMap::new(),
+            None => state.wakers.split_off(&self.durable().next()),
+        };
+        std::mem::replace(&mut state.wakers, later).into_values().flatten().collect()
+    }
+
+    /// Whether `lsn` is durable; if not, `waker` is called once it is, or once the log stopped. Wakes the
+    /// flusher.
+    pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<Result<()>> {
+        if lsn <= self.durable() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = self.state.lock();
+        // Looked at again under the lock: a leader publishes, then takes the lock to collect wakers.
+        if lsn <= self.durable() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(error) = self.check(&state).and_then(|()| self.check_appended(lsn)) {
+            return Poll::Ready(Err(error));
+        }
+        if state.stopped {
+            // No flusher will come: this thread leads or follows itself.
+            drop(state);
+            return Poll::Ready(self.wait(lsn));
+        }
+        let waiting = state.wakers.entry(lsn).or_default();
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        if state.polled.is_none() {
+            self.work.notify_all();
+        }
+        state.polled = state.polled.max(Some(lsn));
+        Poll::Pending
+    }
+
+    /// Blocks the flusher thread until there is something to do, or until `timeout`.
+    pub(crate) fn flusher_wait(&self, timeout: Option<Duration>) -> FlusherWork {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.state.lock();
+        loop {
+            if let Some(lsn) = state.polled.take() {
+                return FlusherWork::Sync(lsn);
+            }
+            if state.stopped {
+                return FlusherWork::Stop;
+            }
+            if matches!(state.next, Next::Wanted(_)) && !state.told && state.cause.is_none() {
+                // Told once: the flusher may hand this to another thread and come back.
+                state.told = true;
+                return FlusherWork::Prepare;
+            }
+            match deadline {
+                None => self.work.wait(&mut state),
+                Some(deadline) if Instant::now() >= deadline => return FlusherWork::Timeout,
+                Some(deadline) => {
+                    self.work.wait_until(&mut state, deadline);
+                }
+            }
+        }
+    }
+
+    /// No work for the flusher comes any more; who polls now waits himself.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        self.work.notify_all();
+    }
+
+    /// Stops the log for good. Crash rule 9: after a failed write or sync, memory is ahead of the disk and
+    /// the page cache may have dropped what it could not write; so no sync is tried again and nothing is
+    /// acknowledged. The first cause stays.
+    pub(crate) fn poison(&self, cause: Error) {
+        let mut state = self.state.lock();
+        self.set_poisoned(&mut state, cause);
+        let wakers = self.due_wakers(&mut state);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn set_poisoned(&self, state: &mut State, cause: Error) {
+        self.poisoned.store(true, Ordering::Release);
+        state.cause.get_or_insert(cause);
+        self.ended.notify_all();
+        self.work.notify_all();
+    }
+
+    /// The error that everybody gets after [`GroupCommit::poison`].
+    pub(crate) fn poisoned(&self) -> Option<Error> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return None;
+        }
+        self.check(&self.state.lock()).err()
+    }
+
+    fn check(&self, state: &State) -> Result<()> {
+        match &state.cause {
+            Some(cause) => Err(Error::poisoned(cause, self.durable())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_appended(&self, lsn: Lsn) -> Result<()> {
+        let appended = self.appended();
+        if lsn > appended {
+            return Err(Error::invalid_input(format!(
+                "lsn {lsn} is not in the log, which ends at lsn {appended}; wait for one that was returned"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Asks the flusher for the next file.
+    pub(super) fn want_next(&self, header: FileHeader) {
+        let mut state = self.state.lock();
+        if matches!(state.next, Next::Unasked) {
+            state.next = Next::Wanted(header);
+            state.told = false;
+            self.work.notify_all();
+        }
+    }
+
+    /// Makes the file that the writer will need next, if one is wanted: the flusher's part.
+    ///
+    /// # Errors
+    /// What the disk said. The writer then tries itself when it needs the file; only a failed sync stops
+    /// the log.
+    pub(crate) fn prepare_next(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let retired = std::mem::take(&mut state.retired);
+        let Next::Wanted(header) = state.next else { return Ok(()) };
+        self.check(&state)?;
+        state.next = Next::Preparing;
+        let spare = state.spare.take_if(|spare| spare.len == header.file_len);
+        drop(state);
+        drop(retired);
+        let built = self.build(&header, spare);
+        let mut state = self.state.lock();
+        let (next, result) = match built {
+            Ok(file) => (Next::Ready(file), Ok(())),
+            Err(error) => (Next::Unasked, Err(error)),
+        };
+        state.next = next;
+        self.ended.notify_all();
+        result
+    }
+
+    /// The next file, for the writer: the one that was prepared if it is long enough, else one that is
+    /// made here and takes the place of the prepared one.
+    pub(super) fn take_next(&self, header: FileHeader) -> Result<LogFile> {
+        let mut state = self.state.lock();
+        while matches!(state.next, Next::Preparing) {
+            self.ended.wait(&mut state);
+        }
+        self.check(&state)?;
+        if let Next::Ready(file) = std::mem::replace(&mut state.next, Next::Unasked)
+            && file.header.file_len >= header.file_len
+        {
+            return Ok(file);
+        }
+        let spare = state.spare.take_if(|spare| spare.len == header.file_len);
+        drop(state);
+        self.build(&header, spare)
+    }
+
+    /// The writer goes on in `file`.
+    pub(super) fn roll_over(&self, file: Arc<dyn File>, retired: Option<Box<dyn LogTail>>) {
+        let mut state = self.state.lock();
+        state.unsynced.push(file);
+        state.retired.extend(retired);
+    }
+
+    /// Offers a file that an earlier session prepared.
+    pub(super) fn offer_next(&self, file: LogFile) {
+        self.state.lock().next = Next::Ready(file);
+    }
+
+    /// A log file with this header, ready for frames.
+    ///
+    /// # Errors
+    /// What the disk said, and then nothing is left of the file. A failed sync also poisons the log.
+    fn build(&self, header: &FileHeader, spare: Option<Spare>) -> Result<LogFile> {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let built = build(&*self.disk, header, spare.map(|spare| spare.name), attempt, self.config.mapped);
+        built.map_err(|failure| {
+            if failure.syncing {
+                self.poison(failure.error.again());
+            }
+            failure.error
+        })
+    }
+
+    /// Gives files back that lie wholly before `before`, the oldest place that a superblock copy, a
+    /// reader, a backup or a replica still needs. Runs beside the writer. Returns how many went.
+    ///
+    /// Crash rule 2: the caller passes the older superblock copy's place, not the newer one's.
+    ///
+    /// # Errors
+    /// What the disk said; the rest goes with the next call.
+    pub(crate) fn recycle(&self, before: Position) -> Result<usize> {
+        let names = self.disk.list()?;
+        let old = names.iter().filter_map(|name| Some((file::log_number(name)?, name)));
+        let mut count = 0;
+        for (number, name) in old.filter(|(number, _)| *number < before.file) {
+            self.give_back(number, name)?;
+            count += 1;
+        }
+        if count > 0 {
+            self.disk.sync_dir()?;
+        }
+        Ok(count)
+    }
+
+    /// Keeps one file of full length as a spare, unlinks others.
+    fn give_back(&self, number: u64, name: &str) -> Result<()> {
+        let has_spare = self.state.lock().spare.is_some();
+        let len = if has_spare { 0 } else { self.disk.open(name, Access::Read)?.len()? };
+        if len != self.config.file_len_max {
+            return self.disk.remove(name);
+        }
+        let spare = Spare { name: file::spare_name(number), len };
+        self.disk.rename(name, &spare.name)?;
+        self.state.lock().spare = Some(spare);
+        Ok(())
+    }
+}
+
+/// Why a file could not be made, and whether it was a sync that failed.
+#[derive(Debug)]
+pub(super) struct BuildFailure {
+    pub(super) error: Error,
+    syncing: bool,
+}
+
+/// Makes a log file: zeros, header, sync, name, sync of the name. Crash rule 11's order, so that a file
+/// under a log's name is whole.
+pub(super) fn build(
+    disk: &dyn Disk,
+    header: &FileHeader,
+    spare: Option<String>,
+    attempt: u64,
+    mapped: bool,
+) -> Result<LogFile, BuildFailure> {
+    let failed = |error| BuildFailure { error, syncing: false };
+    // A sync that finds the disk full (file systems that allocate late do) has lost nothing that counts:
+    // the file is thrown away.
+    let sync_failed = |error: Error| BuildFailure { syncing: error.kind() != ErrorKind::DiskFull, error };
+    let (new, name) = (file::new_name(header.number, attempt), file::log_name(header.number));
+    let file = match &spare {
+        Some(spare) => {
+            disk.rename(spare, &new).map_err(failed)?;
+            disk.open(&new, Access::Write)
+        }
+        None => disk.create(&new),
+    };
+    let (bytes, crc) = header.encode();
+    let filled = file.map_err(failed).and_then(|file| {
+        // A spare file is zeroed like a new one: old frames must not come back.
+        file.allocate_zeroed(header.file_len).map_err(failed)?;
+        file.write_at(0, &bytes).map_err(failed)?;
+        file.sync().map_err(sync_failed)?;
+        let tail = if mapped { file.map_tail(header.file_len).map_err(failed)? } else { None };
+        if let Some(tail) = &tail {
+            tail.prefault(FRAMES_AT as usize, PREFAULT_LEN);
+        }
+        disk.rename(&new, &name).map_err(failed)?;
+        Ok((file, tail))
+    });
+    let (file, tail) = filled.inspect_err(|_| {
+        // What cannot be removed now goes when the store is opened for writing the next time.
+        let _ = disk.remove(&new);
+    })?;
+    // The name must be durable before a frame in the file is called so.
+    disk.sync_dir().map_err(|error| BuildFailure { error, syncing: true })?;
+    // Opened again, so that messages name the file as it is called now.
+    let file = disk.open(&name, Access::Write).unwrap_or(file);
+    Ok(LogFile { header: *header, crc, file, tail })
+}

@@ -1,0 +1,367 @@
+//! The writer's end of the log.
+
+use super::file::{self, Before, FRAMES_AT, FileHeader};
+use super::frame::{self, FRAME_LEN_MAX, HEADER_LEN, Header, Kind};
+use super::group::{self, GroupCommit, LogFile};
+use super::{LogConfig, Position, Resume};
+use crate::bytes::crc32;
+use crate::disk::{Access, Disk, File, LogTail};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Lsn;
+use std::sync::Arc;
+
+/// The writer's end; lives under the store's writer lock.
+#[derive(Debug)]
+pub(crate) struct Log {
+    shared: Arc<GroupCommit>,
+    config: LogConfig,
+    header: FileHeader,
+    file: Arc<dyn File>,
+    tail: Option<Box<dyn LogTail>>,
+    /// A frame on its way to `write_at`, where there is no mapping.
+    scratch: Vec<u8>,
+    at: Resume,
+    /// Newest lsn that a frame in the log calls durable.
+    testified: Lsn,
+    /// Length of the next file under normal load.
+    next_len: u64,
+    /// Offset up to which `reserve` has nothing to do: half the file until the next one was asked for,
+    /// then all of it.
+    quiet_until: u64,
+    /// Log bytes before the start of each file: (file, bytes), ascending.
+    starts: Vec<(u64, u64)>,
+}
+
+impl Log {
+    /// A new store's log: file 1, generation 1. Contents and names are durable when this returns.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        salt: u32,
+        config: LogConfig,
+    ) -> Result<Log> {
+        let header = FileHeader {
+            store_id,
+            number: 1,
+            file_len: config.file_len_min,
+            first_file: 1,
+            generation: 1,
+            salt,
+            before: None,
+        };
+        Log::start(disk, header, Lsn(0), config)
+    }
+
+    /// Goes on after an unclean end. Crash rule 3: a new generation in a new file, whose header names
+    /// where the old one ended, so that a frame which was cut can never come back behind a new one.
+    ///
+    /// The caller has called [`super::make_durable`] up to `after`: what the header names must be there
+    /// after the next crash.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub(crate) fn start_generation(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        salt: u32,
+        after: &Resume,
+        config: LogConfig,
+    ) -> Result<Log> {
+        let newest = sweep(&*disk)?.last().copied().unwrap_or(0).max(after.position.file);
+        let generation = after.generation.checked_add(1).ok_or_else(|| {
+            Error::new(
+                ErrorKind::LimitExceeded,
+                "log generations are used up; export the store into a new one",
+            )
+        })?;
+        let header = FileHeader {
+            store_id,
+            number: newest + 1,
+            file_len: config.file_len_min,
+            first_file: newest + 1,
+            generation,
+            salt,
+            before: Some(Before { position: after.position, lsn: after.lsn, crc: after.prev_crc }),
+        };
+        Log::start(disk, header, after.lsn, config)
+    }
+
+    fn start(disk: Arc<dyn Disk>, header: FileHeader, lsn: Lsn, config: LogConfig) -> Result<Log> {
+        check_config(&config);
+        let file = group::build(&*disk, &header, None, 0, config.mapped).map_err(|failure| failure.error)?;
+        let at = Resume {
+            position: Position { file: header.number, offset: FRAMES_AT },
+            lsn,
+            prev_crc: file.crc,
+            generation: header.generation,
+        };
+        Log::on(disk, file, at, config)
+    }
+
+    /// Goes on after a clean close, in the same file at the same place.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file is not the one that was closed; what the disk said.
+    pub(crate) fn resume(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        at: &Resume,
+        config: LogConfig,
+    ) -> Result<Log> {
+        check_config(&config);
+        let numbers = sweep(&*disk)?;
+        let current = reopen(&*disk, store_id, at.position.file, config.mapped)?;
+        if current.header.generation != at.generation || at.position.offset > current.header.file_len {
+            return Err(Error::corrupt(
+                current.file.name(),
+                0,
+                format!(
+                    "the log goes on in generation {} at byte {}, the file is of generation {} and has {} bytes",
+                    at.generation, at.position.offset, current.header.generation, current.header.file_len
+                ),
+            ));
+        }
+        let next = at.position.file + 1;
+        let prepared =
+            numbers.contains(&next).then(|| reopen(&*disk, store_id, next, config.mapped)).transpose()?;
+        if let Some(prepared) = &prepared
+            && (!prepared.header.follows(&current.header) || prepared.header.before.is_some())
+        {
+            return Err(Error::corrupt(
+                prepared.file.name(),
+                0,
+                "the file does not follow the one that was closed",
+            ));
+        }
+        let mut log = Log::on(disk, current, *at, config)?;
+        if let Some(prepared) = prepared {
+            log.shared.offer_next(prepared);
+            log.quiet_until = log.header.file_len;
+        }
+        Ok(log)
+    }
+
+    fn on(disk: Arc<dyn Disk>, current: LogFile, at: Resume, config: LogConfig) -> Result<Log> {
+        let starts = starts_of_files(&*disk, at.position.file)?;
+        let shared = Arc::new(GroupCommit::new(disk, config, at.lsn, Arc::clone(&current.file)));
+        Ok(Log {
+            shared,
+            config,
+            next_len: doubled(current.header.file_len, &config),
+            quiet_until: current.header.file_len / 2,
+            header: current.header,
+            file: current.file,
+            tail: current.tail,
+            scratch: Vec::new(),
+            at,
+            testified: Lsn(0),
+            starts,
+        })
+    }
+
+    /// All of an append that can fail: makes sure that a frame with a body of this length has room, in
+    /// this file or in the next. After `Ok`, appending it cannot fail in mapped mode. After an error the
+    /// log is as it was.
+    ///
+    /// # Errors
+    /// `LimitExceeded` for a frame over 1 GiB, `DiskFull`, `Poisoned`, or what the disk said.
+    #[inline]
+    pub(crate) fn reserve(&mut self, body_len: usize) -> Result<()> {
+        if let Some(error) = self.shared.poisoned() {
+            return Err(error);
+        }
+        let len = frame::frame_len(body_len.min(FRAME_LEN_MAX)) as u64;
+        let end = self.at.position.offset + len;
+        if end <= self.quiet_until {
+            return Ok(());
+        }
+        self.make_room(body_len)
+    }
+
+    /// The slow part of [`Log::reserve`]: the file is half full, or the frame is long.
+    #[cold]
+    fn make_room(&mut self, body_len: usize) -> Result<()> {
+        if body_len > frame::BODY_LEN_MAX {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!(
+                    "a transaction of {body_len} bytes is too large for the log, which takes {}; split it",
+                    frame::BODY_LEN_MAX
+                ),
+            ));
+        }
+        let len = frame::frame_len(body_len) as u64;
+        if self.at.position.offset + len > self.header.file_len {
+            self.roll_over(len)?;
+        } else {
+            // The flusher makes the next file while this one takes its second half; so the writer does
+            // not have to zero megabytes under its lock.
+            self.quiet_until = self.header.file_len;
+            self.shared.want_next(self.next_header(self.next_len));
+        }
+        Ok(())
+    }
+
+    /// A file of its own for what does not fit a normal one.
+    fn roll_over(&mut self, len: u64) -> Result<()> {
+        let own_len = (FRAMES_AT + len).next_multiple_of(FRAMES_AT);
+        let oversize = own_len > self.next_len;
+        let next = self.shared.take_next(self.next_header(own_len.max(self.next_len)))?;
+        let before = self.at.position.file;
+        let start = self.bytes_since(Position { file: 0, offset: 0 }) + self.header.file_len
+            - self.at.position.offset;
+        self.starts.push((next.header.number, start));
+        assert_eq!(next.header.number, before + 1, "log files are numbered without gaps");
+        self.at.position = Position { file: next.header.number, offset: FRAMES_AT };
+        self.shared.roll_over(Arc::clone(&next.file), self.tail.take());
+        if !oversize {
+            self.next_len = doubled(next.header.file_len, &self.config);
+        }
+        (self.header, self.file, self.tail) = (next.header, next.file, next.tail);
+        self.quiet_until = self.header.file_len / 2;
+        Ok(())
+    }
+
+    fn next_header(&self, file_len: u64) -> FileHeader {
+        FileHeader { number: self.header.number + 1, file_len, before: None, ..self.header }
+    }
+
+    /// Appends one frame and returns where it ends. `durable` is the newest lsn known durable: crash rule
+    /// 5 needs it in every frame, to tell a torn tail from damage. [`Log::reserve`] has been called for
+    /// the same body.
+    ///
+    /// # Errors
+    /// Without a mapping, what the disk said; the log is then poisoned.
+    #[inline]
+    pub(crate) fn append(&mut self, kind: Kind, lsn: Lsn, durable: Lsn, body: &[u8]) -> Result<Position> {
+        let last = self.at.lsn;
+        assert!(lsn == kind.lsn_after(last), "append out of order: {kind:?} with lsn {lsn} behind {last}");
+        assert!(durable <= last, "lsn {durable} cannot be durable behind {last}");
+        let offset = self.at.position.offset;
+        let end = offset + frame::frame_len(body.len()) as u64;
+        assert!(
+            end <= self.header.file_len,
+            "append without reserve: {} bytes at {}",
+            body.len(),
+            self.at.position
+        );
+        let header = Header {
+            body_len: body.len(),
+            lsn,
+            durable,
+            prev_crc: self.at.prev_crc,
+            salt: self.header.salt,
+            body_crc: crc32(body),
+            kind,
+        };
+        let (bytes, crc) = header.encode();
+        // Padding is not written: the file was zeroed.
+        match &mut self.tail {
+            Some(tail) => {
+                tail.write(offset as usize + HEADER_LEN, body);
+                tail.write(offset as usize, &bytes);
+            }
+            None => self.write(offset, &bytes, body)?,
+        }
+        self.at.position.offset = end;
+        self.at.lsn = lsn;
+        self.at.prev_crc = crc;
+        self.testified = durable;
+        self.shared.publish(lsn);
+        Ok(self.at.position)
+    }
+
+    fn write(&mut self, offset: u64, header: &[u8], body: &[u8]) -> Result<()> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(header);
+        self.scratch.extend_from_slice(body);
+        self.file.write_at(offset, &self.scratch).inspect_err(|cause| self.shared.poison(cause.again()))
+    }
+
+    /// Where the next frame goes.
+    pub(crate) fn position(&self) -> Position {
+        self.at.position
+    }
+
+    /// What it takes to go on here, or to read from here.
+    pub(crate) fn resume_point(&self) -> Resume {
+        self.at
+    }
+
+    /// Newest lsn that a frame of this session calls durable. An idle store whose durable lsn is past
+    /// this appends a watermark (crash rule 5).
+    pub(crate) fn testified(&self) -> Lsn {
+        self.testified
+    }
+
+    /// Log bytes behind `from`: what a recovery from there would read.
+    pub(crate) fn bytes_since(&self, from: Position) -> u64 {
+        let known = self.starts.partition_point(|(file, _)| *file <= from.file);
+        let bytes_before = |start: u64, offset: u64| start + offset.saturating_sub(FRAMES_AT);
+        let (_, start) = self.starts[self.starts.len() - 1];
+        let here = bytes_before(start, self.at.position.offset);
+        match known.checked_sub(1) {
+            Some(index) if self.starts[index].0 == from.file => {
+                here.saturating_sub(bytes_before(self.starts[index].1, from.offset))
+            }
+            Some(index) => here.saturating_sub(self.starts[index].1),
+            None => here,
+        }
+    }
+
+    /// The end that waiters and the flusher share.
+    pub(crate) fn shared(&self) -> &Arc<GroupCommit> {
+        &self.shared
+    }
+}
+
+fn check_config(config: &LogConfig) {
+    let LogConfig { file_len_min, file_len_max, .. } = *config;
+    assert!(
+        file_len_min > FRAMES_AT && file_len_min <= file_len_max && file_len_max <= FRAME_LEN_MAX as u64,
+        "log files of {file_len_min} to {file_len_max} bytes are not possible"
+    );
+    assert!(file_len_min % FRAMES_AT == 0 && file_len_max % FRAMES_AT == 0, "log files are whole blocks");
+}
+
+fn doubled(len: u64, config: &LogConfig) -> u64 {
+    len.saturating_mul(2).clamp(config.file_len_min, config.file_len_max)
+}
+
+/// Removes what preparations and recycling left over, and returns the numbers of the log files, ascending.
+fn sweep(disk: &dyn Disk) -> Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for name in disk.list()? {
+        if file::is_leftover(&name) {
+            disk.remove(&name)?;
+        }
+        numbers.extend(file::log_number(&name));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn reopen(disk: &dyn Disk, store_id: [u8; 16], number: u64, mapped: bool) -> Result<LogFile> {
+    let file = disk.open(&file::log_name(number), Access::Write)?;
+    let (header, crc) = FileHeader::read(&*file, store_id, number)?;
+    let tail = if mapped { file.map_tail(header.file_len)? } else { None };
+    Ok(LogFile { header, crc, file, tail })
+}
+
+/// The table for [`Log::bytes_since`]: files before this session count in full.
+fn starts_of_files(disk: &dyn Disk, current: u64) -> Result<Vec<(u64, u64)>> {
+    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| file::log_number(name)).collect();
+    numbers.sort_unstable();
+    let mut starts = Vec::new();
+    let mut start = 0;
+    for number in numbers.into_iter().take_while(|number| *number <= current) {
+        starts.push((number, start));
+        if number < current {
+            start += disk.open(&file::log_name(number), Access::Read)?.len()?.saturating_sub(FRAMES_AT);
+        }
+    }
+    Ok(starts)
+}

@@ -1,0 +1,84 @@
+//! The write-ahead log: frames of changes are appended, made durable in groups, and read back after a
+//! crash. A commit is promised once [`GroupCommit::wait`] (or [`GroupCommit::poll_durable`]) says so.
+//!
+//! | file     | holds                                                                                   |
+//! |----------|-----------------------------------------------------------------------------------------|
+//! | `frame`  | layout of one frame                                                                     |
+//! | `file`   | layout of a log file's header, names of files                                           |
+//! | `log`    | [`Log`], the writer's end: reserve, append, roll over to the next file                  |
+//! | `group`  | [`GroupCommit`]: who syncs, who waits, who is woken; files made ahead and given back    |
+//! | `reader` | [`scan`]: walks the log after a crash or a close, tells torn from corrupt               |
+//!
+//! The room promises that after `reserve` an append cannot fail (mapped), that nothing is called durable
+//! before a sync covered it, and that a frame which was called durable is found again or missed loudly.
+//! It owns no thread: the store runs the flusher with [`GroupCommit::flusher_wait`] and
+//! [`GroupCommit::prepare_next`], and gives files back with [`GroupCommit::recycle`].
+
+mod file;
+mod frame;
+mod group;
+mod log;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind};
+pub(crate) use group::{FlusherWork, GroupCommit};
+pub(crate) use log::Log;
+pub(crate) use reader::{FrameRef, Scan, Seal, Torn, keep_torn_tail, make_durable, scan};
+
+use crate::id::Lsn;
+
+/// A place in the log: where a frame starts, or where the next one goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Position {
+    /// Number of the log file.
+    pub(crate) file: u64,
+    /// Offset in it.
+    pub(crate) offset: u64,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} byte {}", file::log_name(self.file), self.offset)
+    }
+}
+
+/// All that is needed to go on writing the log, or to start reading it: the place behind a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Resume {
+    /// Where the next frame goes.
+    pub(crate) position: Position,
+    /// Lsn of the frame before.
+    pub(crate) lsn: Lsn,
+    /// Header CRC of the frame before; at the start of a generation, of its first file.
+    pub(crate) prev_crc: u32,
+    /// The log generation.
+    pub(crate) generation: u32,
+}
+
+impl Resume {
+    /// What a clean close seals the log with, once everything before this place is durable.
+    pub(crate) fn seal(&self) -> Seal {
+        Seal { position: self.position, crc: self.prev_crc }
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LogConfig {
+    /// Length of the first file; the following ones double.
+    pub(crate) file_len_min: u64,
+    /// Length at which they stop doubling.
+    pub(crate) file_len_max: u64,
+    /// Write through a shared mapping where the disk has one: a frame then reaches the operating system
+    /// without a system call. Otherwise each frame is one `pwrite`.
+    pub(crate) mapped: bool,
+}
+
+impl Default for LogConfig {
+    /// 1 MiB costs a new store a few milliseconds; 64 MiB makes a roll-over rare under full load.
+    fn default() -> LogConfig {
+        LogConfig { file_len_min: 1 << 20, file_len_max: 64 << 20, mapped: true }
+    }
+}

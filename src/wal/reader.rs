@@ -1,0 +1,544 @@
+//! Reads the log back: after a clean close, after a crash, or to look at it.
+//!
+//! [`scan`] walks the frames behind a checkpoint in order, over file and generation boundaries. Where the
+//! next frame is not valid it decides what that means (crash rule 5):
+//!
+//! - **The end**: nothing but zeros follows, and nothing calls a later commit durable.
+//! - **A torn tail**: bytes that were never promised. It is reported, the caller keeps it aside
+//!   ([`keep_torn_tail`]) and goes on in a new generation.
+//! - **Damage**: the superblock, a seal, a later generation, or the header of any later frame says that the
+//!   missing commit was durable. Reading fails and names both places.
+//!
+//! Files are read into memory with `read_at`, one at a time, not mapped: a medium error is an error here,
+//! not a signal, and the writer may map them without an alias.
+
+use super::file::{self, Before, FRAMES_AT, FileHeader};
+use super::frame::{self, ALIGN, HEADER_LEN, Kind};
+use super::{Position, Resume};
+use crate::disk::{Access, Disk, File};
+use crate::error::{Error, Result};
+use crate::id::Lsn;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Places where the watermark may come to stand are remembered this far apart; recovery rewrites at most
+/// this much more than it must.
+const MILESTONE_LEN: u64 = 64 << 10;
+
+/// What a scan found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Scan {
+    /// The place behind the last valid frame.
+    pub(crate) end: Resume,
+    /// What was cut behind it.
+    pub(crate) torn: Option<Torn>,
+    /// The newest commit that anything calls durable.
+    pub(crate) newest_durable: Lsn,
+    /// Everything up to here is durable; what lies between here and `end` may be in the page cache only
+    /// (crash rule 4: [`make_durable`] before anything is acknowledged).
+    pub(crate) durable_until: Position,
+    /// Whether the log ends where a clean close sealed it; only then is [`super::Log::resume`] right.
+    pub(crate) sealed: bool,
+    /// Frames read, marks too.
+    pub(crate) frame_count: u64,
+}
+
+/// A torn tail: bytes behind the end of the log that nothing calls durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Torn {
+    /// File in which the log ends.
+    pub(crate) file: String,
+    /// Where it ends.
+    pub(crate) offset: u64,
+    /// Bytes cut in this file, up to the last that is not zero.
+    pub(crate) len: u64,
+    /// Bytes cut in later files: name, offset, length.
+    pub(crate) later: Vec<(String, u64, u64)>,
+    /// Why the frame is not valid.
+    pub(crate) reason: String,
+}
+
+/// Where a clean close ended the log (crash rule 6); the superblock keeps it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seal {
+    /// The place behind the last frame.
+    pub(crate) position: Position,
+    /// `prev_crc` of the [`Resume`] there.
+    pub(crate) crc: u32,
+}
+
+/// One frame, as it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameRef<'a> {
+    /// Its lsn; a mark carries that of the commit before it.
+    pub(crate) lsn: Lsn,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Its body; the CRC matched.
+    pub(crate) body: &'a [u8],
+    /// Where it starts.
+    pub(crate) position: Position,
+    /// The newest lsn that was known durable when it was written.
+    pub(crate) durable: Lsn,
+}
+
+/// Walks the frames from `from` (a checkpoint's place in the log) and calls `each` for every one. `floor`
+/// is the newest lsn that the superblock calls durable, `closed` its seal, if the store was closed.
+///
+/// # Errors
+/// `Corrupt` naming file and offset where bytes that were durable are missing or wrong; what `each` and
+/// the disk said.
+pub(crate) fn scan(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    from: &Resume,
+    floor: Lsn,
+    closed: Option<Seal>,
+    each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>,
+) -> Result<Scan> {
+    let files = open_files(disk, store_id, from)?;
+    let mut walk = Walk {
+        files,
+        index: 0,
+        bytes: Vec::new(),
+        at: *from,
+        closed,
+        floor,
+        newest_durable: floor.max(from.lsn),
+        durable_until: from.position,
+        milestones: VecDeque::new(),
+        frame_count: 0,
+    };
+    walk.load()?;
+    if from.position.offset < FRAMES_AT || from.position.offset as usize > walk.bytes.len() {
+        let reason = format!(
+            "the superblock says that the log goes on at byte {}, outside the file",
+            from.position.offset
+        );
+        return Err(walk.corrupt(reason));
+    }
+    walk.run(each)
+}
+
+/// A log file at or behind the place where reading starts.
+struct Listed {
+    header: FileHeader,
+    crc: u32,
+    file: Arc<dyn File>,
+}
+
+/// Opens the files from `from` on and checks that they make one log.
+fn open_files(disk: &dyn Disk, store_id: [u8; 16], from: &Resume) -> Result<Vec<Listed>> {
+    let first = from.position.file;
+    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| file::log_number(name)).collect();
+    numbers.sort_unstable();
+    let mut files: Vec<Listed> = Vec::new();
+    for number in numbers.into_iter().filter(|number| *number >= first) {
+        let expected = first + files.len() as u64;
+        if number != expected {
+            return Err(missing(expected, &format!("{} exists", file::log_name(number))));
+        }
+        let file = disk.open(&file::log_name(number), Access::Read)?;
+        let (header, crc) = FileHeader::read(&*file, store_id, number)?;
+        if let Some(earlier) = files.last()
+            && !header.follows(&earlier.header)
+        {
+            return Err(Error::corrupt(
+                file.name(),
+                0,
+                format!(
+                    "the file is of generation {} from file {}, which does not follow generation {} from file {}",
+                    header.generation,
+                    header.first_file,
+                    earlier.header.generation,
+                    earlier.header.first_file
+                ),
+            ));
+        }
+        files.push(Listed { header, crc, file });
+    }
+    let Some(earliest) = files.first() else {
+        return Err(missing(first, "the superblock says that the log goes on in it"));
+    };
+    if earliest.header.generation != from.generation {
+        return Err(Error::corrupt(
+            file::log_name(first),
+            0,
+            format!("generation {} expected, {} found", from.generation, earliest.header.generation),
+        ));
+    }
+    Ok(files)
+}
+
+fn missing(number: u64, reason: &str) -> Error {
+    Error::corrupt(file::log_name(number), 0, format!("the file is missing, and {reason}"))
+}
+
+struct Walk {
+    files: Vec<Listed>,
+    /// The file that is being read, and its bytes.
+    index: usize,
+    bytes: Vec<u8>,
+    at: Resume,
+    closed: Option<Seal>,
+    floor: Lsn,
+    newest_durable: Lsn,
+    durable_until: Position,
+    /// Places behind frames that were not durable when they were last looked at.
+    milestones: VecDeque<(Lsn, Position)>,
+    frame_count: u64,
+}
+
+impl Walk {
+    fn run(mut self, each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>) -> Result<Scan> {
+        loop {
+            if self.cross_generation()? {
+                continue;
+            }
+            if self.is_sealed_here()? {
+                return Ok(self.finish(None, true));
+            }
+            let Err(reason) = self.step(each)? else { continue };
+            if self.next_file()? {
+                continue;
+            }
+            let torn = self.judge(reason)?;
+            return Ok(self.finish(torn, false));
+        }
+    }
+
+    /// Reads one frame; the inner error says why there is none.
+    fn step(&mut self, each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>) -> Result<Result<(), String>> {
+        let position = self.at.position;
+        let rest = &self.bytes[position.offset as usize..];
+        let salt = self.files[self.index].header.salt;
+        let (header, body, crc) = match frame::decode(rest, salt, self.at.lsn, self.at.prev_crc) {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        each(FrameRef { lsn: header.lsn, kind: header.kind, body, position, durable: header.durable })?;
+        self.at.position.offset += frame::frame_len(header.body_len) as u64;
+        self.at.lsn = header.lsn;
+        self.at.prev_crc = crc;
+        self.frame_count += 1;
+        self.note_durable(header.durable);
+        self.note_milestone();
+        Ok(Ok(()))
+    }
+
+    fn note_milestone(&mut self) {
+        let far = match self.milestones.back() {
+            Some((_, last)) => {
+                last.file != self.at.position.file || self.at.position.offset - last.offset >= MILESTONE_LEN
+            }
+            None => true,
+        };
+        if far {
+            self.milestones.push_back((self.at.lsn, self.at.position));
+        }
+    }
+
+    fn note_durable(&mut self, durable: Lsn) {
+        self.newest_durable = self.newest_durable.max(durable);
+        while let Some((lsn, position)) = self.milestones.front().copied()
+            && lsn <= self.newest_durable
+        {
+            self.durable_until = position;
+            self.milestones.pop_front();
+        }
+    }
+
+    /// At the place where a later generation's header says that this one ended, goes on there. Frames
+    /// behind that place were cut by an earlier recovery and are not looked at (crash rule 3).
+    fn cross_generation(&mut self) -> Result<bool> {
+        let Some((index, before)) = self.later_generation() else { return Ok(false) };
+        let here = self.at.position;
+        if here < before.position {
+            return Ok(false);
+        }
+        let header = &self.files[index];
+        if here != before.position || self.at.lsn != before.lsn || self.at.prev_crc != before.crc {
+            return Err(self.corrupt(format!(
+                "generation {} ends here with lsn {} and crc {:08x}; {} says that it ended at {} with lsn {} and crc {:08x}",
+                self.at.generation,
+                self.at.lsn,
+                self.at.prev_crc,
+                header.file.name(),
+                before.position,
+                before.lsn,
+                before.crc
+            )));
+        }
+        self.at.position = Position { file: header.header.number, offset: FRAMES_AT };
+        self.at.prev_crc = header.crc;
+        self.at.generation = header.header.generation;
+        self.index = index;
+        self.load()?;
+        // Crash rule 4: what a generation's header names was made durable before the header was.
+        self.durable_until = self.at.position;
+        self.milestones.clear();
+        self.note_durable(before.lsn);
+        Ok(true)
+    }
+
+    /// The first file of the next generation, and where it says that this one ended.
+    fn later_generation(&self) -> Option<(usize, Before)> {
+        let later = self.files.iter().enumerate().skip(self.index + 1);
+        later.filter_map(|(index, listed)| Some((index, listed.header.before?))).next()
+    }
+
+    /// At the seal of a clean close, checks that the log ends here as it was left (crash rule 6).
+    fn is_sealed_here(&mut self) -> Result<bool> {
+        let Some(seal) = self.closed else { return Ok(false) };
+        if seal.position != self.at.position {
+            return Ok(false);
+        }
+        if seal.crc != self.at.prev_crc {
+            return Err(self.corrupt(format!(
+                "the log was closed here behind a frame with crc {:08x}, {:08x} is found",
+                seal.crc, self.at.prev_crc
+            )));
+        }
+        let end = self.at;
+        let mut offset = end.position.offset as usize;
+        loop {
+            if let Some(stray) = first_nonzero(&self.bytes, offset) {
+                self.at.position =
+                    Position { file: self.files[self.index].header.number, offset: stray as u64 };
+                return Err(
+                    self.corrupt(format!("zeros are expected: the log was closed at {}", end.position))
+                );
+            }
+            if self.index + 1 == self.files.len() {
+                break;
+            }
+            self.index += 1;
+            self.load()?;
+            offset = FRAMES_AT as usize;
+        }
+        self.at = end;
+        Ok(true)
+    }
+
+    /// Goes on in the next file of this generation if the log does: where its first frame follows the last
+    /// one read, or where a seal or a later generation says that the log ended at its start.
+    fn next_file(&mut self) -> Result<bool> {
+        let Some(next) = self.files.get(self.index + 1) else { return Ok(false) };
+        if next.header.generation != self.at.generation {
+            return Ok(false);
+        }
+        let start = Position { file: next.header.number, offset: FRAMES_AT };
+        let ends_there = self.closed.is_some_and(|seal| seal.position >= start)
+            || self.later_generation().is_some_and(|(_, before)| before.position >= start);
+        if !ends_there && !self.first_frame_follows(next)? {
+            return Ok(false);
+        }
+        // The rest of a file that was left for the next one was never written.
+        if let Some(stray) = first_nonzero(&self.bytes, self.at.position.offset as usize) {
+            self.at.position.offset = stray as u64;
+            return Err(self.corrupt(format!("zeros are expected: the log goes on in {}", next.file.name())));
+        }
+        self.at.position = start;
+        self.index += 1;
+        self.load()?;
+        Ok(true)
+    }
+
+    /// Whether the first header in `next` is that of the frame behind the last one read. Its body may be
+    /// torn: that is for the next step to find.
+    fn first_frame_follows(&self, next: &Listed) -> Result<bool> {
+        let mut bytes = [0; HEADER_LEN];
+        if next.header.file_len < FRAMES_AT + HEADER_LEN as u64 {
+            return Ok(false);
+        }
+        next.file.read_at(FRAMES_AT, &mut bytes)?;
+        Ok(frame::testimony(&bytes, next.header.salt).is_some_and(|header| {
+            header.prev_crc == self.at.prev_crc && header.lsn == header.kind.lsn_after(self.at.lsn)
+        }))
+    }
+
+    /// Crash rule 5: the frame here is not valid. Damage if anything calls its commit durable, else the end
+    /// of the log, with or without a torn tail.
+    fn judge(&mut self, reason: String) -> Result<Option<Torn>> {
+        let missing = self.at.lsn.next();
+        if let Some((index, before)) = self.later_generation() {
+            let name = self.files[index].file.name();
+            return Err(self.corrupt(format!(
+                "{reason}; {name} says that the generation before it ended at {} with lsn {}",
+                before.position, before.lsn
+            )));
+        }
+        if let Some(seal) = self.closed {
+            return Err(self.corrupt(format!("{reason}; the log was closed at {}", seal.position)));
+        }
+        if self.floor >= missing {
+            return Err(self.corrupt(format!("{reason}; the superblock calls lsn {} durable", self.floor)));
+        }
+        let end = self.at;
+        let here = self.index;
+        let offset = end.position.offset;
+        let mut cut = Vec::new();
+        loop {
+            let start = if self.index == here { offset } else { FRAMES_AT };
+            if let Some((place, durable)) = self.witness(start, missing) {
+                self.at = end;
+                self.index = here;
+                return Err(
+                    self.corrupt(format!("{reason}; the frame at {place} calls lsn {durable} durable"))
+                );
+            }
+            let listed = &self.files[self.index];
+            let used = used_len(&self.bytes) as u64;
+            if used > start {
+                cut.push((listed.file.name().to_string(), start, used - start));
+            }
+            if self.index + 1 == self.files.len() {
+                break;
+            }
+            self.index += 1;
+            self.load()?;
+        }
+        self.at = end;
+        self.index = here;
+        if cut.is_empty() {
+            return Ok(None);
+        }
+        let name = self.files[here].file.name().to_string();
+        let in_this_file = cut[0].0 == name;
+        let len = if in_this_file { cut.remove(0).2 } else { 0 };
+        Ok(Some(Torn { file: name, offset, len, later: cut, reason }))
+    }
+
+    /// A frame header at or behind `start` in the loaded file that calls `missing` durable: where it is and
+    /// what it says. A header testifies even where its body is torn.
+    fn witness(&mut self, start: u64, missing: Lsn) -> Option<(Position, Lsn)> {
+        let salt = self.files[self.index].header.salt;
+        let number = self.files[self.index].header.number;
+        for offset in (start as usize..self.bytes.len()).step_by(ALIGN) {
+            let Some(header) = frame::testimony(&self.bytes[offset..], salt) else { continue };
+            // A header that is older than the missing frame is a copy inside a body, or nonsense.
+            if header.lsn < self.at.lsn || header.durable > header.lsn {
+                continue;
+            }
+            if header.durable >= missing {
+                return Some((Position { file: number, offset: offset as u64 }, header.durable));
+            }
+            self.newest_durable = self.newest_durable.max(header.durable);
+        }
+        None
+    }
+
+    fn finish(mut self, torn: Option<Torn>, sealed: bool) -> Scan {
+        self.note_durable(self.newest_durable);
+        if sealed {
+            (self.newest_durable, self.durable_until) = (self.at.lsn, self.at.position);
+        }
+        Scan {
+            end: self.at,
+            torn,
+            newest_durable: self.newest_durable,
+            durable_until: self.durable_until,
+            sealed,
+            frame_count: self.frame_count,
+        }
+    }
+
+    /// Reads the current file into memory. Its length was checked against its header.
+    fn load(&mut self) -> Result<()> {
+        let listed = &self.files[self.index];
+        let len = usize::try_from(listed.header.file_len).map_err(|_| {
+            Error::corrupt(
+                listed.file.name(),
+                0,
+                "the file is longer than this machine can address".to_string(),
+            )
+        })?;
+        self.bytes.resize(len, 0);
+        listed.file.read_at(0, &mut self.bytes)
+    }
+
+    fn corrupt(&self, reason: String) -> Error {
+        Error::corrupt(file::log_name(self.at.position.file), self.at.position.offset, reason)
+    }
+}
+
+fn first_nonzero(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = &bytes[from.min(bytes.len())..];
+    // Whole blocks first: a log file is mostly zeros or mostly full.
+    let block = rest.chunks(4096).position(|block| block.iter().any(|&byte| byte != 0))?;
+    let start = block * 4096;
+    rest[start..].iter().position(|&byte| byte != 0).map(|index| from + start + index)
+}
+
+/// Length up to the last byte that is not zero.
+fn used_len(bytes: &[u8]) -> usize {
+    let mut end = bytes.len();
+    while end > 0 {
+        let start = (end - 1) / 4096 * 4096;
+        if let Some(last) = bytes[start..end].iter().rposition(|&byte| byte != 0) {
+            return start + last + 1;
+        }
+        end = start;
+    }
+    0
+}
+
+/// Bytes copied at a time.
+const COPY_LEN: usize = 1 << 20;
+
+/// Copies the cut bytes to a file `torn-<file>-<offset>`, which it makes durable, and returns its name. The
+/// log itself is left as it is: the next generation's header keeps the cut bytes out (crash rule 3).
+///
+/// # Errors
+/// What the disk said.
+pub(crate) fn keep_torn_tail(disk: &dyn Disk, torn: &Torn) -> Result<String> {
+    let name = format!("torn-{}-{}", torn.file, torn.offset);
+    if disk.list()?.contains(&name) {
+        // From an earlier attempt, which may have ended halfway.
+        disk.remove(&name)?;
+    }
+    let target = disk.create(&name)?;
+    let mut written = 0;
+    let first = (torn.file.clone(), torn.offset, torn.len);
+    for (source, offset, len) in std::iter::once(&first).chain(&torn.later) {
+        let source = disk.open(source, Access::Read)?;
+        written = copy(&*source, *offset..*offset + *len, &*target, written)?;
+    }
+    target.sync()?;
+    disk.sync_dir()?;
+    Ok(name)
+}
+
+/// Crash rule 4: what was replayed may be in the page cache only (the process died, the machine did not, or
+/// an earlier sync failed). Writes the log's bytes between two places again and syncs them, so that they
+/// are durable before anything that rests on them is acknowledged.
+///
+/// # Errors
+/// What the disk said; nothing may be acknowledged then.
+pub(crate) fn make_durable(disk: &dyn Disk, from: Position, to: Position) -> Result<()> {
+    if from >= to {
+        return Ok(());
+    }
+    for number in from.file..=to.file {
+        let file = disk.open(&file::log_name(number), Access::Write)?;
+        let start = if number == from.file { from.offset } else { 0 };
+        let end = if number == to.file { to.offset } else { file.len()? };
+        copy(&*file, start..end, &*file, start)?;
+        file.sync()?;
+    }
+    disk.sync_dir()
+}
+
+/// Copies a range in pieces; returns the offset behind the copy.
+fn copy(source: &dyn File, range: std::ops::Range<u64>, target: &dyn File, at: u64) -> Result<u64> {
+    let mut bytes = vec![0; (range.end.saturating_sub(range.start)).min(COPY_LEN as u64) as usize];
+    let (mut offset, mut at) = (range.start, at);
+    while offset < range.end {
+        let len = (range.end - offset).min(COPY_LEN as u64) as usize;
+        source.read_at(offset, &mut bytes[..len])?;
+        target.write_at(at, &bytes[..len])?;
+        offset += len as u64;
+        at += len as u64;
+    }
+    Ok(at)
+}
