@@ -8,7 +8,10 @@ mod error;
 mod id;
 mod page;
 mod schema;
+mod text;
 mod value;
 mod wal;
 
 pub use error::{Conflict, Error, ErrorKind, Place, Result};
+pub use change::Patch;
+pub use value::Value;

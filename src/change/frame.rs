@@ -5,10 +5,10 @@
 //! | part    | field       | size  | meaning                                                        |
 //! |---------|-------------|-------|----------------------------------------------------------------|
 //! | head    | commit_time | 8     | nanoseconds since 1970, never smaller than the frame's before  |
-//! |         | flags       | 1     | bit 0: `at` follows; bit 1: `actor` follows; others 0          |
-//! |         | at          | 0, 8  | the time that updated_at shows                                 |
+//! |         | flags       | 1     | bit 0: `actor` follows; others 0                               |
 //! |         | actor       | 0, v  | number of the actor in the dictionary                          |
-//! | change  | kind        | 1     | 1 create, 2 update, 3 delete, 4 schema                         |
+//! | change  | kind        | 1     | 1 create, 2 update, 3 delete, 4 schema; bit 7: `at` follows    |
+//! | 1, 2    | at          | 0, 8  | the time that the record shows instead of commit_time          |
 //! | 1, 2, 3 | object      | v     | object id                                                      |
 //! |         | row         | v     | row of the record                                              |
 //! |         | id          | 16    | record id                                                      |
@@ -28,8 +28,8 @@ use crate::error::{Error, Result};
 use crate::id::{AttributeId, ObjectId, RecordId, RowId};
 use crate::value::Timestamp;
 
-const HAS_AT: u8 = 1;
-const HAS_ACTOR: u8 = 2;
+const HAS_ACTOR: u8 = 1;
+const HAS_AT: u8 = 0x80;
 const CREATE: u8 = 1;
 const UPDATE: u8 = 2;
 const DELETE: u8 = 3;
@@ -40,18 +40,8 @@ const SCHEMA: u8 = 4;
 pub struct FrameHead {
     /// When the transaction was committed.
     pub commit_time: Timestamp,
-    /// The time that `updated_at` and `created_at` show, where the caller gave one.
-    pub at: Option<Timestamp>,
     /// Who did it; 0 is nobody in particular.
     pub actor: u32,
-}
-
-impl FrameHead {
-    /// The time to show on records.
-    #[must_use]
-    pub fn shown_time(&self) -> Timestamp {
-        self.at.unwrap_or(self.commit_time)
-    }
 }
 
 /// One attribute of a change: its new bytes, or `None` for cleared.
@@ -101,15 +91,28 @@ fn narrow(cursor: &mut Cursor<'_>, what: &str) -> Result<u16> {
         .map_err(|_| Error::corrupt("", cursor.offset() as u64, format!("{what} {value} is over 65535")))
 }
 
+/// The record that a change is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Its object.
+    pub object: ObjectId,
+    /// Its row.
+    pub row: RowId,
+    /// Its id.
+    pub id: RecordId,
+    /// Its version after the change; the last one for a delete.
+    pub version: u64,
+}
+
 /// One change of a frame.
 #[derive(Clone, Debug)]
 pub enum Change<'a> {
     /// A record comes to be.
-    Create { object: ObjectId, row: RowId, id: RecordId, version: u64, cells: Cells<'a> },
+    Create { target: Target, at: Option<Timestamp>, cells: Cells<'a> },
     /// Some of a record's attributes change.
-    Update { object: ObjectId, row: RowId, id: RecordId, version: u64, cells: Cells<'a> },
+    Update { target: Target, at: Option<Timestamp>, cells: Cells<'a> },
     /// A record goes.
-    Delete { object: ObjectId, row: RowId, id: RecordId, version: u64 },
+    Delete { target: Target },
     /// The schema is replaced.
     Schema { bytes: &'a [u8] },
 }
@@ -123,13 +126,12 @@ pub fn parse(body: &[u8]) -> Result<(FrameHead, Changes<'_>)> {
     let mut cursor = Cursor::new(body);
     let commit_time = Timestamp(cursor.read()?);
     let flags = cursor.read::<u8>()?;
-    if flags & !(HAS_AT | HAS_ACTOR) != 0 {
+    if flags & !HAS_ACTOR != 0 {
         return Err(Error::corrupt("", 8, format!("unknown frame flags {flags:#04x}")));
     }
-    let at = if flags & HAS_AT != 0 { Some(Timestamp(cursor.read()?)) } else { None };
     let actor = if flags & HAS_ACTOR != 0 { cursor.varint()? } else { 0 };
     let actor = u32::try_from(actor).map_err(|_| Error::corrupt("", 9, "actor number is over 32 bits"))?;
-    Ok((FrameHead { commit_time, at, actor }, Changes { cursor }))
+    Ok((FrameHead { commit_time, actor }, Changes { cursor }))
 }
 
 /// The changes of a frame, in order.
@@ -153,14 +155,17 @@ impl<'a> Changes<'a> {
             let len = usize::try_from(self.cursor.varint()?).unwrap_or(usize::MAX);
             return Ok(Some(Change::Schema { bytes: self.cursor.take(len)? }));
         }
-        let object = ObjectId(narrow(&mut self.cursor, "object id")?);
-        let row = RowId(self.cursor.varint()?);
-        let id = RecordId::from_bytes(self.cursor.read()?);
-        let version = self.cursor.varint()?;
-        let change = match kind {
-            CREATE => Change::Create { object, row, id, version, cells: self.cells()? },
-            UPDATE => Change::Update { object, row, id, version, cells: self.cells()? },
-            DELETE => Change::Delete { object, row, id, version },
+        let at = if kind & HAS_AT != 0 { Some(Timestamp(self.cursor.read()?)) } else { None };
+        let target = Target {
+            object: ObjectId(narrow(&mut self.cursor, "object id")?),
+            row: RowId(self.cursor.varint()?),
+            id: RecordId::from_bytes(self.cursor.read()?),
+            version: self.cursor.varint()?,
+        };
+        let change = match kind & !HAS_AT {
+            CREATE => Change::Create { target, at, cells: self.cells()? },
+            UPDATE => Change::Update { target, at, cells: self.cells()? },
+            DELETE => Change::Delete { target },
             other => {
                 return Err(Error::corrupt("", self.cursor.offset() as u64, format!("unknown change kind {other}")));
             }
@@ -191,42 +196,44 @@ impl FrameBuilder {
     pub fn start(&mut self, head: &FrameHead) {
         self.bytes.clear();
         self.bytes.extend_from_slice(&head.commit_time.0.to_le_bytes());
-        let flags = if head.at.is_some() { HAS_AT } else { 0 } | if head.actor != 0 { HAS_ACTOR } else { 0 };
-        self.bytes.push(flags);
-        if let Some(at) = head.at {
-            self.bytes.extend_from_slice(&at.0.to_le_bytes());
-        }
+        self.bytes.push(if head.actor != 0 { HAS_ACTOR } else { 0 });
         if head.actor != 0 {
             put_varint(&mut self.bytes, u64::from(head.actor));
         }
     }
 
     #[inline]
-    fn record(&mut self, kind: u8, object: ObjectId, row: RowId, id: RecordId, version: u64) {
-        self.bytes.push(kind);
-        put_varint(&mut self.bytes, u64::from(object.0));
-        put_varint(&mut self.bytes, row.0);
-        self.bytes.extend_from_slice(&id.bytes());
-        put_varint(&mut self.bytes, version);
+    fn record(&mut self, kind: u8, target: &Target, at: Option<Timestamp>) {
+        match at {
+            None => self.bytes.push(kind),
+            Some(at) => {
+                self.bytes.push(kind | HAS_AT);
+                self.bytes.extend_from_slice(&at.0.to_le_bytes());
+            }
+        }
+        put_varint(&mut self.bytes, u64::from(target.object.0));
+        put_varint(&mut self.bytes, target.row.0);
+        self.bytes.extend_from_slice(&target.id.bytes());
+        put_varint(&mut self.bytes, target.version);
     }
 
     /// Appends a create; `cell_count` calls of [`FrameBuilder::cell`] follow.
     #[inline]
-    pub fn create(&mut self, object: ObjectId, row: RowId, id: RecordId, version: u64, cell_count: usize) {
-        self.record(CREATE, object, row, id, version);
+    pub fn create(&mut self, target: &Target, at: Option<Timestamp>, cell_count: usize) {
+        self.record(CREATE, target, at);
         put_varint(&mut self.bytes, cell_count as u64);
     }
 
     /// Appends an update; `cell_count` calls of [`FrameBuilder::cell`] follow.
     #[inline]
-    pub fn update(&mut self, object: ObjectId, row: RowId, id: RecordId, version: u64, cell_count: usize) {
-        self.record(UPDATE, object, row, id, version);
+    pub fn update(&mut self, target: &Target, at: Option<Timestamp>, cell_count: usize) {
+        self.record(UPDATE, target, at);
         put_varint(&mut self.bytes, cell_count as u64);
     }
 
     /// Appends a delete.
-    pub fn delete(&mut self, object: ObjectId, row: RowId, id: RecordId, version: u64) {
-        self.record(DELETE, object, row, id, version);
+    pub fn delete(&mut self, target: &Target) {
+        self.record(DELETE, target, None);
     }
 
     /// Appends one cell of the create or update before it.
@@ -260,13 +267,17 @@ impl FrameBuilder {
 mod tests {
     use super::*;
 
+    fn target(object: u16, row: u64, version: u64) -> Target {
+        Target { object: ObjectId(object), row: RowId(row), id: RecordId::from_bytes([9; 16]), version }
+    }
+
     fn sample() -> FrameBuilder {
         let mut builder = FrameBuilder::default();
-        builder.start(&FrameHead { commit_time: Timestamp(7), at: Some(Timestamp(-5)), actor: 300 });
-        builder.create(ObjectId(1), RowId(70_000), RecordId::from_bytes([9; 16]), 1, 2);
+        builder.start(&FrameHead { commit_time: Timestamp(7), actor: 300 });
+        builder.create(&target(1, 70_000, 1), Some(Timestamp(-5)), 2);
         builder.cell(Cell { attribute: AttributeId(3), bytes: Some(b"abc") });
         builder.cell(Cell { attribute: AttributeId(4), bytes: None });
-        builder.delete(ObjectId(2), RowId(1), RecordId::from_bytes([8; 16]), 4);
+        builder.delete(&target(2, 1, 4));
         builder.schema(b"schema");
         builder
     }
@@ -275,15 +286,15 @@ mod tests {
     fn a_body_reads_back_as_it_was_built() {
         let builder = sample();
         let (head, mut changes) = parse(builder.body()).unwrap();
-        assert_eq!(head, FrameHead { commit_time: Timestamp(7), at: Some(Timestamp(-5)), actor: 300 });
-        let Some(Change::Create { object, row, version, mut cells, .. }) = changes.next().unwrap() else {
+        assert_eq!(head, FrameHead { commit_time: Timestamp(7), actor: 300 });
+        let Some(Change::Create { target: found, at, mut cells }) = changes.next().unwrap() else {
             panic!("a create comes first");
         };
-        assert_eq!((object, row, version), (ObjectId(1), RowId(70_000), 1));
+        assert_eq!((found, at), (target(1, 70_000, 1), Some(Timestamp(-5))));
         assert_eq!(cells.next().unwrap().unwrap().bytes, Some(&b"abc"[..]));
         assert_eq!(cells.next().unwrap().unwrap().bytes, None);
         assert!(cells.next().unwrap().is_none());
-        assert!(matches!(changes.next().unwrap(), Some(Change::Delete { version: 4, .. })));
+        assert!(matches!(changes.next().unwrap(), Some(Change::Delete { target: t }) if t == target(2, 1, 4)));
         assert!(matches!(changes.next().unwrap(), Some(Change::Schema { bytes: b"schema" })));
         assert!(changes.next().unwrap().is_none());
     }
@@ -314,8 +325,8 @@ mod tests {
     #[test]
     fn two_fixed_attributes_fit_the_promised_frame() {
         let mut builder = FrameBuilder::default();
-        builder.start(&FrameHead { commit_time: Timestamp(i64::MAX), at: None, actor: 0 });
-        builder.update(ObjectId(5), RowId(10_000_000), RecordId::from_bytes([1; 16]), 70_000, 2);
+        builder.start(&FrameHead { commit_time: Timestamp(i64::MAX), actor: 0 });
+        builder.update(&target(5, 10_000_000, 70_000), None, 2);
         builder.cell(Cell { attribute: AttributeId(3), bytes: Some(&[0; 8]) });
         builder.cell(Cell { attribute: AttributeId(4), bytes: Some(&[0; 8]) });
         assert!(40 + builder.body().len().next_multiple_of(8) <= 112);

@@ -1,17 +1,65 @@
 //! Objects, attributes, select options, uniqueness, and the legal changes to them. Pure, with its
 //! own persisted form (`encoding`) and the neutral JSON form (`json`).
+//!
+//! # What holds for every `Schema`
+//!
+//! Whether it came from JSON, from bytes or from a change, `check` has seen it:
+//!
+//! * ids of objects and attributes are their positions; names are unique among siblings;
+//! * trees are numbered from 16, no two alike, all below `next_tree` (0 is the catalog, 1 the
+//!   store's index of record ids);
+//! * an object's indexes name attributes that exist and whose type may be a key; the primary key is
+//!   the first; each unique attribute has one, unless it alone is the primary key;
+//! * attributes of a primary key are required;
+//! * a select has options, and only a select; limits are cells of the attribute's type.
+//!
+//! Names are found through a small table of hashes that is built when a schema is made or read and is not
+//! part of the persisted form.
 
+mod attribute;
+mod check;
+mod encoding;
+mod json;
+mod json_out;
+mod names;
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::value::ValueType;
+use names::Names;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Tree of the schema and the dictionaries.
+pub const CATALOG_TREE: TreeId = TreeId(0);
+/// Tree of the store's index from record id to object and row.
+pub const RECORD_ID_TREE: TreeId = TreeId(1);
+/// First tree of an object; those below are the store's own.
+pub const FIRST_TREE: TreeId = TreeId(16);
+
+/// Most objects of a store: an object id has 16 bits.
+pub const OBJECTS_MAX: usize = 65_535;
+/// Most attributes of an object; a record's cells are then found in one frame.
+pub const ATTRIBUTES_MAX: usize = 10_000;
+/// Most options of a select.
+pub const OPTIONS_MAX: usize = 65_535;
+/// Most bytes of a name.
+pub const NAME_LEN_MAX: usize = 128;
+/// Digits behind the point of a decimal that does not say how many.
+pub const DECIMALS_DEFAULT: u8 = 9;
 
 /// All objects of a store.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Schema {
     /// In the order of their ids.
     pub(crate) objects: Vec<ObjectSchema>,
     /// Tree number that the next object or index gets.
     pub(crate) next_tree: TreeId,
+    #[serde(skip)]
+    names: Names,
 }
 
 /// One kind of record.
@@ -31,6 +79,8 @@ pub struct ObjectSchema {
     pub(crate) indexes: Vec<IndexSchema>,
     /// Most bytes that the cells of one record may have together.
     pub(crate) max_record_len: Option<u32>,
+    #[serde(skip)]
+    names: Names,
 }
 
 /// One unique key of an object.
@@ -73,6 +123,11 @@ pub struct AttributeSchema {
     pub(crate) max: Option<Vec<u8>>,
     /// Options of a select; the number is the position.
     pub(crate) options: Vec<SelectOption>,
+    /// `key`, to be shared with the records that are read.
+    #[serde(skip)]
+    name: Arc<str>,
+    #[serde(skip)]
+    option_names: Names,
 }
 
 /// One allowed value of a select.
@@ -82,4 +137,172 @@ pub struct SelectOption {
     pub(crate) key: String,
     /// Name for people.
     pub(crate) title: Option<String>,
+}
+
+impl Default for Schema {
+    fn default() -> Schema {
+        Schema { objects: Vec::new(), next_tree: FIRST_TREE, names: Names::default() }
+    }
+}
+
+impl Schema {
+    /// All objects, in the order of their ids.
+    #[must_use]
+    pub fn objects(&self) -> &[ObjectSchema] {
+        &self.objects
+    }
+
+    /// The object of this name.
+    ///
+    /// # Errors
+    /// `ObjectNotFound`, with a name that is close, if there is one.
+    #[inline]
+    pub fn object(&self, name: &str) -> Result<&ObjectSchema> {
+        self.find_object(name).ok_or_else(|| self.no_object(name))
+    }
+
+    /// The object of this name, if there is one.
+    #[must_use]
+    #[inline]
+    pub fn find_object(&self, name: &str) -> Option<&ObjectSchema> {
+        self.names.find(name, |at| &self.objects[at].key).map(|at| &self.objects[at])
+    }
+
+    /// The object with this id, if there is one.
+    #[must_use]
+    #[inline]
+    pub fn object_by_id(&self, id: ObjectId) -> Option<&ObjectSchema> {
+        self.objects.get(usize::from(id.0))
+    }
+
+    #[cold]
+    fn no_object(&self, name: &str) -> Error {
+        let hint = names::hint(name, self.objects.iter().map(|object| object.key.as_str()));
+        Error::new(
+            ErrorKind::ObjectNotFound,
+            format!("there is no object {}{hint}", crate::value::excerpt(name)),
+        )
+    }
+
+    /// Builds what is not persisted; every way to a schema ends here.
+    fn index_names(&mut self) {
+        self.names = Names::of(self.objects.iter().map(|object| object.key.as_str()));
+        for object in &mut self.objects {
+            object.index_names();
+        }
+    }
+}
+
+impl ObjectSchema {
+    /// Number of the object.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// Its name in paths and mutations.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its name for people, where it has one.
+    #[must_use]
+    pub fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
+    /// Tree of its records' pages.
+    #[must_use]
+    #[inline]
+    pub fn tree(&self) -> TreeId {
+        self.tree
+    }
+
+    /// Its attributes, in the order of their ids.
+    #[must_use]
+    #[inline]
+    pub fn attributes(&self) -> &[AttributeSchema] {
+        &self.attributes
+    }
+
+    /// Its unique keys: the primary key first, if there is one.
+    #[must_use]
+    #[inline]
+    pub fn indexes(&self) -> &[IndexSchema] {
+        &self.indexes
+    }
+
+    /// Most bytes that the cells of one record may have together, where there is a limit.
+    #[must_use]
+    pub fn max_record_len(&self) -> Option<u32> {
+        self.max_record_len
+    }
+
+    /// The primary key, if there is one.
+    #[must_use]
+    pub fn primary_key(&self) -> Option<&IndexSchema> {
+        self.indexes.first().filter(|index| index.primary)
+    }
+
+    /// The attribute of this name.
+    ///
+    /// # Errors
+    /// `UnknownAttribute`, with a name that is close, if there is one.
+    #[inline]
+    pub fn attribute(&self, name: &str) -> Result<&AttributeSchema> {
+        self.find_attribute(name).ok_or_else(|| self.no_attribute(name))
+    }
+
+    /// The attribute of this name, if there is one.
+    #[must_use]
+    #[inline]
+    pub fn find_attribute(&self, name: &str) -> Option<&AttributeSchema> {
+        self.names.find(name, |at| &self.attributes[at].key).map(|at| &self.attributes[at])
+    }
+
+    /// The attribute with this id, if there is one.
+    #[must_use]
+    #[inline]
+    pub fn attribute_by_id(&self, id: AttributeId) -> Option<&AttributeSchema> {
+        self.attributes.get(usize::from(id.0))
+    }
+
+    #[cold]
+    fn no_attribute(&self, name: &str) -> Error {
+        let hint = names::hint(name, self.attributes.iter().map(|attribute| attribute.key.as_str()));
+        let reason = format!("the object has no such attribute{hint}");
+        Error::attribute(ErrorKind::UnknownAttribute, &self.key, names::shortened(name), reason)
+    }
+
+    fn index_names(&mut self) {
+        self.names = Names::of(self.attributes.iter().map(|attribute| attribute.key.as_str()));
+        for attribute in &mut self.attributes {
+            attribute.name = Arc::from(attribute.key.as_str());
+            attribute.option_names = Names::of(attribute.options.iter().map(|option| option.key.as_str()));
+        }
+    }
+}
+
+impl IndexSchema {
+    /// Tree of its buckets.
+    #[must_use]
+    #[inline]
+    pub fn tree(&self) -> TreeId {
+        self.tree
+    }
+
+    /// Its attributes, in key order.
+    #[must_use]
+    #[inline]
+    pub fn attributes(&self) -> &[AttributeId] {
+        &self.attributes
+    }
+
+    /// Whether this is the primary key.
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        self.primary
+    }
 }

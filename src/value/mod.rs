@@ -15,6 +15,157 @@
 //! | decimal               |    16 | i128 at the attribute's fixed scale                         |
 //! | text, long_text, json |     n | UTF-8; JSON as compact text                                 |
 //!
-//! A cell is canonical: two values are equal for uniqueness exactly if their [`key_bytes`] are.
-//! Those are the cell itself, except that -0.0 becomes 0.0. Text is compared byte by byte: NFC and
-//! NFD are different keys.
+//! A cell is canonical: two values are equal for uniqueness exactly if their key bytes are
+//! ([`append_key_bytes`]). Those are the cell itself behind its length, except that -0.0 becomes
+//! 0.0. Text is compared byte by byte: NFC and NFD are different keys.
+
+mod cell;
+mod de;
+mod decimal;
+mod json;
+mod macros;
+mod record;
+mod serde_forms;
+mod time;
+mod value_type;
+
+#[cfg(test)]
+mod tests;
+
+pub use cell::{KEY_HASH_ALGORITHM, append_key_bytes, compare_cells, key_hash};
+pub use decimal::{Decimal, SCALE_MAX};
+pub use json::Json;
+pub(crate) use json::write_json;
+pub use record::{Record, values_from};
+pub use time::{Date, Timestamp};
+pub use value_type::{Form, ValueType};
+
+use std::borrow::Cow;
+use std::fmt;
+use uuid::Uuid;
+
+/// Most bytes of one text or JSON value; the largest buffer of a text column.
+pub const TEXT_LEN_MAX: usize = 16 << 20;
+
+/// Names with values, as a create or a patch takes them; made by [`record!`](crate::record!).
+pub type Values = Vec<(String, Value)>;
+
+/// One attribute's value.
+#[derive(Clone, PartialEq, Debug, Default)]
+#[non_exhaustive]
+pub enum Value {
+    /// No value; setting it clears the attribute.
+    #[default]
+    Null,
+    /// True or false.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A double.
+    Number(f64),
+    /// An exact decimal.
+    Decimal(Decimal),
+    /// A day.
+    Date(Date),
+    /// A moment.
+    Timestamp(Timestamp),
+    /// A UUID.
+    Uuid(Uuid),
+    /// Text; also the option key of a select.
+    Text(String),
+    /// Any JSON.
+    Json(Json),
+}
+
+impl Value {
+    /// What kind of value this is, for messages.
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Boolean(_) => "boolean",
+            Value::Integer(_) => "integer",
+            Value::Number(_) => "number",
+            Value::Decimal(_) => "decimal",
+            Value::Date(_) => "date",
+            Value::Timestamp(_) => "timestamp",
+            Value::Uuid(_) => "uuid",
+            Value::Text(_) => "text",
+            Value::Json(_) => "json",
+        }
+    }
+
+    /// Whether this is no value.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The text of a text or select value.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("null"),
+            Value::Boolean(value) => value.fmt(f),
+            Value::Integer(value) => value.fmt(f),
+            Value::Number(value) => value.fmt(f),
+            Value::Decimal(value) => value.fmt(f),
+            Value::Date(value) => value.fmt(f),
+            Value::Timestamp(value) => value.fmt(f),
+            Value::Uuid(value) => value.fmt(f),
+            Value::Text(value) => f.write_str(value),
+            Value::Json(value) => f.write_str(value.as_str()),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$source> for Value {
+            fn from(value: $source) -> Value {
+                Value::$variant(value.into())
+            }
+        }
+    )*};
+}
+from!(
+    bool => Boolean,
+    i32 => Integer,
+    u32 => Integer,
+    i64 => Integer,
+    f64 => Number,
+    Decimal => Decimal,
+    Date => Date,
+    Timestamp => Timestamp,
+    Uuid => Uuid,
+    &str => Text,
+    &String => Text,
+    String => Text,
+    Cow<'_, str> => Text,
+    Json => Json,
+);
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Value {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// Text in quotes for a message, cut where it is long.
+#[must_use]
+pub(crate) fn excerpt(text: &str) -> String {
+    const SHOWN_CHARS: usize = 60;
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", &text[..end], text.len()),
+        None => format!("{text:?}"),
+    }
+}

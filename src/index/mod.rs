@@ -1,0 +1,192 @@
+//! Hash indexes: linear hashing over bucket pages. Finds rows, or nothing; knows hashes and values,
+//! not what they stand for.
+//!
+//! A tree of buckets numbered from 0; bucket b is the page at number b, column 0. The tree's meta
+//! words are the entry count (0) and the bucket count (1; 0 is read as 1). The bucket of a hash is its
+//! low bits: with n buckets and 2^k ≤ n < 2^(k+1), the low k + 1 bits if that bucket exists, else the
+//! low k. Whenever an insert makes more than [`TARGET`] entries a bucket on average, bucket n − 2^k is
+//! split by bit k into itself and bucket n (Litwin, "Linear hashing", VLDB 1980). So the shape follows
+//! from the sequence of inserts alone, and replay makes the same one.
+//!
+//! A look-up beside a writer may see half of a move or split: it can miss an entry, never invent one.
+//! Callers confirm hits, and count a miss only if nothing was applied meanwhile (`records`).
+//!
+//! Damage: a bucket that cannot be read while the log is replayed is marked incomplete, and so are
+//! buckets split from it; they answer `Corrupt`, since they cannot say that a key is absent. The
+//! records are untouched by that, and an index can be built again from them.
+
+use crate::error::{ErrorKind, Result};
+use crate::id::TreeId;
+use crate::page::{Columns, PageWrite, bucket};
+use crate::pagestore::{Group, PageStore, Root, Writer};
+use std::sync::Arc;
+
+/// Entries a bucket on average: 4 to 8 KiB a bucket, so that a bucket's table entries cost little
+/// beside it and a cold probe reads two blocks.
+const TARGET: u64 = 160;
+
+/// Meta words of an index tree.
+pub(crate) const ENTRY_COUNT: usize = 0;
+pub(crate) const BUCKET_COUNT: usize = 1;
+
+/// Values found for one hash: nearly always at most one, without an allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Hits {
+    first: [u64; 2],
+    count: usize,
+    more: Vec<u64>,
+}
+
+impl Hits {
+    fn push(&mut self, value: u64) {
+        match self.first.get_mut(self.count) {
+            Some(place) => *place = value,
+            None => self.more.push(value),
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.first[..self.count.min(2)].iter().chain(&self.more).copied()
+    }
+}
+
+/// The bucket of `hash` among `bucket_count`.
+#[inline]
+pub(crate) fn bucket_of(hash: u64, bucket_count: u64) -> u64 {
+    let level = bucket_count.max(1).ilog2();
+    let wide = hash & ((2 << level) - 1);
+    if wide < bucket_count.max(1) { wide } else { hash & ((1 << level) - 1) }
+}
+
+fn bucket_group(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Option<Arc<Group>>> {
+    let Some(index) = root.tree(tree) else { return Ok(None) };
+    store.group(root, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))
+}
+
+/// All values under `hash`.
+///
+/// # Errors
+/// `Corrupt` when the bucket, or the table on the way to it, is damaged.
+#[inline]
+pub(crate) fn find(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Hits> {
+    let mut hits = Hits::default();
+    if let Some(group) = bucket_group(store, root, tree, hash)?
+        && let Some(page) = group.state.read().page(0)
+    {
+        bucket::find(page, hash, &mut |value| {
+            hits.push(value);
+            Ok(false)
+        })?;
+    }
+    Ok(hits)
+}
+
+/// Reads all that inserts and removals of this hash will read, among `change_count` changes of the
+/// transaction, splits included, so that they cannot fail after the frame was logged.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn touch(store: &PageStore, root: &Root, tree: TreeId, hash: u64, change_count: u32) -> Result<()> {
+    if let Some(group) = bucket_group(store, root, tree, hash)?
+        && let Some(page) = group.state.read().page(0)
+    {
+        bucket::touch(page, hash, change_count)?;
+    }
+    let Some(index) = root.tree(tree) else { return Ok(()) };
+    let (mut entries, mut buckets) = (index.meta(ENTRY_COUNT), index.meta(BUCKET_COUNT).max(1));
+    entries += u64::from(change_count);
+    while entries > buckets * TARGET {
+        if let Some(group) = store.group(root, tree, split_source(buckets))?
+            && let Some(page) = group.state.read().page(0)
+        {
+            bucket::entries(page, &mut |_, _| Ok(()))?;
+        }
+        store.group(root, tree, buckets)?;
+        buckets += 1;
+    }
+    Ok(())
+}
+
+fn split_source(bucket_count: u64) -> u64 {
+    bucket_count - (1 << bucket_count.ilog2())
+}
+
+/// Adds an entry. Only `apply` calls this.
+///
+/// # Errors
+/// `Corrupt` when the page table is damaged; a damaged bucket is marked and passed over.
+pub(crate) fn insert(store: &PageStore, writer: &mut Writer, tree: TreeId, hash: u64, value: u64) -> Result<()> {
+    let index = store.tree_mut(writer, tree)?;
+    let buckets = index.meta(BUCKET_COUNT).max(1);
+    let group = store.group_mut(writer, tree, bucket_of(hash, buckets))?;
+    let result = bucket::insert(group.state.write().page_mut(0), hash, value);
+    note_damage(&group, result)?;
+    let entries = index.meta(ENTRY_COUNT) + 1;
+    index.set_meta(ENTRY_COUNT, entries);
+    if entries > buckets * TARGET {
+        split(store, writer, tree, buckets)?;
+        store.tree_mut(writer, tree)?.set_meta(BUCKET_COUNT, buckets + 1);
+    }
+    Ok(())
+}
+
+/// Takes an entry out. Only `apply` calls this.
+///
+/// # Errors
+/// As [`insert`].
+pub(crate) fn remove(store: &PageStore, writer: &mut Writer, tree: TreeId, hash: u64, value: u64) -> Result<()> {
+    let index = store.tree_mut(writer, tree)?;
+    let group = store.group_mut(writer, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))?;
+    let result = bucket::remove(group.state.write().page_mut(0), hash, value).map(|_| ());
+    note_damage(&group, result)?;
+    index.set_meta(ENTRY_COUNT, index.meta(ENTRY_COUNT).saturating_sub(1));
+    Ok(())
+}
+
+fn split(store: &PageStore, writer: &mut Writer, tree: TreeId, buckets: u64) -> Result<()> {
+    let source = store.group_mut(writer, tree, split_source(buckets))?;
+    let target = store.group_mut(writer, tree, buckets)?;
+    let mut moved = Vec::new();
+    let result = bucket::split(source.state.write().page_mut(0), buckets.ilog2(), &mut moved);
+    if result.is_err() {
+        bucket::mark_incomplete(target.state.write().page_mut(0));
+        return note_damage(&source, result);
+    }
+    target.state.write().page_mut(0).replace(moved);
+    Ok(())
+}
+
+/// Crash rule 8: what cannot be read is set aside, the rest goes on. Outside recovery this is not
+/// reached, since the bucket was touched before the frame was logged.
+fn note_damage(group: &Group, result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            tracing::error!(tree = group.tree.0, bucket = group.number, %error, "an index bucket is set aside");
+            bucket::mark_incomplete(group.state.write().page_mut(0));
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hash_has_one_bucket_and_a_split_moves_it_there_or_leaves_it() {
+        for buckets in 1..200u64 {
+            for seed in 0..500u64 {
+                let hash = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let before = bucket_of(hash, buckets);
+                let after = bucket_of(hash, buckets + 1);
+                assert!(before < buckets && after < buckets + 1);
+                if before != after {
+                    assert_eq!((before, after), (split_source(buckets), buckets));
+                    assert_eq!(hash >> buckets.ilog2() & 1, 1);
+                }
+            }
+        }
+    }
+}

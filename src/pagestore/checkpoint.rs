@@ -1,0 +1,576 @@
+//! Checkpoint and compaction: changed pages become images, then table nodes, then a root.
+//!
+//! ```text
+//! freeze      under the writer lock: clone the root, take the dirty list         O(1)
+//! write       no lock: images of dirty pages and of live pages in victim segments,
+//!             their group nodes, chunk nodes, tree nodes, the root; all synced
+//! (the store makes the log durable up to the frozen lsn and flips the superblock)
+//! install     under the writer lock, a few groups at a time: pages learn where they lie
+//! ```
+//!
+//! An image is byte for byte the page at the frozen state: imaging moves nothing inside a page
+//! (crash rule 7). Compaction is part of a checkpoint: live images of victims are written as if they
+//! were dirty, and one flip serves both.
+
+use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode, RootTree, SegmentEntry, Stored};
+use super::page::Imaging;
+use super::segment::{HEADER_LEN, Segment, SegmentWriter, file_name};
+use super::tree::{Chunk, Group, Root, Slot, Tree};
+use super::{CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address};
+use crate::error::{Error, Result};
+use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
+use crate::page::Columns;
+use crate::page::image::{self, ImageHead, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Dead bytes may be this part of the live ones before a checkpoint compacts; with what waits to be
+/// unlinked, space stays under twice the live data.
+const DEAD_PART: f64 = 0.4;
+/// Dead bytes below this are not worth a copy.
+const DEAD_LEN_MIN: u64 = 4 << 20;
+/// As many segments of one size class (factors of eight) are merged into one.
+const CLASS_COUNT_MAX: usize = 8;
+
+/// A frozen state and what is dirty in it.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub(crate) view: View,
+    dirty: Vec<(TreeId, u64)>,
+}
+
+/// What one checkpoint did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointReport {
+    /// Newest commit in it.
+    pub lsn: Lsn,
+    /// Row groups and buckets that it wrote.
+    pub group_count: u64,
+    /// Bytes that it wrote to segments.
+    pub written_len: u64,
+    /// Segments that it emptied.
+    pub freed_segment_count: u64,
+}
+
+/// A checkpoint whose images are durable and which no superblock names yet.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) root: ImageRef,
+    pub(crate) report: CheckpointReport,
+    entries: BTreeMap<SegmentId, SegmentEntry>,
+    next_segment: u32,
+    freed: Vec<SegmentEntry>,
+    groups: Vec<GroupDone>,
+    chunks: Vec<(TreeId, usize, ImageRef)>,
+    trees: Vec<(TreeId, ImageRef)>,
+}
+
+#[derive(Debug)]
+struct GroupDone {
+    group: Arc<Group>,
+    pages: Vec<(u32, Stored)>,
+    node: Option<ImageRef>,
+}
+
+/// How hard to compact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Compaction {
+    /// As much as keeps the space bound.
+    Bounded,
+    /// Every segment that has anything dead.
+    Full,
+}
+
+impl PageStore {
+    /// Freezes the live state for a checkpoint.
+    pub(crate) fn freeze(&self, writer: &mut Writer) -> Frozen {
+        writer.round += 1;
+        self.memory.start_checkpoint();
+        Frozen { dirty: std::mem::take(&mut writer.dirty), view: self.snapshot(writer) }
+    }
+
+    /// Gives back what a failed checkpoint had taken.
+    pub(crate) fn thaw(&self, writer: &mut Writer, frozen: Frozen) {
+        writer.dirty.extend(frozen.dirty);
+        self.memory.end_checkpoint(false);
+    }
+
+    /// Writes and syncs all images of the frozen state that are not on disk yet.
+    ///
+    /// # Errors
+    /// `Io`, `DiskFull`, `Corrupt`: the new files are removed, the store is as it was.
+    pub(crate) fn write_checkpoint(
+        &self,
+        frozen: &Frozen,
+        lsn: Lsn,
+        commit_time: i64,
+        hash_seed: u64,
+        compaction: Compaction,
+    ) -> Result<Checkpoint> {
+        let (next_segment, victims) = {
+            let table = self.table.lock();
+            (table.next_segment, choose_victims(&table.entries, compaction))
+        };
+        let writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment);
+        let mut run = Run::new(self, &frozen.view.root, lsn, writer, &victims);
+        let root = run.write_all(&frozen.dirty, commit_time, hash_seed);
+        match root {
+            Ok(root) => run.finish(root),
+            Err(error) => {
+                run.writer.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// The superblock names the checkpoint: its table is the newest. Unlinks what only the checkpoint
+    /// before the last one named (crash rule 2).
+    pub(crate) fn adopt(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let unlink = {
+            let mut table = self.table.lock();
+            table.entries = checkpoint.entries.clone();
+            table.next_segment = checkpoint.next_segment;
+            table.root = Some(checkpoint.root);
+            std::mem::replace(&mut table.freed, checkpoint.freed.clone())
+        };
+        let mut segments = BTreeMap::clone(&self.segments.load());
+        for entry in checkpoint.entries.values() {
+            if let std::collections::btree_map::Entry::Vacant(vacant) = segments.entry(entry.id) {
+                vacant.insert(Segment::open(&*self.disk, entry, self.store_id)?);
+            }
+        }
+        for entry in &unlink {
+            segments.remove(&entry.id);
+        }
+        self.segments.store(Arc::new(segments));
+        for entry in &unlink {
+            self.disk.remove(&file_name(entry.id))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the live pages where they lie now, `batch` groups at a time; true when all know. The
+    /// caller holds the writer lock, so that no group is copied meanwhile.
+    pub(crate) fn install(&self, _writer: &mut Writer, checkpoint: &mut Checkpoint, batch: usize) -> Result<bool> {
+        let live = self.live();
+        let rest = checkpoint.groups.len().saturating_sub(batch);
+        for done in checkpoint.groups.drain(rest..) {
+            self.install_group(&live, done)?;
+        }
+        if !checkpoint.groups.is_empty() {
+            return Ok(false);
+        }
+        for (tree, index, image) in checkpoint.chunks.drain(..) {
+            if let Some(tree) = live.tree(tree)
+                && let Some(slot) = self.chunks(tree)?.get(index)
+            {
+                slot.set_stored(Some(self.resolve(image)?));
+            }
+        }
+        for (tree, image) in checkpoint.trees.drain(..) {
+            if let Some(tree) = live.tree(tree) {
+                *tree.node.lock() = Some(self.resolve(image)?);
+            }
+        }
+        self.memory.end_checkpoint(true);
+        Ok(true)
+    }
+
+    fn install_group(&self, live: &Root, done: GroupDone) -> Result<()> {
+        let (chunk_index, index) = place(done.group.number);
+        let Some(tree) = live.tree(done.group.tree) else { return Ok(()) };
+        let chunks = self.chunks(tree)?;
+        let Some(chunk) = chunks.get(chunk_index).and_then(|slot| slot.loaded().clone()) else { return Ok(()) };
+        let slot: &Slot<Group> = &chunk.groups[index];
+        slot.set_stored(done.node.map(|image| self.resolve(image)).transpose()?);
+        let Some(group) = slot.loaded().clone() else { return Ok(()) };
+        let keep = self.memory.held() <= self.keep_len + self.memory.dirtied_since_checkpoint();
+        let same = Arc::ptr_eq(&group, &done.group);
+        let segments = self.segments.load();
+        let find = |image: &ImageRef| segments.get(&image.segment).cloned();
+        let frozen = if same { None } else { Some(done.group.state.read()) };
+        let mut state = group.state.write();
+        let mut dropped = Vec::new();
+        for (column, stored) in done.pages {
+            let address = state.address(column);
+            if state.page(column).is_none() {
+                dropped.push((column, stored));
+                continue;
+            }
+            let unchanged = match &frozen {
+                None => true,
+                Some(frozen) => {
+                    let (live, frozen) = (state.page(column), frozen.page(column));
+                    live.zip(frozen).is_some_and(|(live, frozen)| live.is_unchanged_since(frozen))
+                }
+            };
+            let page = state.page_mut(column);
+            if !page.lost {
+                page.install(stored, &find, address, unchanged, keep);
+            }
+        }
+        state.dropped = dropped;
+        let evict = !keep && !state.is_dirty() && done.node.is_some();
+        drop(state);
+        if evict {
+            slot.set_loaded(None);
+        }
+        Ok(())
+    }
+}
+
+/// One checkpoint being written.
+struct Run<'a> {
+    store: &'a PageStore,
+    root: &'a Root,
+    lsn: Lsn,
+    writer: SegmentWriter,
+    victims: &'a BTreeSet<SegmentId>,
+    store_tag: u32,
+    groups: Vec<GroupDone>,
+    chunks: Vec<(TreeId, usize, ImageRef)>,
+    trees: Vec<(TreeId, ImageRef)>,
+    /// Change of live bytes, by segment.
+    live: BTreeMap<SegmentId, i64>,
+    final_entries: BTreeMap<SegmentId, SegmentEntry>,
+}
+
+/// What a checkpoint has to write again, level by level.
+#[derive(Default)]
+struct Touched {
+    groups: BTreeSet<(TreeId, u64)>,
+    chunks: BTreeSet<(TreeId, usize)>,
+    trees: BTreeSet<TreeId>,
+}
+
+impl<'a> Run<'a> {
+    fn new(store: &'a PageStore, root: &'a Root, lsn: Lsn, writer: SegmentWriter, victims: &'a BTreeSet<SegmentId>) -> Run<'a> {
+        Run {
+            store,
+            root,
+            lsn,
+            writer,
+            victims,
+            store_tag: store_tag(&store.store_id),
+            groups: Vec::new(),
+            chunks: Vec::new(),
+            trees: Vec::new(),
+            live: BTreeMap::new(),
+            final_entries: BTreeMap::new(),
+        }
+    }
+
+    fn write_all(&mut self, dirty: &[(TreeId, u64)], commit_time: i64, hash_seed: u64) -> Result<ImageRef> {
+        let mut touched = Touched { groups: dirty.iter().copied().collect(), ..Touched::default() };
+        for victim in self.victims {
+            self.find_live(*victim, &mut touched)?;
+        }
+        for (tree, number) in &touched.groups {
+            touched.chunks.insert((*tree, place(*number).0));
+            self.write_group(*tree, *number)?;
+        }
+        let mut nodes: BTreeMap<(TreeId, usize), ImageRef> = BTreeMap::new();
+        for (tree, index) in &touched.chunks {
+            touched.trees.insert(*tree);
+            if let Some(image) = self.write_chunk(*tree, *index)? {
+                nodes.insert((*tree, *index), image);
+            }
+        }
+        for tree in &touched.trees {
+            self.write_tree(*tree, &nodes)?;
+        }
+        self.chunks = nodes.into_iter().map(|((tree, index), image)| (tree, index, image)).collect();
+        self.write_root(commit_time, hash_seed)
+    }
+
+    fn put(&mut self, kind: Kind, address: Address, payload: &[u8]) -> Result<ImageRef> {
+        let head = ImageHead {
+            kind,
+            address,
+            lsn: self.lsn,
+            rows: GROUP_ROWS,
+            payload_len: payload.len() as u32,
+            store_tag: self.store_tag,
+        };
+        let image = self.writer.put(&head, payload)?;
+        self.gains(image);
+        Ok(image)
+    }
+
+    fn gains(&mut self, image: ImageRef) {
+        *self.live.entry(image.segment).or_default() += image.image_len() as i64;
+    }
+
+    fn loses(&mut self, image: Option<ImageRef>) {
+        if let Some(image) = image {
+            *self.live.entry(image.segment).or_default() -= image.image_len() as i64;
+        }
+    }
+
+    /// A reference out of a victim's way.
+    fn moved(&mut self, image: ImageRef) -> Result<ImageRef> {
+        if !self.victims.contains(&image.segment) {
+            return Ok(image);
+        }
+        let new = self.writer.copy(&self.store.resolve(image)?)?;
+        self.loses(Some(image));
+        self.gains(new);
+        Ok(new)
+    }
+
+    /// Walks the images of a victim and notes what of it the page table still names.
+    fn find_live(&mut self, victim: SegmentId, touched: &mut Touched) -> Result<()> {
+        let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
+        let mut offset = HEADER_LEN;
+        while offset < segment.bytes().len() {
+            let (head, len) =
+                image::parse_head(&segment.bytes()[offset..]).map_err(|e| segment.placed(offset as u64, &e))?;
+            self.note_if_live(victim, offset as u64, &head, touched)?;
+            offset += len;
+        }
+        Ok(())
+    }
+
+    fn note_if_live(&self, victim: SegmentId, offset: u64, head: &ImageHead, touched: &mut Touched) -> Result<()> {
+        let here = |image: Option<ImageRef>| image.is_some_and(|i| i.segment == victim && i.offset() == offset);
+        let Address { tree, number, column } = head.address;
+        match (head.kind, column) {
+            (Kind::Page | Kind::Delta, _) => {
+                if let Some(group) = self.store.group(self.root, tree, number)?
+                    && let Some(page) = group.state.read().page(column)
+                    && (here(page.stored.base) || here(page.stored.delta))
+                {
+                    touched.groups.insert((tree, number));
+                }
+            }
+            (Kind::Node, GROUP_LEVEL) => {
+                if here(self.group_node(tree, number)?) {
+                    touched.groups.insert((tree, number));
+                }
+            }
+            (Kind::Node, CHUNK_LEVEL) => {
+                if here(self.chunk_node(tree, number as usize)?) {
+                    touched.chunks.insert((tree, number as usize));
+                }
+            }
+            (Kind::Node, _) => {
+                if here(self.root.tree(tree).and_then(|tree| tree.node.lock().as_ref().map(|s| s.image))) {
+                    touched.trees.insert(tree);
+                }
+            }
+            (Kind::Root, _) => {}
+        }
+        Ok(())
+    }
+
+    fn chunk_of(&self, tree: &Tree, index: usize) -> Result<Option<Arc<Chunk>>> {
+        let chunks = self.store.chunks(tree)?;
+        let Some(slot) = chunks.get(index) else { return Ok(None) };
+        match slot.loaded().clone() {
+            Some(chunk) => Ok(Some(chunk)),
+            None => self.store.load_chunk(tree, slot, index),
+        }
+    }
+
+    fn group_node(&self, tree: TreeId, number: u64) -> Result<Option<ImageRef>> {
+        let Some(tree) = self.root.tree(tree) else { return Ok(None) };
+        let (chunk_index, index) = place(number);
+        let chunk = self.chunk_of(tree, chunk_index)?;
+        Ok(chunk.and_then(|chunk| chunk.groups[index].stored()).map(|stored| stored.image))
+    }
+
+    fn chunk_node(&self, tree: TreeId, index: usize) -> Result<Option<ImageRef>> {
+        let Some(tree) = self.root.tree(tree) else { return Ok(None) };
+        let chunks = self.store.chunks(tree)?;
+        Ok(chunks.get(index).and_then(Slot::stored).map(|stored| stored.image))
+    }
+
+    fn write_group(&mut self, tree: TreeId, number: u64) -> Result<()> {
+        let Some(group) = self.store.group(self.root, tree, number)? else { return Ok(()) };
+        let mut pages = Vec::new();
+        {
+            let state = group.state.read();
+            for (column, page) in state.iter() {
+                let address = state.address(column);
+                let mut stored = page.stored;
+                if page.dirty && !page.lost {
+                    stored = self.write_page(address, page.imaging(&address)?, stored)?;
+                }
+                stored.base = stored.base.map(|image| self.moved(image)).transpose()?;
+                stored.delta = stored.delta.map(|image| self.moved(image)).transpose()?;
+                pages.push((column, stored));
+            }
+            for (_, dropped) in &state.dropped {
+                self.loses(dropped.base);
+                self.loses(dropped.delta);
+            }
+        }
+        let old = self.group_node(tree, number)?;
+        self.loses(old);
+        let node = match pages.is_empty() {
+            true => None,
+            false => Some(self.put(Kind::Node, table_address(tree, number, GROUP_LEVEL), &node::encode_group(&pages))?),
+        };
+        self.groups.push(GroupDone { group, pages, node });
+        Ok(())
+    }
+
+    fn write_page(&mut self, address: Address, imaging: Imaging, old: Stored) -> Result<Stored> {
+        match imaging {
+            Imaging::Nothing => Ok(old),
+            Imaging::Full(bytes) => {
+                let base = self.put(Kind::Page, address, &bytes)?;
+                self.loses(old.base);
+                self.loses(old.delta);
+                Ok(Stored { base: Some(base), delta: None, delta_written: 0 })
+            }
+            Imaging::Delta(delta) => {
+                let mut payload = Vec::with_capacity(delta.encoded_len());
+                delta.encode(&mut payload);
+                let image = self.put(Kind::Delta, address, &payload)?;
+                self.loses(old.delta);
+                let delta_written = old.delta_written + image.image_len();
+                Ok(Stored { base: old.base, delta: Some(image), delta_written })
+            }
+        }
+    }
+
+    fn write_chunk(&mut self, tree: TreeId, index: usize) -> Result<Option<ImageRef>> {
+        let Some(node) = self.root.tree(tree) else { return Ok(None) };
+        let Some(chunk) = self.chunk_of(node, index)? else { return Ok(None) };
+        let mut refs: Vec<Option<ImageRef>> =
+            chunk.groups.iter().map(|slot| slot.stored().map(|stored| stored.image)).collect();
+        let start = (tree, (index * CHUNK_GROUPS) as u64);
+        let first = self.groups.partition_point(|done| (done.group.tree, done.group.number) < start);
+        for done in &self.groups[first..] {
+            let (chunk_index, place) = place(done.group.number);
+            if (done.group.tree, chunk_index) != (tree, index) {
+                break;
+            }
+            refs[place] = done.node;
+        }
+        let used = refs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        refs.truncate(used);
+        let old = self.chunk_node(tree, index)?;
+        self.loses(old);
+        self.put(Kind::Node, table_address(tree, index as u64, CHUNK_LEVEL), &node::encode_refs(&refs)).map(Some)
+    }
+
+    fn write_tree(&mut self, id: TreeId, nodes: &BTreeMap<(TreeId, usize), ImageRef>) -> Result<()> {
+        let Some(tree) = self.root.tree(id) else { return Ok(()) };
+        let chunks = self.store.chunks(tree)?;
+        let refs: Vec<Option<ImageRef>> = chunks
+            .iter()
+            .enumerate()
+            .map(|(index, slot)| nodes.get(&(id, index)).copied().or_else(|| slot.stored().map(|s| s.image)))
+            .collect();
+        let old = tree.node.lock().as_ref().map(|stored| stored.image);
+        self.loses(old);
+        let image = self.put(Kind::Node, table_address(id, 0, TREE_LEVEL), &node::encode_refs(&refs))?;
+        self.trees.push((id, image));
+        Ok(())
+    }
+
+    /// The root lists the segment that it lies in, with the length that the file has behind it.
+    fn write_root(&mut self, commit_time: i64, hash_seed: u64) -> Result<ImageRef> {
+        let written: BTreeMap<TreeId, ImageRef> = self.trees.iter().copied().collect();
+        let trees = self.root.trees.iter().map(|(id, tree)| RootTree {
+            id: *id,
+            node: written.get(id).copied().or_else(|| tree.node.lock().as_ref().map(|stored| stored.image)),
+            meta: tree.metas(),
+        });
+        let (mut entries, old_root) = {
+            let table = self.store.table.lock();
+            (table.entries.clone(), table.root)
+        };
+        self.loses(old_root);
+        let mut root = RootNode { commit_time, hash_seed, trees: trees.collect(), segments: Vec::new(), next_segment: 0 };
+        // One entry more than there may be, so that the room asked for is enough.
+        let segment_count_max = entries.len() + self.live.len() + 2;
+        let payload_len_max = node::encode_root(&root).len() + 10 + 20 * segment_count_max;
+        let (segment, offset) = self.writer.room_for(payload_len_max)?;
+        for entry in self.writer.entries() {
+            entries.insert(entry.id, entry);
+        }
+        for (id, change) in &self.live {
+            let entry = entries.entry(*id).or_insert(SegmentEntry { id: *id, len: 0, live_len: 0 });
+            entry.live_len = entry.live_len.saturating_add_signed(*change);
+        }
+        entries.retain(|id, entry| *id == segment || entry.live_len > 0);
+        root.next_segment = self.writer.next_id();
+        root.segments = entries.values().copied().collect();
+        let image_len = image::image_len(node::encode_root(&root).len()) as u64;
+        let own = entries.get_mut(&segment).expect("the writer listed its open segment above");
+        own.len = offset + image_len;
+        own.live_len += image_len;
+        root.segments = entries.values().copied().collect();
+        self.final_entries = entries;
+        let image = self.put(Kind::Root, table_address(TreeId(0), 0, ROOT_LEVEL), &node::encode_root(&root))?;
+        if image.segment != segment || image.offset() != offset {
+            return Err(Error::corrupt(file_name(segment), offset, "the root went elsewhere than planned"));
+        }
+        Ok(image)
+    }
+
+    fn finish(self, root: ImageRef) -> Result<Checkpoint> {
+        let written_len = self.writer.written_len();
+        let before = self.store.table.lock().entries.clone();
+        let (_, next_segment) = self.writer.finish()?;
+        let entries = self.final_entries;
+        let freed: Vec<SegmentEntry> =
+            before.values().filter(|entry| !entries.contains_key(&entry.id)).copied().collect();
+        let report = CheckpointReport {
+            lsn: self.lsn,
+            group_count: self.groups.len() as u64,
+            written_len,
+            freed_segment_count: freed.len() as u64,
+        };
+        Ok(Checkpoint {
+            root,
+            report,
+            entries,
+            next_segment,
+            freed,
+            groups: self.groups,
+            chunks: self.chunks,
+            trees: self.trees,
+        })
+    }
+}
+
+/// The tag that tells this store's images from another's.
+pub(crate) fn store_tag(store_id: &[u8; 16]) -> u32 {
+    crate::bytes::crc32(store_id)
+}
+
+/// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one
+/// size class, once there are many.
+fn choose_victims(entries: &BTreeMap<SegmentId, SegmentEntry>, compaction: Compaction) -> BTreeSet<SegmentId> {
+    let mut victims = BTreeSet::new();
+    if compaction == Compaction::Full {
+        let sparse = entries.values().filter(|e| e.live_len + (HEADER_LEN as u64) < e.len);
+        return sparse.map(|entry| entry.id).collect();
+    }
+    let live: u64 = entries.values().map(|entry| entry.live_len).sum();
+    let mut dead: u64 = entries.values().map(|entry| entry.len - entry.live_len.min(entry.len)).sum();
+    let mut sparsest: Vec<&SegmentEntry> = entries.values().collect();
+    sparsest.sort_by_key(|entry| (entry.live_len.saturating_mul(1 << 16) / entry.len.max(1), entry.id));
+    for entry in sparsest {
+        if dead < DEAD_LEN_MIN || (dead as f64) < live as f64 * DEAD_PART {
+            break;
+        }
+        dead -= entry.len - entry.live_len.min(entry.len);
+        victims.insert(entry.id);
+    }
+    let mut classes: BTreeMap<u32, Vec<SegmentId>> = BTreeMap::new();
+    for entry in entries.values() {
+        classes.entry(entry.len.max(1).ilog2() / 3).or_default().push(entry.id);
+    }
+    for (class, ids) in classes {
+        // The class of full segments is not merged: they have reached their size.
+        if ids.len() > CLASS_COUNT_MAX && class < 9 {
+            victims.extend(ids);
+        }
+    }
+    victims
+}

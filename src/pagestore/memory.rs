@@ -1,0 +1,123 @@
+//! What pages cost in anonymous memory: owned copies and deltas, counted where they are made, grown
+//! and dropped, so that the dirty budget is a fact and not an estimate.
+
+use crate::page::delta::Delta;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counters of one store. Relaxed: they steer, they do not order anything.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Bytes in owned copies and deltas, whoever holds them.
+    held: AtomicU64,
+    /// Bytes dirtied since the last checkpoint's snapshot.
+    dirtied: AtomicU64,
+    /// Bytes that a running checkpoint is writing.
+    in_checkpoint: AtomicU64,
+    /// Mapped pages turn into owned copies while less than this is held.
+    own_len_max: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(own_len_max: u64) -> Memory {
+        Memory { own_len_max, ..Memory::default() }
+    }
+
+    pub(crate) fn may_own(&self) -> bool {
+        self.held() < self.own_len_max
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// Dirty bytes: since the last checkpoint, and in a running one.
+    pub(crate) fn dirty(&self) -> u64 {
+        self.dirtied.load(Relaxed) + self.in_checkpoint.load(Relaxed)
+    }
+
+    pub(crate) fn dirtied_since_checkpoint(&self) -> u64 {
+        self.dirtied.load(Relaxed)
+    }
+
+    pub(crate) fn add_dirty(&self, len: u64) {
+        self.dirtied.fetch_add(len, Relaxed);
+    }
+
+    pub(crate) fn start_checkpoint(&self) {
+        let dirtied = self.dirtied.swap(0, Relaxed);
+        self.in_checkpoint.fetch_add(dirtied, Relaxed);
+    }
+
+    /// A checkpoint ended; what a failed one did not write is dirty still.
+    pub(crate) fn end_checkpoint(&self, written: bool) {
+        let dirtied = self.in_checkpoint.swap(0, Relaxed);
+        if !written {
+            self.dirtied.fetch_add(dirtied, Relaxed);
+        }
+    }
+}
+
+/// Something that is counted for as long as it lives.
+pub(crate) trait Held: Clone {
+    fn held_len(&self) -> usize;
+}
+
+impl Held for Vec<u8> {
+    fn held_len(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl Held for Delta {
+    fn held_len(&self) -> usize {
+        self.memory_len()
+    }
+}
+
+/// A value whose memory is counted.
+#[derive(Debug)]
+pub(crate) struct Counted<T: Held> {
+    value: T,
+    counted: u64,
+    memory: Arc<Memory>,
+}
+
+impl<T: Held> Counted<T> {
+    pub(crate) fn new(value: T, memory: &Arc<Memory>) -> Counted<T> {
+        let counted = value.held_len() as u64;
+        memory.held.fetch_add(counted, Relaxed);
+        Counted { value, counted, memory: memory.clone() }
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// Changes the value and counts what it grew by, which is returned.
+    #[inline]
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut T)) -> u64 {
+        change(&mut self.value);
+        let now = self.value.held_len() as u64;
+        if now == self.counted {
+            return 0;
+        }
+        let grown = now.saturating_sub(self.counted);
+        self.memory.held.fetch_add(now, Relaxed);
+        self.memory.held.fetch_sub(self.counted, Relaxed);
+        self.counted = now;
+        grown
+    }
+}
+
+impl<T: Held> Clone for Counted<T> {
+    fn clone(&self) -> Counted<T> {
+        Counted::new(self.value.clone(), &self.memory)
+    }
+}
+
+impl<T: Held> Drop for Counted<T> {
+    fn drop(&mut self) {
+        self.memory.held.fetch_sub(self.counted, Relaxed);
+    }
+}

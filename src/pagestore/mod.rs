@@ -1,0 +1,464 @@
+//! Where pages live: row groups and buckets as bases and deltas, segments, the page table, the
+//! superblock, snapshots, checkpoints and compaction. Knows bytes and addresses, not what a page
+//! means.
+//!
+//! # In memory
+//!
+//! [`tree`] holds the live page table; [`page`] one page. The writer is whoever holds the [`Writer`]
+//! (the store keeps it under the writer lock). Readers go through [`PageStore::live`] or a
+//! [`Snapshot`] and take a group's latch to read its pages.
+//!
+//! # On disk
+//!
+//! `superblock` names a root image, the root names all else ([`node`]); images lie in segments
+//! ([`segment`]). What a segment holds is never overwritten: a checkpoint appends and switches the
+//! root, so a torn page cannot exist.
+//!
+//! # Promises
+//!
+//! A writer changes pages only through [`PageStore::group_mut`] and [`PageStore::tree_mut`], which
+//! keep snapshots as they were. Reading what a root names answers its bytes or `Corrupt`, never
+//! others: each reference holds the image's checksum, each image its own address.
+//!
+//! # Lock order
+//!
+//! writer → chunks of a tree → group latches ascending → slots. Background work takes the writer lock
+//! before any latch, never after.
+
+mod checkpoint;
+mod memory;
+mod node;
+mod page;
+mod segment;
+pub(crate) mod superblock;
+mod tree;
+
+pub(crate) use checkpoint::{Checkpoint, CheckpointReport, Frozen};
+pub(crate) use memory::Memory;
+pub(crate) use node::{ImageRef, Meta, RootNode, SegmentEntry};
+pub(crate) use page::{Page, about};
+pub(crate) use segment::Segment;
+pub(crate) use tree::{Group, GroupState, Root, Tree};
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::id::{Address, SegmentId, TreeId};
+use crate::page::image::Kind;
+use arc_swap::ArcSwap;
+use node::CHUNK_GROUPS;
+use parking_lot::{Mutex, RwLock};
+use segment::StoredImage;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tree::{Chunk, Slot};
+
+/// All pages of an open store.
+#[derive(Debug)]
+pub(crate) struct PageStore {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) store_id: [u8; 16],
+    live: ArcSwap<Root>,
+    segments: ArcSwap<BTreeMap<SegmentId, Arc<Segment>>>,
+    /// What the newest root says of segments.
+    pub(crate) table: Mutex<SegmentTable>,
+    pub(crate) memory: Arc<Memory>,
+    /// Bytes of clean owned copies and deltas that may stay in memory.
+    keep_len: u64,
+    /// Table nodes read since opening, for tests that count.
+    nodes_read: AtomicU64,
+}
+
+/// The segments of the newest root, and those that only the root before still names.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentTable {
+    pub(crate) entries: BTreeMap<SegmentId, SegmentEntry>,
+    pub(crate) next_segment: u32,
+    /// Freed by the newest checkpoint; unlinked after the next one (crash rule 2).
+    pub(crate) freed: Vec<SegmentEntry>,
+    /// Where the newest root lies.
+    pub(crate) root: Option<ImageRef>,
+}
+
+/// The right to change pages; there is one per store, under the writer lock.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    epoch: u64,
+    /// Raised by each checkpoint's snapshot; tells whether a group is on the list below.
+    round: u64,
+    pub(crate) dirty: Vec<(TreeId, u64)>,
+}
+
+/// A state that stays as it is: a root, and with it all that it names.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) root: Arc<Root>,
+}
+
+impl PageStore {
+    /// The pages of a store without a checkpoint.
+    pub(crate) fn create(disk: Arc<dyn Disk>, store_id: [u8; 16], keep_len: u64) -> (PageStore, Writer) {
+        let root = Root { epoch: 1, trees: Vec::new() };
+        let table = SegmentTable { next_segment: 1, ..SegmentTable::default() };
+        PageStore::with(disk, store_id, keep_len, root, BTreeMap::new(), table)
+    }
+
+    fn with(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        keep_len: u64,
+        root: Root,
+        segments: BTreeMap<SegmentId, Arc<Segment>>,
+        table: SegmentTable,
+    ) -> (PageStore, Writer) {
+        let store = PageStore {
+            disk,
+            store_id,
+            live: ArcSwap::from_pointee(root),
+            segments: ArcSwap::from_pointee(segments),
+            table: Mutex::new(table),
+            memory: Arc::new(Memory::new(keep_len / 2)),
+            keep_len,
+            nodes_read: AtomicU64::new(0),
+        };
+        (store, Writer { epoch: 1, round: 1, dirty: Vec::new() })
+    }
+
+    /// The pages that `root` names. Reads the root image and maps the segments; nothing else is read,
+    /// so that opening costs the same at any size.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        keep_len: u64,
+        root_image: ImageRef,
+    ) -> Result<(PageStore, Writer, RootNode)> {
+        let (node, segments) = read_root(&*disk, store_id, root_image)?;
+        let mut trees = Vec::with_capacity(node.trees.len());
+        for tree in &node.trees {
+            let stored = tree.node.map(|image| resolve(&segments, image)).transpose()?;
+            trees.push((tree.id, Arc::new(Tree::new(tree.id, 1, stored, tree.meta))));
+        }
+        let entries = node.segments.iter().map(|entry| (entry.id, *entry)).collect();
+        let table = SegmentTable {
+            entries,
+            next_segment: next_free_segment(&*disk, node.next_segment)?,
+            freed: Vec::new(),
+            root: Some(root_image),
+        };
+        let (store, writer) = PageStore::with(disk, store_id, keep_len, Root { epoch: 1, trees }, segments, table);
+        Ok((store, writer, node))
+    }
+
+    /// The live state, for one read.
+    #[inline]
+    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Root>> {
+        self.live.load()
+    }
+
+    /// Freezes the live state. Costs the same whatever the number of records: later writes copy the
+    /// nodes that they change.
+    pub(crate) fn snapshot(&self, writer: &mut Writer) -> View {
+        let root = self.live.load_full();
+        writer.epoch += 1;
+        View { root }
+    }
+
+    /// Table nodes and images read since opening.
+    pub(crate) fn images_read(&self) -> u64 {
+        let segments = self.segments.load();
+        self.nodes_read.load(Relaxed) + segments.values().map(|segment| segment.images_read()).sum::<u64>()
+    }
+
+    pub(crate) fn segment_count(&self) -> usize {
+        self.segments.load().len()
+    }
+
+    fn resolve(&self, image: ImageRef) -> Result<StoredImage> {
+        resolve(&self.segments.load(), image)
+    }
+
+    /// The group `number` of `tree` at the state of `root`; `None` where there is none.
+    #[inline]
+    pub(crate) fn group(&self, root: &Root, tree: TreeId, number: u64) -> Result<Option<Arc<Group>>> {
+        let Some(tree) = root.tree(tree) else { return Ok(None) };
+        let chunks = self.chunks(tree)?;
+        let (chunk_index, index) = place(number);
+        let Some(slot) = chunks.get(chunk_index) else { return Ok(None) };
+        let guard = slot.loaded();
+        if let Some(chunk) = guard.as_ref() {
+            return self.group_in(tree, chunk, number, index);
+        }
+        match self.load_chunk(tree, slot, chunk_index)? {
+            Some(chunk) => self.group_in(tree, &chunk, number, index),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn group_in(&self, tree: &Tree, chunk: &Chunk, number: u64, index: usize) -> Result<Option<Arc<Group>>> {
+        let slot = &chunk.groups[index];
+        if let Some(group) = slot.loaded().as_ref() {
+            return Ok(Some(group.clone()));
+        }
+        self.load_group(tree, slot, number)
+    }
+
+    /// The chunks of a tree, read from its node at first use.
+    fn chunks(&self, tree: &Tree) -> Result<Arc<Vec<Slot<Chunk>>>> {
+        if let Some(chunks) = tree.chunks.read().as_ref() {
+            return Ok(chunks.clone());
+        }
+        let mut chunks = tree.chunks.write();
+        if let Some(chunks) = chunks.as_ref() {
+            return Ok(chunks.clone());
+        }
+        let refs = match &*tree.node.lock() {
+            None => Vec::new(),
+            Some(stored) => {
+                let address = table_address(tree.id, 0, TREE_LEVEL);
+                let payload = stored.payload(Kind::Node, &address)?;
+                node::decode_refs(payload, usize::MAX).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
+            }
+        };
+        let slots: Result<Vec<Slot<Chunk>>> = refs
+            .into_iter()
+            .map(|image| Ok(Slot::new(image.map(|image| self.resolve(image)).transpose()?, None)))
+            .collect();
+        let made = Arc::new(slots?);
+        *chunks = Some(made.clone());
+        Ok(made)
+    }
+
+    #[cold]
+    fn load_chunk(&self, tree: &Tree, slot: &Slot<Chunk>, chunk_index: usize) -> Result<Option<Arc<Chunk>>> {
+        let Some(stored) = slot.stored() else { return Ok(None) };
+        self.nodes_read.fetch_add(1, Relaxed);
+        let payload = stored.payload(Kind::Node, &table_address(tree.id, chunk_index as u64, CHUNK_LEVEL))?;
+        let refs = node::decode_refs(payload, CHUNK_GROUPS)
+            .map_err(|error| stored.segment.placed(stored.image.offset(), &error))?;
+        let mut chunk = Chunk::empty(0);
+        for (index, image) in refs.into_iter().enumerate() {
+            if let Some(image) = image {
+                chunk.groups[index] = Slot::new(Some(self.resolve(image)?), None);
+            }
+        }
+        Ok(Some(slot.fill(Arc::new(chunk))))
+    }
+
+    #[cold]
+    fn load_group(&self, tree: &Tree, slot: &Slot<Group>, number: u64) -> Result<Option<Arc<Group>>> {
+        let Some(stored) = slot.stored() else { return Ok(None) };
+        let state = self.read_group(tree.id, number, &stored)?;
+        // Epoch 0 is below every writer's: the first change copies the group and lists it as dirty.
+        let group = Group { tree: tree.id, number, epoch: 0, state: RwLock::new(state) };
+        Ok(Some(slot.fill(Arc::new(group))))
+    }
+
+    fn read_group(&self, tree: TreeId, number: u64, stored: &StoredImage) -> Result<GroupState> {
+        let payload = stored.payload(Kind::Node, &table_address(tree, number, GROUP_LEVEL))?;
+        let pages = node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
+        let segments = self.segments.load();
+        let mut resolved = Vec::with_capacity(pages.len());
+        for (column, page) in pages {
+            let find = |image: Option<ImageRef>| -> Result<Option<Arc<Segment>>> {
+                image.map(|image| resolve(&segments, image).map(|stored| stored.segment)).transpose()
+            };
+            resolved.push((column, page, [find(page.base)?, find(page.delta)?]));
+        }
+        Ok(GroupState::load(tree, number, resolved, &self.memory))
+    }
+
+    /// The tree `id`, ready to be changed; made if there is none.
+    pub(crate) fn tree_mut(&self, writer: &Writer, id: TreeId) -> Result<Arc<Tree>> {
+        let root = self.live.load();
+        if let Some(tree) = root.tree(id)
+            && tree.epoch == writer.epoch
+        {
+            return Ok(tree.clone());
+        }
+        let tree = match root.tree(id) {
+            Some(tree) => Arc::new(tree.copy(writer.epoch, self.copied_chunks(tree, 0)?)),
+            None => {
+                let tree = Tree::new(id, writer.epoch, None, [0; 4]);
+                *tree.chunks.write() = Some(Arc::new(Vec::new()));
+                Arc::new(tree)
+            }
+        };
+        let mut trees = root.trees.clone();
+        match trees.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(index) => trees[index].1 = tree.clone(),
+            Err(index) => trees.insert(index, (id, tree.clone())),
+        }
+        self.live.store(Arc::new(Root { epoch: writer.epoch, trees }));
+        Ok(tree)
+    }
+
+    fn copied_chunks(&self, tree: &Tree, more: usize) -> Result<Arc<Vec<Slot<Chunk>>>> {
+        let chunks = self.chunks(tree)?;
+        let empty = (0..more).map(|_| Slot::new(None, None));
+        Ok(Arc::new(chunks.iter().cloned().chain(empty).collect()))
+    }
+
+    /// The group `number` of `tree`, ready to be changed and on the dirty list; made if there is none.
+    ///
+    /// # Errors
+    /// `Corrupt` when the page table on the way to it is damaged. After [`PageStore::group`] found it,
+    /// or found none, under the same writer lock, this does not fail.
+    #[inline]
+    pub(crate) fn group_mut(&self, writer: &mut Writer, tree: TreeId, number: u64) -> Result<Arc<Group>> {
+        let (chunk_index, index) = place(number);
+        let root = self.live.load();
+        if let Some(tree) = root.tree(tree)
+            && tree.epoch == writer.epoch
+            && let Some(chunks) = tree.chunks.read().as_ref()
+            && let Some(slot) = chunks.get(chunk_index)
+            && let Some(chunk) = slot.loaded().as_ref()
+            && chunk.epoch == writer.epoch
+            && let Some(group) = chunk.groups[index].loaded().as_ref()
+            && group.epoch == writer.epoch
+        {
+            return Ok(group.clone());
+        }
+        drop(root);
+        self.group_mut_cold(writer, tree, number)
+    }
+
+    #[cold]
+    fn group_mut_cold(&self, writer: &mut Writer, id: TreeId, number: u64) -> Result<Arc<Group>> {
+        let (chunk_index, index) = place(number);
+        let tree = self.tree_mut(writer, id)?;
+        let chunks = self.chunks(&tree)?;
+        let chunks = if chunk_index < chunks.len() {
+            chunks
+        } else {
+            let more = self.copied_chunks(&tree, chunk_index + 1 - chunks.len())?;
+            *tree.chunks.write() = Some(more.clone());
+            more
+        };
+        let slot = &chunks[chunk_index];
+        let loaded = slot.loaded().clone();
+        let chunk = match loaded {
+            Some(chunk) => Some(chunk),
+            None => self.load_chunk(&tree, slot, chunk_index)?,
+        };
+        let chunk = match chunk {
+            Some(chunk) if chunk.epoch == writer.epoch => chunk,
+            Some(chunk) => {
+                let copy = Arc::new(Chunk { epoch: writer.epoch, groups: chunk.groups.clone() });
+                slot.set_loaded(Some(copy.clone()));
+                copy
+            }
+            None => {
+                let made = Arc::new(Chunk::empty(writer.epoch));
+                slot.set_loaded(Some(made.clone()));
+                made
+            }
+        };
+        let state = match self.group_in(&tree, &chunk, number, index)? {
+            Some(group) if group.epoch == writer.epoch => {
+                self.list(writer, &group);
+                return Ok(group);
+            }
+            Some(group) => group.state.read().clone(),
+            None => GroupState::empty(id, number, &self.memory),
+        };
+        let group = Arc::new(Group { tree: id, number, epoch: writer.epoch, state: RwLock::new(state) });
+        chunk.groups[index].set_loaded(Some(group.clone()));
+        self.list(writer, &group);
+        Ok(group)
+    }
+
+    /// Puts a group on the list of what the next checkpoint looks at. A group of the current epoch is
+    /// on it already: an epoch begins with every checkpoint.
+    fn list(&self, writer: &mut Writer, group: &Group) {
+        let mut state = group.state.write();
+        if state.listed != writer.round {
+            state.listed = writer.round;
+            writer.dirty.push((group.tree, group.number));
+        }
+    }
+}
+
+/// Chunk and place in it.
+#[inline]
+fn place(number: u64) -> (usize, usize) {
+    ((number / CHUNK_GROUPS as u64) as usize, (number % CHUNK_GROUPS as u64) as usize)
+}
+
+/// Levels of the page table, as the column of a node's image says them.
+const GROUP_LEVEL: u32 = 0;
+const CHUNK_LEVEL: u32 = 1;
+const TREE_LEVEL: u32 = 2;
+const ROOT_LEVEL: u32 = 3;
+
+/// The address that a table node's image carries: its tree, its number on its level, its level.
+fn table_address(tree: TreeId, number: u64, level: u32) -> Address {
+    Address { tree, number, column: level }
+}
+
+fn resolve(segments: &BTreeMap<SegmentId, Arc<Segment>>, image: ImageRef) -> Result<StoredImage> {
+    match segments.get(&image.segment) {
+        Some(segment) => Ok(StoredImage { image, segment: segment.clone() }),
+        None => Err(Error::corrupt(
+            segment::file_name(image.segment),
+            image.offset(),
+            "the page table names a segment that the root does not list",
+        )),
+    }
+}
+
+/// Reads a root image and maps every segment that it lists.
+fn read_root(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    root_image: ImageRef,
+) -> Result<(RootNode, BTreeMap<SegmentId, Arc<Segment>>)> {
+    // The root's own segment is listed only inside it, so its length is taken from the file here and
+    // compared with the list below.
+    let file_len = disk.open(&segment::file_name(root_image.segment), crate::disk::Access::Read)?.len()?;
+    let entry = SegmentEntry { id: root_image.segment, len: file_len, live_len: 0 };
+    let stored = StoredImage { image: root_image, segment: Segment::open(disk, &entry, store_id)? };
+    let payload = stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?;
+    let node = node::decode_root(payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))?;
+    let mut segments = BTreeMap::new();
+    for entry in &node.segments {
+        segments.insert(entry.id, Segment::open(disk, entry, store_id)?);
+    }
+    if !segments.contains_key(&root_image.segment) {
+        let reason = "the root does not list the segment that it lies in";
+        return Err(Error::corrupt(stored.segment.name.clone(), root_image.offset(), reason));
+    }
+    Ok((node, segments))
+}
+
+/// Segments that a root names, without opening anything but its own; for deciding what may go.
+pub(crate) fn segments_of(disk: &dyn Disk, store_id: [u8; 16], root: Option<ImageRef>) -> Result<Vec<SegmentId>> {
+    let Some(root) = root else { return Ok(Vec::new()) };
+    let file_len = disk.open(&segment::file_name(root.segment), crate::disk::Access::Read)?.len()?;
+    let entry = SegmentEntry { id: root.segment, len: file_len, live_len: 0 };
+    let stored = StoredImage { image: root, segment: Segment::open(disk, &entry, store_id)? };
+    let node = node::decode_root(stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?)?;
+    Ok(node.segments.iter().map(|entry| entry.id).collect())
+}
+
+/// An id behind everything that lies in the directory, so that no file of a failed checkpoint is met.
+fn next_free_segment(disk: &dyn Disk, named: u32) -> Result<u32> {
+    let highest = disk.list()?.iter().filter_map(|name| segment::id_of(name)).map(|id| id.0).max();
+    Ok(named.max(highest.map_or(1, |id| id.saturating_add(1))))
+}
+
+/// Removes segment files that neither superblock copy names (crash rules 2 and 7 of a dead checkpoint).
+pub(crate) fn remove_unnamed(disk: &dyn Disk, named: &[SegmentId]) -> Result<()> {
+    for name in disk.list()? {
+        if segment::id_of(&name).is_some_and(|id| !named.contains(&id)) {
+            disk.remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// An error met while reading a row, saying which.
+#[cold]
+pub(crate) fn about_row(tree: TreeId, row: crate::id::RowId, error: &Error) -> Error {
+    about(&Address { tree, number: row.group(), column: 0 }, error)
+}

@@ -1,0 +1,355 @@
+//! # Segment: an append-only file of images
+//!
+//! A segment is written by one checkpoint, synced, and from then on only read, through a mapping; it
+//! is never written again and never cut, only unlinked. Its name is `seg-` and its id in eight digits.
+//!
+//! | offset | size | field    | meaning                                                    |
+//! |-------:|-----:|----------|------------------------------------------------------------|
+//! |      0 |    8 | magic    | "VELLSEG\n"                                                |
+//! |      8 |    2 | version  | format version, 1                                          |
+//! |     10 |    2 | zero     | reserved: written 0, checked on read                       |
+//! |     12 |    4 | id       | segment id, as in the file's name                          |
+//! |     16 |   16 | store_id | of the store                                               |
+//! |     32 |   24 | unused   | reserved: written 0, checked on read                       |
+//! |     56 |    4 | pad      | reserved: written 0, checked on read                       |
+//! |     60 |    4 | crc      | CRC-32 of bytes 0..60                                      |
+//!
+//! Images follow, packed at 64 bytes, to the end of the file.
+//!
+//! Valid when: the header holds, and the file is exactly as long as the root's segment table says.
+//! A writer syncs the file and its name before a root names it. A reader checks the length before it
+//! maps (a short file is an error at open, not a SIGBUS later), each image's header against the
+//! reference in its parent, and each 4 KiB block at its first touch.
+
+use super::node::{ImageRef, SegmentEntry};
+use crate::bytes::{Field, crc32};
+use crate::disk::{Access, Disk, File, Region};
+use crate::error::{Error, Result};
+use crate::id::SegmentId;
+use crate::page::image::{self, ImageHead, ImageView};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const MAGIC_BYTES: [u8; 8] = *b"VELLSEG\n";
+const VERSION_NUMBER: u16 = 1;
+const MAGIC: Field<[u8; 8]> = Field::at(0);
+const VERSION: Field<u16> = Field::after(MAGIC);
+const ZERO: Field<u16> = Field::after(VERSION);
+const ID: Field<u32> = Field::after(ZERO);
+const STORE_ID: Field<[u8; 16]> = Field::after(ID);
+const UNUSED: Field<[u8; 24]> = Field::after(STORE_ID);
+const PAD: Field<u32> = Field::after(UNUSED);
+const CRC: Field<u32> = Field::after(PAD);
+pub(crate) const HEADER_LEN: usize = CRC.end();
+
+/// A segment is closed and another begun at this length: large enough that 10^10 records need few
+/// hundred mappings, small enough that compaction moves one in a fraction of a second.
+const SEGMENT_LEN_MAX: u64 = 256 << 20;
+/// Written in pieces of this length, each handed to the disk at once, so that the final sync is short.
+const PIECE_LEN: usize = 1 << 20;
+
+pub(crate) fn file_name(id: SegmentId) -> String {
+    format!("seg-{:08}", id.0)
+}
+
+/// The id in a segment file's name.
+pub(crate) fn id_of(name: &str) -> Option<SegmentId> {
+    let digits = name.strip_prefix("seg-")?;
+    (digits.len() == 8).then(|| digits.parse().ok().map(SegmentId))?
+}
+
+fn encode_header(id: SegmentId, store_id: [u8; 16]) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    MAGIC.put(&mut bytes, MAGIC_BYTES);
+    VERSION.put(&mut bytes, VERSION_NUMBER);
+    ID.put(&mut bytes, id.0);
+    STORE_ID.put(&mut bytes, store_id);
+    let crc = crc32(&bytes[..CRC.offset()]);
+    CRC.put(&mut bytes, crc);
+    bytes
+}
+
+/// One sealed segment, mapped.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) name: String,
+    region: Region,
+    /// Images read from it since it was opened, for tests that count.
+    images_read: AtomicU64,
+}
+
+impl Segment {
+    /// Opens, checks and maps a segment that the root names.
+    pub(crate) fn open(disk: &dyn Disk, entry: &SegmentEntry, store_id: [u8; 16]) -> Result<Arc<Segment>> {
+        let name = file_name(entry.id);
+        let file = disk.open(&name, Access::Read)?;
+        let len = file.len()?;
+        if len != entry.len || len < HEADER_LEN as u64 {
+            let reason = format!("the file has {len} bytes, the root expects {}", entry.len);
+            return Err(Error::corrupt(name, len.min(entry.len), reason));
+        }
+        let region = file.map(len)?;
+        check_header(&region, entry.id, store_id).map_err(|reason| Error::corrupt(name.clone(), 0, reason))?;
+        Ok(Arc::new(Segment { id: entry.id, name, region, images_read: AtomicU64::new(0) }))
+    }
+
+    /// The bytes of the image that `image` names, its header checked against the reference.
+    pub(crate) fn image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
+        self.images_read.fetch_add(1, Relaxed);
+        let start = image.offset();
+        let end = start + image.image_len();
+        let bytes = usize::try_from(start)
+            .ok()
+            .zip(usize::try_from(end).ok())
+            .and_then(|(start, end)| self.region.get(start..end))
+            .ok_or_else(|| Error::corrupt(self.name.clone(), start, "a reference points behind the segment's end"))?;
+        let view = ImageView::parse(bytes).map_err(|error| self.placed(start, &error))?;
+        if view.crc() != image.crc || view.head().payload_len != image.payload_len {
+            let reason = format!("another image than its parent names: crc {:08x}, expected {:08x}", view.crc(), image.crc);
+            return Err(Error::corrupt(self.name.clone(), start, reason));
+        }
+        Ok((view, start as usize))
+    }
+
+    /// All bytes, for those who checked where they may look.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.region
+    }
+
+    pub(crate) fn images_read(&self) -> u64 {
+        self.images_read.load(Relaxed)
+    }
+
+    /// An error inside an image, at its place in this file.
+    #[cold]
+    pub(crate) fn placed(&self, image_offset: u64, error: &Error) -> Error {
+        let (offset, reason) = error.place().map_or((0, String::new()), |p| (p.offset, p.reason.clone()));
+        Error::corrupt(self.name.clone(), image_offset + offset, reason)
+    }
+}
+
+fn check_header(bytes: &[u8], id: SegmentId, store_id: [u8; 16]) -> std::result::Result<(), String> {
+    if MAGIC.get(bytes) != MAGIC_BYTES {
+        return Err("this is no segment".into());
+    }
+    let crc = crc32(&bytes[..CRC.offset()]);
+    if CRC.get(bytes) != crc {
+        return Err(format!("the header's checksum is {:08x}, computed {crc:08x}", CRC.get(bytes)));
+    }
+    if VERSION.get(bytes) != VERSION_NUMBER || ZERO.get(bytes) != 0 || UNUSED.get(bytes) != [0; 24] || PAD.get(bytes) != 0 {
+        return Err("unknown version, or reserved bytes that are not zero".into());
+    }
+    if ID.get(bytes) != id.0 || STORE_ID.get(bytes) != store_id {
+        return Err("this segment has another id, or belongs to another store".into());
+    }
+    Ok(())
+}
+
+/// An image and where it is in its parent's terms.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredImage {
+    pub(crate) image: ImageRef,
+    pub(crate) segment: Arc<Segment>,
+}
+
+impl StoredImage {
+    /// The whole payload, every block checked; for small images that are decoded at once.
+    pub(crate) fn payload(&self, kind: image::Kind, address: &crate::id::Address) -> Result<&[u8]> {
+        let (view, start) = self.segment.image(&self.image)?;
+        self.expect(&view, start, kind, address)?;
+        view.verify_whole().map_err(|error| self.segment.placed(start as u64, &error))?;
+        let range = view.payload_range();
+        Ok(&self.segment.bytes()[start + range.start..start + range.end])
+    }
+
+    /// An image says whose it is; one that lies where another should is damage.
+    pub(crate) fn expect(&self, view: &ImageView<'_>, start: usize, kind: image::Kind, address: &crate::id::Address) -> Result<()> {
+        let head = view.head();
+        if head.kind == kind && head.address == *address {
+            return Ok(());
+        }
+        let reason = format!("a {:?} of {} where a {kind:?} of {address} should be", head.kind, head.address);
+        Err(Error::corrupt(self.segment.name.clone(), start as u64, reason))
+    }
+}
+
+/// Writes the images of one checkpoint into new segments.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    disk: Arc<dyn Disk>,
+    store_id: [u8; 16],
+    next_id: u32,
+    current: Option<Growing>,
+    sealed: Vec<SegmentEntry>,
+    buffer: Vec<u8>,
+    /// Bytes handed to the disk.
+    written: u64,
+}
+
+#[derive(Debug)]
+struct Growing {
+    id: SegmentId,
+    file: Arc<dyn File>,
+    /// Bytes of the file that are written; the buffer's bytes follow.
+    flushed: u64,
+}
+
+impl SegmentWriter {
+    pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], next_id: u32) -> SegmentWriter {
+        let buffer = Vec::with_capacity(PIECE_LEN + PIECE_LEN / 4);
+        SegmentWriter { disk, store_id, next_id, current: None, sealed: Vec::new(), buffer, written: 0 }
+    }
+
+    /// Appends an image made of a head and a payload.
+    pub(crate) fn put(&mut self, head: &ImageHead, payload: &[u8]) -> Result<ImageRef> {
+        let (segment, offset) = self.make_room(image::image_len(payload.len()) as u64)?;
+        let start = self.buffer.len();
+        image::encode(head, payload, &mut self.buffer);
+        let crc = ImageView::parse(&self.buffer[start..]).expect("the image was encoded on the line above").crc();
+        Ok(ImageRef { segment, place: (offset / 64) as u32, payload_len: payload.len() as u32, crc })
+    }
+
+    /// Appends an image as it lies in another segment; its bytes are checked on the way.
+    pub(crate) fn copy(&mut self, from: &StoredImage) -> Result<ImageRef> {
+        let (view, start) = from.segment.image(&from.image)?;
+        view.verify_whole().map_err(|error| from.segment.placed(start as u64, &error))?;
+        let len = from.image.image_len();
+        let (segment, offset) = self.make_room(len)?;
+        self.buffer.extend_from_slice(&from.segment.bytes()[start..start + len as usize]);
+        Ok(ImageRef { segment, place: (offset / 64) as u32, ..from.image })
+    }
+
+    /// Where the next image goes, in a segment that has room for it.
+    fn make_room(&mut self, len: u64) -> Result<(SegmentId, u64)> {
+        if self.buffer.len() >= PIECE_LEN {
+            self.flush()?;
+        }
+        if let Some(growing) = &self.current
+            && growing.flushed + self.buffer.len() as u64 + len > SEGMENT_LEN_MAX
+        {
+            self.seal_current()?;
+        }
+        if self.current.is_none() {
+            self.begin()?;
+        }
+        let growing = self.current.as_ref().expect("begun on the line above");
+        Ok((growing.id, growing.flushed + self.buffer.len() as u64))
+    }
+
+    /// Where an image with a payload of at most `payload_len` bytes goes if it is put next.
+    pub(crate) fn room_for(&mut self, payload_len: usize) -> Result<(SegmentId, u64)> {
+        self.make_room(image::image_len(payload_len) as u64)
+    }
+
+    /// The segments so far, as long as they are now.
+    pub(crate) fn entries(&self) -> Vec<SegmentEntry> {
+        let growing = self.current.iter().map(|growing| SegmentEntry {
+            id: growing.id,
+            len: growing.flushed + self.buffer.len() as u64,
+            live_len: 0,
+        });
+        self.sealed.iter().copied().chain(growing).collect()
+    }
+
+    pub(crate) fn next_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// Bytes written, those in the buffer included.
+    pub(crate) fn written_len(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let id = SegmentId(self.next_id);
+        let file = self.disk.create(&file_name(id))?;
+        self.next_id += 1;
+        self.buffer.extend_from_slice(&encode_header(id, self.store_id));
+        self.current = Some(Growing { id, file, flushed: 0 });
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let Some(growing) = &mut self.current else { return Ok(()) };
+        growing.file.write_at(growing.flushed, &self.buffer)?;
+        growing.file.start_writeback(growing.flushed, self.buffer.len() as u64);
+        growing.flushed += self.buffer.len() as u64;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn seal_current(&mut self) -> Result<()> {
+        self.flush()?;
+        if let Some(growing) = self.current.take() {
+            growing.file.sync()?;
+            self.sealed.push(SegmentEntry { id: growing.id, len: growing.flushed, live_len: 0 });
+        }
+        Ok(())
+    }
+
+    /// Crash rule 1, first half: every image and every name is synced. Returns the new segments and
+    /// the next free id.
+    pub(crate) fn finish(mut self) -> Result<(Vec<SegmentEntry>, u32)> {
+        self.seal_current()?;
+        if !self.sealed.is_empty() {
+            self.disk.sync_dir()?;
+        }
+        Ok((std::mem::take(&mut self.sealed), self.next_id))
+    }
+
+    /// Removes what a failed checkpoint left; what cannot be removed is removed at the next open.
+    pub(crate) fn abandon(mut self) {
+        self.current = None;
+        for id in self.first_id()..self.next_id {
+            if let Err(error) = self.disk.remove(&file_name(SegmentId(id))) {
+                tracing::warn!(%error, "a segment of a failed checkpoint stays behind");
+            }
+        }
+    }
+
+    fn first_id(&self) -> u32 {
+        self.sealed.first().map_or(self.next_id.saturating_sub(1), |entry| entry.id.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_above_is_the_layout() {
+        let fields = [
+            MAGIC.row("magic"),
+            VERSION.row("version"),
+            ZERO.row("zero"),
+            ID.row("id"),
+            STORE_ID.row("store_id"),
+            UNUSED.row("unused"),
+            PAD.row("pad"),
+            CRC.row("crc"),
+        ];
+        crate::bytes::assert_offset_table(include_str!("segment.rs"), HEADER_LEN, &fields);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_header_is_noticed() {
+        let good = encode_header(SegmentId(3), [9; 16]);
+        assert!(check_header(&good, SegmentId(3), [9; 16]).is_ok());
+        for bit in 0..good.len() * 8 {
+            let mut bad = good;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(check_header(&bad, SegmentId(3), [9; 16]).is_err(), "bit {bit}");
+        }
+        assert!(check_header(&good, SegmentId(4), [9; 16]).is_err());
+        assert!(check_header(&good, SegmentId(3), [8; 16]).is_err());
+    }
+
+    #[test]
+    fn names_and_ids_belong_together() {
+        assert_eq!(id_of(&file_name(SegmentId(12))), Some(SegmentId(12)));
+        assert_eq!(id_of("seg-12"), None);
+        assert_eq!(id_of("log-00000001"), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! # Superblock: the two copies that name the live state
+//!
+//! The file `superblock` holds two copies, at byte 0 and at byte 4096. Checkpoint generation g is
+//! written to copy g mod 2, so that the other copy keeps naming the checkpoint before it.
+//!
+//! | offset | size | field         | meaning                                                        |
+//! |-------:|-----:|---------------|----------------------------------------------------------------|
+//! |      0 |    8 | magic         | "VELLUM\r\n"                                                   |
+//! |      8 |    2 | version       | format version, 1                                              |
+//! |     10 |    2 | state         | 1 = open, 2 = closed                                           |
+//! |     12 |    4 | zero          | reserved: written 0, checked on read                           |
+//! |     16 |   16 | store_id      | random, of this store                                          |
+//! |     32 |    8 | generation    | of the checkpoint; the copy with the higher one is live        |
+//! |     40 |    8 | lsn           | newest commit in the checkpoint                                |
+//! |     48 |    8 | log_file      | replay starts in this log file …                               |
+//! |     56 |    8 | log_offset    | … at this byte                                                 |
+//! |     64 |    4 | log_prev_crc  | header CRC of the frame before that place                      |
+//! |     68 |    4 | log_generation| log generation of that place                                   |
+//! |     72 |   16 | root          | reference to the root image; zero before the first checkpoint  |
+//! |     88 |    8 | seal_file     | closed: where the log ends; else 0                             |
+//! |     96 |    8 | seal_offset   | closed: byte behind the last frame; else 0                     |
+//! |    104 |    4 | seal_crc      | closed: header CRC of the last frame; else 0                   |
+//! |    108 |    4 | group_rows    | rows of a row group                                            |
+//! |    112 |    8 | seal_lsn      | closed: lsn of the last commit; else 0                         |
+//! |    120 |    4 | crc           | CRC-32 of bytes 0..120                                         |
+//!
+//! The rest of each 4096 bytes is zero, and checked. Magic and version are judged before the
+//! checksum, so that a store of a newer format is told from a damaged one.
+//!
+//! Valid when: magic, version, CRC and the zeros hold, and both copies have the same store id.
+//! A writer writes one copy, syncs, and touches the other copy only after that. A reader takes the
+//! valid copy with the higher generation; the other one may be damaged, which is reported.
+
+use super::node::ImageRef;
+use crate::bytes::{Field, crc32};
+use crate::disk::{Access, Disk, File};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{GROUP_ROWS, Lsn};
+use crate::wal::{Position, Resume, Seal};
+use std::sync::Arc;
+
+/// The file's name.
+pub(crate) const FILE_NAME: &str = "superblock";
+const TEMPORARY_NAME: &str = "superblock.new";
+const COPY_LEN: usize = 4096;
+/// Format version that this build writes; it reads 1 alone.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+const MAGIC_BYTES: [u8; 8] = *b"VELLUM\r\n";
+const STATE_OPEN: u16 = 1;
+const STATE_CLOSED: u16 = 2;
+
+const MAGIC: Field<[u8; 8]> = Field::at(0);
+const VERSION: Field<u16> = Field::after(MAGIC);
+const STATE: Field<u16> = Field::after(VERSION);
+const ZERO: Field<u32> = Field::after(STATE);
+const STORE_ID: Field<[u8; 16]> = Field::after(ZERO);
+const GENERATION: Field<u64> = Field::after(STORE_ID);
+const LSN: Field<u64> = Field::after(GENERATION);
+const LOG_FILE: Field<u64> = Field::after(LSN);
+const LOG_OFFSET: Field<u64> = Field::after(LOG_FILE);
+const LOG_PREV_CRC: Field<u32> = Field::after(LOG_OFFSET);
+const LOG_GENERATION: Field<u32> = Field::after(LOG_PREV_CRC);
+const ROOT: Field<[u8; 16]> = Field::after(LOG_GENERATION);
+const SEAL_FILE: Field<u64> = Field::after(ROOT);
+const SEAL_OFFSET: Field<u64> = Field::after(SEAL_FILE);
+const SEAL_CRC: Field<u32> = Field::after(SEAL_OFFSET);
+const ROWS: Field<u32> = Field::after(SEAL_CRC);
+const SEAL_LSN: Field<u64> = Field::after(ROWS);
+const CRC: Field<u32> = Field::after(SEAL_LSN);
+
+/// One copy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Superblock {
+    pub(crate) store_id: [u8; 16],
+    pub(crate) generation: u64,
+    /// Where replay starts; its lsn is the checkpoint's.
+    pub(crate) log: Resume,
+    pub(crate) root: Option<ImageRef>,
+    /// Where the log ends after a clean close (crash rule 6).
+    pub(crate) seal: Option<Sealed>,
+}
+
+/// A clean close: the log's end and its last commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) seal: Seal,
+    pub(crate) lsn: Lsn,
+}
+
+impl Superblock {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; COPY_LEN];
+        MAGIC.put(&mut bytes, MAGIC_BYTES);
+        VERSION.put(&mut bytes, FORMAT_VERSION);
+        STATE.put(&mut bytes, if self.seal.is_some() { STATE_CLOSED } else { STATE_OPEN });
+        STORE_ID.put(&mut bytes, self.store_id);
+        GENERATION.put(&mut bytes, self.generation);
+        LSN.put(&mut bytes, self.log.lsn.0);
+        LOG_FILE.put(&mut bytes, self.log.position.file);
+        LOG_OFFSET.put(&mut bytes, self.log.position.offset);
+        LOG_PREV_CRC.put(&mut bytes, self.log.prev_crc);
+        LOG_GENERATION.put(&mut bytes, self.log.generation);
+        if let Some(root) = self.root {
+            root.put(&mut bytes[ROOT.offset()..ROOT.end()]);
+        }
+        if let Some(sealed) = self.seal {
+            SEAL_FILE.put(&mut bytes, sealed.seal.position.file);
+            SEAL_OFFSET.put(&mut bytes, sealed.seal.position.offset);
+            SEAL_CRC.put(&mut bytes, sealed.seal.crc);
+            SEAL_LSN.put(&mut bytes, sealed.lsn.0);
+        }
+        ROWS.put(&mut bytes, GROUP_ROWS);
+        let crc = crc32(&bytes[..CRC.offset()]);
+        CRC.put(&mut bytes, crc);
+        bytes
+    }
+
+    fn decode(bytes: &[u8], copy: u64) -> Result<Superblock> {
+        let corrupt = |field: usize, reason: &str| Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason);
+        if MAGIC.get(bytes) != MAGIC_BYTES {
+            return Err(corrupt(0, "this is not the start of a vellum superblock"));
+        }
+        let version = VERSION.get(bytes);
+        let crc = crc32(&bytes[..CRC.offset()]);
+        // A flipped bit in the version must not look like a newer format: only a sound copy may say so.
+        if version > FORMAT_VERSION && CRC.get(bytes) == crc {
+            return Err(Error::new(
+                ErrorKind::UnknownFormat,
+                format!("this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"),
+            ));
+        }
+        if CRC.get(bytes) != crc {
+            return Err(corrupt(CRC.offset(), "the superblock's checksum does not match"));
+        }
+        let state = STATE.get(bytes);
+        let rest_is_zero = bytes[CRC.end()..].iter().all(|byte| *byte == 0);
+        if version != FORMAT_VERSION || ZERO.get(bytes) != 0 || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
+            return Err(corrupt(VERSION.offset(), "reserved bytes of the superblock are not zero, or its state is unknown"));
+        }
+        if ROWS.get(bytes) != GROUP_ROWS {
+            return Err(corrupt(ROWS.offset(), "row groups of another size"));
+        }
+        let position = Position { file: LOG_FILE.get(bytes), offset: LOG_OFFSET.get(bytes) };
+        let seal_position = Position { file: SEAL_FILE.get(bytes), offset: SEAL_OFFSET.get(bytes) };
+        Ok(Superblock {
+            store_id: STORE_ID.get(bytes),
+            generation: GENERATION.get(bytes),
+            log: Resume {
+                position,
+                lsn: Lsn(LSN.get(bytes)),
+                prev_crc: LOG_PREV_CRC.get(bytes),
+                generation: LOG_GENERATION.get(bytes),
+            },
+            root: ImageRef::get(&ROOT.get(bytes)),
+            seal: (state == STATE_CLOSED).then(|| Sealed {
+                seal: Seal { position: seal_position, crc: SEAL_CRC.get(bytes) },
+                lsn: Lsn(SEAL_LSN.get(bytes)),
+            }),
+        })
+    }
+}
+
+/// Both copies as they were found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The copy to open.
+    pub(crate) live: Superblock,
+    /// The checkpoint before, where its copy is valid.
+    pub(crate) other: Option<Superblock>,
+    /// Why a copy could not be used.
+    pub(crate) damage: Option<Error>,
+}
+
+/// Reads both copies and picks the live one.
+///
+/// # Errors
+/// `NotAStore` without the file, `UnknownFormat` for a newer one, `Corrupt` when neither copy is valid.
+pub(crate) fn read(disk: &dyn Disk) -> Result<Found> {
+    if !disk.list()?.iter().any(|name| name == FILE_NAME) {
+        return Err(Error::new(
+            ErrorKind::NotAStore,
+            format!("{} holds no vellum store; create one first", disk.place()),
+        ));
+    }
+    let file = disk.open(FILE_NAME, Access::Read)?;
+    let len = file.len()?;
+    if len != 2 * COPY_LEN as u64 {
+        let reason = format!("the superblock has {len} bytes instead of {}", 2 * COPY_LEN);
+        return Err(Error::corrupt(FILE_NAME, len.min(2 * COPY_LEN as u64), reason));
+    }
+    let copies = [read_copy(&*file, 0)?, read_copy(&*file, 1)?];
+    choose(copies)
+}
+
+fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
+    let mut bytes = vec![0; COPY_LEN];
+    file.read_at(copy * COPY_LEN as u64, &mut bytes)?;
+    Ok(Superblock::decode(&bytes, copy))
+}
+
+fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
+    let found = match copies {
+        [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::UnknownFormat => return Err(error),
+        [Ok(a), Ok(b)] => {
+            if a.store_id != b.store_id || a.generation % 2 != 0 || b.generation % 2 != 1 {
+                return Err(Error::corrupt(FILE_NAME, 0, "the two copies are not of one store, or changed places"));
+            }
+            let (live, other) = if a.generation > b.generation { (a, b) } else { (b, a) };
+            Found { live, other: Some(other), damage: None }
+        }
+        [Ok(live), Err(error)] | [Err(error), Ok(live)] => Found { live, other: None, damage: Some(error) },
+        [Err(error), Err(_)] => return Err(error),
+    };
+    Ok(found)
+}
+
+/// Creates the file with both copies, last of all files of a new store (crash rule 11): under another
+/// name first, synced, then renamed, then the name is synced.
+pub(crate) fn create(disk: &dyn Disk, first: &Superblock) -> Result<()> {
+    if disk.list()?.iter().any(|name| name == TEMPORARY_NAME) {
+        disk.remove(TEMPORARY_NAME)?;
+    }
+    let file = disk.create(TEMPORARY_NAME)?;
+    file.write_at(0, &first.encode())?;
+    let second = Superblock { generation: first.generation + 1, ..first.clone() };
+    file.write_at(COPY_LEN as u64, &second.encode())?;
+    file.sync()?;
+    disk.rename(TEMPORARY_NAME, FILE_NAME)?;
+    disk.sync_dir()
+}
+
+/// Writes one copy and syncs it.
+pub(crate) fn write(file: &Arc<dyn File>, superblock: &Superblock) -> Result<()> {
+    file.write_at((superblock.generation % 2) * COPY_LEN as u64, &superblock.encode())?;
+    file.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(generation: u64) -> Superblock {
+        Superblock {
+            store_id: [7; 16],
+            generation,
+            log: Resume { position: Position { file: 3, offset: 64 }, lsn: Lsn(9), prev_crc: 5, generation: 2 },
+            root: Some(ImageRef { segment: crate::id::SegmentId(1), place: 2, payload_len: 3, crc: 4 }),
+            seal: Some(Sealed {
+                seal: Seal { position: Position { file: 3, offset: 128 }, crc: 6 },
+                lsn: Lsn(11),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_table_above_is_the_layout() {
+        let fields = [
+            MAGIC.row("magic"),
+            VERSION.row("version"),
+            STATE.row("state"),
+            ZERO.row("zero"),
+            STORE_ID.row("store_id"),
+            GENERATION.row("generation"),
+            LSN.row("lsn"),
+            LOG_FILE.row("log_file"),
+            LOG_OFFSET.row("log_offset"),
+            LOG_PREV_CRC.row("log_prev_crc"),
+            LOG_GENERATION.row("log_generation"),
+            ROOT.row("root"),
+            SEAL_FILE.row("seal_file"),
+            SEAL_OFFSET.row("seal_offset"),
+            SEAL_CRC.row("seal_crc"),
+            ROWS.row("group_rows"),
+            SEAL_LSN.row("seal_lsn"),
+            CRC.row("crc"),
+        ];
+        crate::bytes::assert_offset_table(include_str!("superblock.rs"), CRC.end(), &fields);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_copy_is_noticed_and_the_other_copy_opens() {
+        let (old, new) = (sample(4), sample(5));
+        let bytes = new.encode();
+        assert_eq!(Superblock::decode(&bytes, 1).unwrap(), new);
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let copy = Superblock::decode(&bad, 1);
+            assert!(copy.is_err(), "bit {bit}");
+            let found = choose([Ok(old.clone()), copy]).unwrap();
+            assert_eq!(found.live, old);
+            assert!(found.damage.is_some());
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let mut bytes = sample(4).encode();
+        VERSION.put(&mut bytes, 2);
+        assert_eq!(Superblock::decode(&bytes, 0).unwrap_err().kind(), ErrorKind::Corrupt);
+        let crc = crc32(&bytes[..CRC.offset()]);
+        CRC.put(&mut bytes, crc);
+        assert_eq!(Superblock::decode(&bytes, 0).unwrap_err().kind(), ErrorKind::UnknownFormat);
+    }
+
+    #[test]
+    fn copies_that_changed_places_are_refused() {
+        assert!(choose([Ok(sample(5)), Ok(sample(4))]).is_err());
+    }
+}

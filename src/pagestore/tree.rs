@@ -1,0 +1,239 @@
+//! The page table in memory: the shape of the one on disk, loaded as it is needed.
+//!
+//! ```text
+//! Root (epoch) ─► Tree (epoch, meta) ─► Chunk of 256 groups (epoch) ─► Group (epoch, latch, pages)
+//! ```
+//!
+//! A snapshot clones the root's `Arc` and raises the store's epoch. A node whose epoch is below the
+//! store's is frozen: the writer copies it, and the path above it, before the first change. What a
+//! reader loads lazily, or a checkpoint moves on disk, changes no content and may happen in a frozen
+//! node too. Readers of the live tree take no lock above the group's latch.
+
+use super::memory::Memory;
+use super::node::{CHUNK_GROUPS, Meta, Stored};
+use super::page::Page;
+use super::segment::{Segment, StoredImage};
+use crate::id::{Address, TreeId};
+use crate::page::Columns;
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One place in a node: what is on disk, and what of it is in memory.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    stored: Mutex<Option<StoredImage>>,
+    loaded: ArcSwapOption<T>,
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new(stored: Option<StoredImage>, loaded: Option<Arc<T>>) -> Slot<T> {
+        Slot { stored: Mutex::new(stored), loaded: ArcSwapOption::new(loaded) }
+    }
+
+    #[inline]
+    pub(crate) fn loaded(&self) -> arc_swap::Guard<Option<Arc<T>>> {
+        self.loaded.load()
+    }
+
+    pub(crate) fn stored(&self) -> Option<StoredImage> {
+        self.stored.lock().clone()
+    }
+
+    pub(crate) fn set_stored(&self, stored: Option<StoredImage>) {
+        *self.stored.lock() = stored;
+    }
+
+    pub(crate) fn set_loaded(&self, loaded: Option<Arc<T>>) {
+        self.loaded.store(loaded);
+    }
+
+    /// Installs what a reader loaded, unless somebody was faster; returns what is there.
+    pub(crate) fn fill(&self, made: Arc<T>) -> Arc<T> {
+        let before = self.loaded.compare_and_swap(&None::<Arc<T>>, Some(made.clone()));
+        before.as_ref().map_or(made, Arc::clone)
+    }
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Slot<T> {
+        Slot::new(self.stored(), self.loaded.load_full())
+    }
+}
+
+/// All trees at one state.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) epoch: u64,
+    /// Sorted by id; a tree stands here from its first use on.
+    pub(crate) trees: Vec<(TreeId, Arc<Tree>)>,
+}
+
+impl Root {
+    #[inline]
+    pub(crate) fn tree(&self, id: TreeId) -> Option<&Arc<Tree>> {
+        // Tree ids are few and dense, so the place is near the id.
+        let index = self.trees.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(&self.trees[index].1)
+    }
+}
+
+/// One tree.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) id: TreeId,
+    pub(crate) epoch: u64,
+    /// The tree node on disk; its chunk references are read at first use.
+    pub(crate) node: Mutex<Option<StoredImage>>,
+    /// Chunks; set once the node was read.
+    pub(crate) chunks: RwLock<Option<Arc<Vec<Slot<Chunk>>>>>,
+    meta: [AtomicU64; 4],
+}
+
+impl Tree {
+    pub(crate) fn new(id: TreeId, epoch: u64, node: Option<StoredImage>, meta: Meta) -> Tree {
+        Tree { id, epoch, node: Mutex::new(node), chunks: RwLock::new(None), meta: meta.map(AtomicU64::new) }
+    }
+
+    /// Reads the four numbers. A writer changes them one by one: readers that need several at one
+    /// state compare the apply sequence around their reads.
+    #[inline]
+    pub(crate) fn meta(&self, index: usize) -> u64 {
+        self.meta[index].load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_meta(&self, index: usize, value: u64) {
+        self.meta[index].store(value, Relaxed);
+    }
+
+    pub(crate) fn metas(&self) -> Meta {
+        [self.meta(0), self.meta(1), self.meta(2), self.meta(3)]
+    }
+
+    pub(crate) fn copy(&self, epoch: u64, chunks: Arc<Vec<Slot<Chunk>>>) -> Tree {
+        let copy = Tree::new(self.id, epoch, self.node.lock().clone(), self.metas());
+        *copy.chunks.write() = Some(chunks);
+        copy
+    }
+}
+
+/// 256 groups.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) epoch: u64,
+    pub(crate) groups: Box<[Slot<Group>]>,
+}
+
+impl Chunk {
+    pub(crate) fn empty(epoch: u64) -> Chunk {
+        Chunk { epoch, groups: (0..CHUNK_GROUPS).map(|_| Slot::new(None, None)).collect() }
+    }
+}
+
+/// A row group or a bucket: its pages behind one latch.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) tree: TreeId,
+    pub(crate) number: u64,
+    pub(crate) epoch: u64,
+    pub(crate) state: RwLock<GroupState>,
+}
+
+/// The pages of a group, by column.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupState {
+    tree: TreeId,
+    number: u64,
+    columns: Vec<u32>,
+    pages: Vec<Page>,
+    /// Pages on disk that the group had at the last checkpoint and has no more.
+    pub(crate) dropped: Vec<(u32, Stored)>,
+    /// Checkpoint round in which the group was put on the dirty list.
+    pub(crate) listed: u64,
+    memory: Arc<Memory>,
+}
+
+impl GroupState {
+    pub(crate) fn empty(tree: TreeId, number: u64, memory: &Arc<Memory>) -> GroupState {
+        let (columns, pages) = (Vec::new(), Vec::new());
+        GroupState { tree, number, columns, pages, dropped: Vec::new(), listed: 0, memory: memory.clone() }
+    }
+
+    /// A group as its node names it.
+    pub(crate) fn load(
+        tree: TreeId,
+        number: u64,
+        stored: Vec<(u32, Stored, [Option<Arc<Segment>>; 2])>,
+        memory: &Arc<Memory>,
+    ) -> GroupState {
+        let mut state = GroupState::empty(tree, number, memory);
+        for (column, stored, [base, delta]) in stored {
+            let address = Address { tree, number, column };
+            state.columns.push(column);
+            state.pages.push(Page::stored(stored, base, delta, address, memory));
+        }
+        state
+    }
+
+    #[inline]
+    fn index(&self, column: u32) -> std::result::Result<usize, usize> {
+        self.columns.binary_search(&column)
+    }
+
+    pub(crate) fn address(&self, column: u32) -> Address {
+        Address { tree: self.tree, number: self.number, column }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
+        self.columns.iter().copied().zip(&self.pages)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Page)> {
+        self.columns.iter().copied().zip(&mut self.pages)
+    }
+
+    pub(crate) fn held_len(&self) -> u64 {
+        self.pages.iter().map(Page::held_len).sum()
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dropped.is_empty() || self.pages.iter().any(|page| page.dirty)
+    }
+}
+
+impl Columns for GroupState {
+    type Page = Page;
+
+    #[inline]
+    fn page(&self, column: u32) -> Option<&Page> {
+        self.index(column).ok().map(|index| &self.pages[index])
+    }
+
+    #[inline]
+    fn page_mut(&mut self, column: u32) -> &mut Page {
+        let index = match self.index(column) {
+            Ok(index) => index,
+            Err(index) => {
+                self.columns.insert(index, column);
+                self.pages.insert(index, Page::empty(&self.memory));
+                index
+            }
+        };
+        &mut self.pages[index]
+    }
+
+    fn remove(&mut self, column: u32) {
+        if let Ok(index) = self.index(column) {
+            self.columns.remove(index);
+            let page = self.pages.remove(index);
+            self.dropped.push((column, page.stored));
+        }
+    }
+
+    fn last_in(&self, first: u32, last: u32) -> Option<u32> {
+        let end = self.columns.partition_point(|column| *column <= last);
+        self.columns[..end].last().copied().filter(|column| *column >= first)
+    }
+}

@@ -1,0 +1,260 @@
+//! `apply`: what a frame does to the pages. Deterministic: rows, versions and times are in the frame,
+//! and all else (free rows, counters, bucket splits, heap rewrites) follows from the pages and the
+//! frames alone.
+//!
+//! The live path calls it after everything that can fail was done and the frame is in the log, so an
+//! error here is damage that appeared in between: the store is poisoned. Recovery calls it with
+//! frames whose checksum matched; a damaged page it meets is set aside (crash rule 8).
+
+use super::layout::{Catalog, ObjectLayout};
+use super::read::{id_value, missing_object, read_key};
+use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
+use crate::change::{Cell, Cells, Change, FrameHead, Target, parse};
+use crate::error::{Error, Result};
+use crate::id::{Lsn, RowId};
+use crate::index;
+use crate::page::header::{self, Header};
+use crate::page::{Columns, PageWrite, slots, text};
+use crate::pagestore::{GroupState, Writer};
+use crate::schema::Schema;
+use crate::value::{Timestamp, append_key_bytes, key_hash};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Buffers that are used from frame to frame, so that applying allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct ApplyScratch {
+    key: Vec<u8>,
+    cell: Vec<u8>,
+    /// Index number and hash of each key that a change takes out, and puts in.
+    old_keys: Vec<(usize, u64)>,
+    new_keys: Vec<(usize, u64)>,
+}
+
+impl Records {
+    /// Applies one frame. The only place where records change.
+    ///
+    /// # Errors
+    /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
+    pub(crate) fn apply(&self, writer: &mut Writer, scratch: &mut ApplyScratch, lsn: Lsn, body: &[u8]) -> Result<()> {
+        assert!(lsn == self.applied().next(), "apply out of order: {lsn} after {}", self.applied());
+        self.sequence.fetch_add(1, Ordering::AcqRel);
+        let result = self.apply_changes(writer, scratch, body);
+        self.applied.store(lsn.0, Ordering::Release);
+        self.sequence.fetch_add(1, Ordering::AcqRel);
+        result
+    }
+
+    fn apply_changes(&self, writer: &mut Writer, scratch: &mut ApplyScratch, body: &[u8]) -> Result<()> {
+        let (head, mut changes) = parse(body)?;
+        self.commit_time.store(head.commit_time.0, Ordering::Release);
+        while let Some(change) = changes.next()? {
+            match change {
+                Change::Update { target, at, cells } => self.update(writer, scratch, &head, &target, at, cells)?,
+                Change::Create { target, at, cells } => self.create(writer, scratch, &head, &target, at, cells)?,
+                Change::Delete { target } => self.delete(writer, scratch, &target)?,
+                Change::Schema { bytes } => self.replace_schema(writer, bytes)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_schema(&self, writer: &mut Writer, bytes: &[u8]) -> Result<()> {
+        let catalog = Catalog::new(Schema::decode(bytes)?);
+        let group = self.pages.group_mut(writer, CATALOG_TREE, 0)?;
+        group.state.write().page_mut(0).replace(bytes.to_vec());
+        self.catalog.store(Arc::new(catalog));
+        Ok(())
+    }
+
+    fn create(
+        &self,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        head: &FrameHead,
+        target: &Target,
+        at: Option<Timestamp>,
+        cells: Cells<'_>,
+    ) -> Result<()> {
+        let catalog = self.catalog();
+        let object = catalog.object(target.object).ok_or_else(|| missing_object(target.object))?;
+        let shown = at.unwrap_or(head.commit_time).0;
+        let tree = self.pages.tree_mut(writer, object.tree)?;
+        let group = self.pages.group_mut(writer, object.tree, target.row.group())?;
+        let slot = target.row.slot();
+        {
+            let mut state = group.state.write();
+            let next_free = match tree.meta(FREE_HEAD) == target.row.0 + 1 {
+                true => state.page(0).map_or(Ok(None), |page| header::read_next_free(page, slot)),
+                false => Ok(Some(RowId(tree.meta(FREE_HEAD).wrapping_sub(1)))),
+            };
+            if tree.meta(FREE_HEAD) == target.row.0 + 1 {
+                // A link that cannot be read ends the list: the rows behind it stay unused.
+                tree.set_meta(FREE_HEAD, next_free.unwrap_or(None).map_or(0, |row| row.0 + 1));
+            }
+            tree.set_meta(ROWS, tree.meta(ROWS).max(target.row.0 + 1));
+            tree.set_meta(RECORDS, tree.meta(RECORDS) + 1);
+            tree.set_meta(COUNTER, tree.meta(COUNTER) + 1);
+            let new = Header {
+                version: target.version,
+                updated_at: shown,
+                updated_by: head.actor,
+                history: 0,
+                id: target.id,
+                created_at: shown,
+                counter: tree.meta(COUNTER),
+                created_by: head.actor,
+            };
+            header::write_new(state.page_mut(0), slot, &new);
+            write_cells(&mut state, object, slot, cells.clone())?;
+        }
+        index::insert(&self.pages, writer, ID_TREE, self.id_hash(target.id), id_value(object.id, target.row))?;
+        for index in &object.indexes {
+            scratch.key.clear();
+            if key_of_cells(object, index, &cells, &mut scratch.key)? {
+                let hash = key_hash(self.hash_seed, &scratch.key);
+                index::insert(&self.pages, writer, index.tree, hash, target.row.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn update(
+        &self,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        head: &FrameHead,
+        target: &Target,
+        at: Option<Timestamp>,
+        cells: Cells<'_>,
+    ) -> Result<()> {
+        let catalog = self.catalog();
+        let object = catalog.object(target.object).ok_or_else(|| missing_object(target.object))?;
+        let moves_keys = touches_keys(object, cells.clone())?;
+        let group = self.pages.group_mut(writer, object.tree, target.row.group())?;
+        let slot = target.row.slot();
+        {
+            let mut state = group.state.write();
+            if moves_keys {
+                self.keys(&state, object, slot, scratch, false);
+            }
+            let shown = at.unwrap_or(head.commit_time).0;
+            header::touch(state.page_mut(0), slot, target.version, shown, head.actor);
+            write_cells(&mut state, object, slot, cells)?;
+            if moves_keys {
+                self.keys(&state, object, slot, scratch, true);
+            }
+        }
+        if moves_keys {
+            self.move_keys(writer, object, scratch, target.row)?;
+        }
+        Ok(())
+    }
+
+    fn delete(&self, writer: &mut Writer, scratch: &mut ApplyScratch, target: &Target) -> Result<()> {
+        let catalog = self.catalog();
+        let object = catalog.object(target.object).ok_or_else(|| missing_object(target.object))?;
+        let tree = self.pages.tree_mut(writer, object.tree)?;
+        let group = self.pages.group_mut(writer, object.tree, target.row.group())?;
+        let slot = target.row.slot();
+        {
+            let mut state = group.state.write();
+            self.keys(&state, object, slot, scratch, false);
+            scratch.new_keys.clear();
+            for attribute in &object.attributes {
+                clear_cell(&mut state, attribute, slot);
+            }
+            let next = tree.meta(FREE_HEAD).checked_sub(1).map(RowId);
+            header::free(state.page_mut(0), slot, next);
+            tree.set_meta(FREE_HEAD, target.row.0 + 1);
+            tree.set_meta(RECORDS, tree.meta(RECORDS).saturating_sub(1));
+        }
+        index::remove(&self.pages, writer, ID_TREE, self.id_hash(target.id), id_value(object.id, target.row))?;
+        self.move_keys(writer, object, scratch, target.row)
+    }
+
+    /// Notes the hash of each key that the record has now. A key that cannot be read (damage met in
+    /// recovery) leaves its entry behind: look-ups confirm hits, so it is never a wrong answer.
+    fn keys(&self, state: &GroupState, object: &ObjectLayout, slot: u32, scratch: &mut ApplyScratch, new: bool) {
+        let ApplyScratch { key, cell, old_keys, new_keys } = scratch;
+        let keys = if new { new_keys } else { old_keys };
+        keys.clear();
+        for (number, index) in object.indexes.iter().enumerate() {
+            key.clear();
+            match read_key(state, object, index, slot, key, cell) {
+                Ok(true) => keys.push((number, key_hash(self.hash_seed, key))),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "a key of a damaged page is set aside"),
+            }
+        }
+    }
+
+    fn move_keys(&self, writer: &mut Writer, object: &ObjectLayout, scratch: &ApplyScratch, row: RowId) -> Result<()> {
+        for old in &scratch.old_keys {
+            if !scratch.new_keys.contains(old) {
+                index::remove(&self.pages, writer, object.indexes[old.0].tree, old.1, row.0)?;
+            }
+        }
+        for new in &scratch.new_keys {
+            if !scratch.old_keys.contains(new) {
+                index::insert(&self.pages, writer, object.indexes[new.0].tree, new.1, row.0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a change may alter a key.
+fn touches_keys(object: &ObjectLayout, mut cells: Cells<'_>) -> Result<bool> {
+    while let Some(cell) = cells.next()? {
+        if object.attribute(cell.attribute).is_some_and(|attribute| attribute.indexed) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn write_cells(state: &mut GroupState, object: &ObjectLayout, slot: u32, mut cells: Cells<'_>) -> Result<()> {
+    while let Some(Cell { attribute, bytes }) = cells.next()? {
+        let Some(attribute) = object.attribute(attribute) else {
+            return Err(Error::corrupt("", 0, format!("attribute {attribute} is not in the schema")));
+        };
+        match (bytes, attribute.width) {
+            (None, _) => clear_cell(state, attribute, slot),
+            (Some(bytes), None) => text::set(state, attribute.column, slot, bytes),
+            (Some(bytes), Some(width)) if bytes.len() == width.cell_len() => {
+                slots::set_fixed(state.page_mut(attribute.column), width, slot, bytes);
+            }
+            (Some(bytes), Some(width)) => {
+                let reason = format!("a cell of {} bytes where {} belong", bytes.len(), width.cell_len());
+                return Err(Error::corrupt("", 0, reason));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Clears a cell; a column that nobody wrote stays without pages.
+fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: u32) {
+    let present = state.page(attribute.column).is_some_and(|page| slots::is_present(page, slot).unwrap_or(true));
+    match attribute.width {
+        _ if !present => {}
+        None => text::clear(state, attribute.column, slot),
+        Some(width) => slots::clear(state.page_mut(attribute.column), width, slot),
+    }
+}
+
+/// The canonical key that a create's cells make; false where a component has no value.
+fn key_of_cells(object: &ObjectLayout, index: &super::IndexLayout, cells: &Cells<'_>, out: &mut Vec<u8>) -> Result<bool> {
+    'components: for id in &index.attributes {
+        let mut cells = cells.clone();
+        while let Some(cell) = cells.next()? {
+            if let (true, Some(bytes), Some(attribute)) = (cell.attribute == *id, cell.bytes, object.attribute(*id)) {
+                append_key_bytes(out, attribute.value_type, bytes);
+                continue 'components;
+            }
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}

@@ -1,0 +1,99 @@
+//! What the schema means for pages: columns, widths and indexes, worked out once a schema change.
+
+use crate::id::{AttributeId, ObjectId, TreeId};
+use crate::page::slots::Width;
+use crate::schema::{ObjectSchema, Schema};
+use crate::value::{Form, ValueType};
+
+/// The schema with its layouts.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) schema: Schema,
+    objects: Vec<ObjectLayout>,
+}
+
+/// One object's trees and columns.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectLayout {
+    pub(crate) id: ObjectId,
+    pub(crate) tree: TreeId,
+    /// By attribute id.
+    pub(crate) attributes: Vec<AttributeLayout>,
+    pub(crate) indexes: Vec<IndexLayout>,
+}
+
+/// One attribute's pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttributeLayout {
+    pub(crate) id: AttributeId,
+    /// First column of its pages.
+    pub(crate) column: u32,
+    /// `None`: views and a heap.
+    pub(crate) width: Option<Width>,
+    pub(crate) value_type: ValueType,
+    /// Whether some key has it.
+    pub(crate) indexed: bool,
+    pub(crate) required: bool,
+}
+
+/// One unique key.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexLayout {
+    pub(crate) tree: TreeId,
+    pub(crate) attributes: Vec<AttributeId>,
+    pub(crate) primary: bool,
+}
+
+impl Catalog {
+    pub(crate) fn new(schema: Schema) -> Catalog {
+        let objects = schema.objects().iter().map(ObjectLayout::new).collect();
+        Catalog { schema, objects }
+    }
+
+    #[inline]
+    pub(crate) fn object(&self, id: ObjectId) -> Option<&ObjectLayout> {
+        self.objects.get(usize::from(id.0))
+    }
+
+    pub(crate) fn objects(&self) -> &[ObjectLayout] {
+        &self.objects
+    }
+}
+
+impl ObjectLayout {
+    fn new(object: &ObjectSchema) -> ObjectLayout {
+        let indexes: Vec<IndexLayout> = object
+            .indexes()
+            .iter()
+            .map(|index| IndexLayout {
+                tree: index.tree(),
+                attributes: index.attributes().to_vec(),
+                primary: index.is_primary(),
+            })
+            .collect();
+        let attributes = object.attributes().iter().map(|attribute| AttributeLayout {
+            id: attribute.id(),
+            column: u32::from(attribute.column()) << 16,
+            width: width(attribute.form()),
+            value_type: attribute.value_type(),
+            indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
+            required: attribute.is_required(),
+        });
+        ObjectLayout { id: object.id(), tree: object.tree(), attributes: attributes.collect(), indexes }
+    }
+
+    #[inline]
+    pub(crate) fn attribute(&self, id: AttributeId) -> Option<&AttributeLayout> {
+        self.attributes.get(usize::from(id.0))
+    }
+}
+
+fn width(form: Form) -> Option<Width> {
+    match form {
+        Form::Bit => Some(Width::Bit),
+        Form::Fixed4 => Some(Width::Four),
+        Form::Fixed8 => Some(Width::Eight),
+        Form::Fixed16 => Some(Width::Sixteen),
+        Form::View => None,
+    }
+}

@@ -1,0 +1,113 @@
+//! The state at an LSN: row groups, indexes, the schema. [`Records::apply`] is the only mutator: the
+//! live path, recovery and replication call it with the same frame.
+//!
+//! # Trees
+//!
+//! | tree        | pages                                                                         |
+//! |-------------|-------------------------------------------------------------------------------|
+//! | 0 (catalog) | number 0, column 0: the schema as `schema` encodes it                          |
+//! | 1 (ids)     | index of record ids; a value is object << 48 + row                             |
+//! | an object's | number = row group; see `page` for columns                                     |
+//! | an index's  | buckets; a value is a row of the object                                        |
+//!
+//! Meta words of an object's tree: rows ever used (0), first free row + 1 (1), records (2), newest
+//! record counter (3). Free rows are linked through their header slots, so that no structure of the
+//! size of the records is read at open.
+//!
+//! # Reading beside a writer
+//!
+//! One record is read under its group's latch, so it is never half of a patch. A look-up passes
+//! through several latches; `apply` raises the apply sequence to an odd number before it starts and to
+//! an even one when it is done. A hit is confirmed against the record's own slots under its latch; a
+//! miss counts only if the sequence was even and did not move. Otherwise the look-up is made again,
+//! and after three tries under the writer lock ([`Records::read_live`]).
+
+mod apply;
+mod layout;
+mod read;
+
+pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
+pub(crate) use apply::ApplyScratch;
+pub(crate) use read::{Found, IndexKey, read_cell, read_header, read_record};
+
+use crate::error::Result;
+use crate::id::{Lsn, TreeId};
+use crate::pagestore::{PageStore, Root};
+use crate::schema::Schema;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// The catalog's tree.
+pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
+/// The tree of the record-id index.
+pub(crate) const ID_TREE: TreeId = TreeId(1);
+
+/// Meta words of an object's tree.
+pub(crate) const ROWS: usize = 0;
+pub(crate) const FREE_HEAD: usize = 1;
+pub(crate) const RECORDS: usize = 2;
+pub(crate) const COUNTER: usize = 3;
+
+/// The records of an open store.
+#[derive(Debug)]
+pub(crate) struct Records {
+    pub(crate) pages: PageStore,
+    pub(crate) hash_seed: u64,
+    catalog: ArcSwap<Catalog>,
+    /// Odd while a frame is applied.
+    sequence: AtomicU64,
+    applied: AtomicU64,
+    commit_time: AtomicI64,
+}
+
+impl Records {
+    /// The records in `pages`, as of `lsn`.
+    pub(crate) fn new(pages: PageStore, hash_seed: u64, schema: Schema, lsn: Lsn, commit_time: i64) -> Records {
+        Records {
+            pages,
+            hash_seed,
+            catalog: ArcSwap::from_pointee(Catalog::new(schema)),
+            sequence: AtomicU64::new(0),
+            applied: AtomicU64::new(lsn.0),
+            commit_time: AtomicI64::new(commit_time),
+        }
+    }
+
+    /// The schema and what is derived from it.
+    #[inline]
+    pub(crate) fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
+        self.catalog.load()
+    }
+
+    /// Newest commit in memory.
+    #[inline]
+    pub(crate) fn applied(&self) -> Lsn {
+        Lsn(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Time of the newest commit, in nanoseconds.
+    #[inline]
+    pub(crate) fn commit_time(&self) -> i64 {
+        self.commit_time.load(Ordering::Acquire)
+    }
+
+    /// Looks something up in the live state, atomically against transactions. `last` runs the final
+    /// attempt under the writer lock.
+    #[inline]
+    pub(crate) fn read_live<R>(
+        &self,
+        mut attempt: impl FnMut(&Root) -> Result<Option<R>>,
+        last: impl FnOnce(&mut dyn FnMut(&Root) -> Result<Option<R>>) -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        for _ in 0..3 {
+            let before = self.sequence.load(Ordering::Acquire);
+            let found = attempt(&self.pages.live())?;
+            let still = self.sequence.load(Ordering::Acquire) == before && before % 2 == 0;
+            if found.is_some() || still {
+                return Ok(found);
+            }
+        }
+        last(&mut attempt)
+    }
+}

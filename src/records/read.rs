@@ -1,0 +1,225 @@
+//! Reading records: find a row by id or key, confirm it against its own slots, read cells.
+
+use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
+use super::{ID_TREE, RECORDS, ROWS, Records};
+use crate::error::{Error, Result};
+use crate::id::{GROUP_ROWS, ObjectId, RecordId, RowId};
+use crate::index;
+use crate::page::header::Header;
+use crate::page::{Columns, slots, text};
+use crate::pagestore::{GroupState, Root};
+use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
+
+/// Where a record is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    pub(crate) object: ObjectId,
+    pub(crate) row: RowId,
+}
+
+/// A key to look for: canonical bytes and their hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexKey<'a> {
+    pub(crate) index: &'a IndexLayout,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) hash: u64,
+}
+
+/// The value of the id index for a row.
+pub(crate) fn id_value(object: ObjectId, row: RowId) -> u64 {
+    u64::from(object.0) << 48 | row.0
+}
+
+fn split_id_value(value: u64) -> Found {
+    Found { object: ObjectId((value >> 48) as u16), row: RowId(value & ((1 << 48) - 1)) }
+}
+
+/// The header of a slot.
+#[inline]
+pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header>> {
+    let Some(page) = state.page(0) else { return Ok(None) };
+    let header = Header::read(page, slot)?;
+    Ok((!header.is_free()).then_some(header))
+}
+
+/// Puts an attribute's cell into `out` (emptied first); false where there is no value.
+#[inline]
+pub(crate) fn read_cell(state: &GroupState, attribute: &AttributeLayout, slot: u32, out: &mut Vec<u8>) -> Result<bool> {
+    out.clear();
+    let Some(width) = attribute.width else {
+        return text::read(state, attribute.column, slot, out);
+    };
+    let Some(page) = state.page(attribute.column) else { return Ok(false) };
+    let mut cell = [0; 16];
+    match slots::read_fixed(page, width, slot, &mut cell)? {
+        Some(len) => {
+            out.extend_from_slice(&cell[..len]);
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Appends a record's canonical key to `out`; false where a component has no value (such a record is
+/// in no index).
+pub(crate) fn read_key(
+    state: &GroupState,
+    object: &ObjectLayout,
+    index: &IndexLayout,
+    slot: u32,
+    out: &mut Vec<u8>,
+    cell: &mut Vec<u8>,
+) -> Result<bool> {
+    for id in &index.attributes {
+        let Some(attribute) = object.attribute(*id) else { return Ok(false) };
+        if !read_cell(state, attribute, slot, cell)? {
+            return Ok(false);
+        }
+        append_key_bytes(out, attribute.value_type, cell);
+    }
+    Ok(true)
+}
+
+/// Whether the record in `slot` has exactly this key. No allocation: components are compared one by one.
+pub(crate) fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<'_>, slot: u32) -> Result<bool> {
+    let mut rest = key.bytes;
+    for id in &key.index.attributes {
+        let Some(attribute) = object.attribute(*id) else { return Ok(false) };
+        let Some((len, tail)) = rest.split_first_chunk::<4>() else { return Ok(false) };
+        let len = u32::from_le_bytes(*len) as usize;
+        let Some((component, tail)) = tail.split_at_checked(len) else { return Ok(false) };
+        rest = tail;
+        let equal = match attribute.width {
+            None => text::equals(state, attribute.column, slot, component)?,
+            Some(width) => {
+                let mut cell = [0; 16];
+                let Some(page) = state.page(attribute.column) else { return Ok(false) };
+                match slots::read_fixed(page, width, slot, &mut cell)? {
+                    None => false,
+                    // Zero has two forms as a number, and a key has the positive one.
+                    Some(8) if attribute.value_type == crate::value::ValueType::Number => {
+                        f64::from_le_bytes(cell[..8].try_into().expect("eight bytes")).to_le_bytes() == component
+                            || (cell[..8] == (-0.0f64).to_le_bytes() && component == 0.0f64.to_le_bytes())
+                    }
+                    Some(len) => cell[..len] == *component,
+                }
+            }
+        };
+        if !equal {
+            return Ok(false);
+        }
+    }
+    Ok(rest.is_empty())
+}
+
+impl Records {
+    /// Hash of a record id.
+    #[inline]
+    pub(crate) fn id_hash(&self, id: RecordId) -> u64 {
+        key_hash(self.hash_seed, &id.bytes())
+    }
+
+    /// Runs `read` on a row under its group's latch.
+    #[inline]
+    pub(crate) fn with_row<R>(
+        &self,
+        root: &Root,
+        object: &ObjectLayout,
+        row: RowId,
+        read: impl FnOnce(&GroupState, u32) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let Some(group) = self.pages.group(root, object.tree, row.group())? else { return Ok(None) };
+        let state = group.state.read();
+        read(&state, row.slot()).map(Some).map_err(|error| crate::pagestore::about_row(object.tree, row, &error))
+    }
+
+    /// Finds a record by id and reads it under the same latch.
+    #[inline]
+    pub(crate) fn find_id<R>(
+        &self,
+        root: &Root,
+        catalog: &Catalog,
+        id: RecordId,
+        mut read: impl FnMut(Found, &ObjectLayout, &Header, &GroupState) -> Result<R>,
+    ) -> Result<Option<R>> {
+        for value in index::find(&self.pages, root, ID_TREE, self.id_hash(id))?.iter() {
+            let found = split_id_value(value);
+            let Some(object) = catalog.object(found.object) else { continue };
+            let hit = self.with_row(root, object, found.row, |state, slot| match read_header(state, slot)? {
+                Some(header) if header.id == id => read(found, object, &header, state).map(Some),
+                _ => Ok(None),
+            })?;
+            if let Some(Some(hit)) = hit {
+                return Ok(Some(hit));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds a record by key and reads it under the same latch.
+    #[inline]
+    pub(crate) fn find_key<R>(
+        &self,
+        root: &Root,
+        object: &ObjectLayout,
+        key: &IndexKey<'_>,
+        mut read: impl FnMut(Found, &Header, &GroupState) -> Result<R>,
+    ) -> Result<Option<R>> {
+        for value in index::find(&self.pages, root, key.index.tree, key.hash)?.iter() {
+            let found = Found { object: object.id, row: RowId(value) };
+            let hit = self.with_row(root, object, found.row, |state, slot| match read_header(state, slot)? {
+                Some(header) if has_key(state, object, key, slot)? => read(found, &header, state).map(Some),
+                _ => Ok(None),
+            })?;
+            if let Some(Some(hit)) = hit {
+                return Ok(Some(hit));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Records of an object.
+    pub(crate) fn count(&self, root: &Root, object: &ObjectLayout) -> u64 {
+        root.tree(object.tree).map_or(0, |tree| tree.meta(RECORDS))
+    }
+
+    /// Row groups of an object that may hold records.
+    pub(crate) fn group_count(&self, root: &Root, object: &ObjectLayout) -> u64 {
+        root.tree(object.tree).map_or(0, |tree| tree.meta(ROWS)).div_ceil(u64::from(GROUP_ROWS))
+    }
+}
+
+/// The whole record in a slot, or only the attributes that `wanted` accepts.
+///
+/// # Errors
+/// `Corrupt` when a page or a cell of it is damaged.
+pub(crate) fn read_record(
+    catalog: &Catalog,
+    object: &ObjectLayout,
+    header: &Header,
+    state: &GroupState,
+    slot: u32,
+    wanted: &dyn Fn(&AttributeLayout) -> bool,
+) -> Result<Record> {
+    let schema = catalog.schema.object_by_id(object.id).ok_or_else(|| missing_object(object.id))?;
+    let mut values = Vec::with_capacity(object.attributes.len());
+    let mut cell = Vec::new();
+    for (layout, attribute) in object.attributes.iter().zip(schema.attributes()) {
+        if wanted(layout) && read_cell(state, layout, slot, &mut cell)? {
+            values.push((attribute.name().clone(), attribute.decode(&cell)?));
+        }
+    }
+    Ok(Record::new(
+        header.id,
+        header.version,
+        header.counter,
+        Timestamp(header.created_at),
+        Timestamp(header.updated_at),
+        values,
+    ))
+}
+
+#[cold]
+pub(crate) fn missing_object(id: ObjectId) -> Error {
+    Error::corrupt("", 0, format!("object {id} is not in the schema"))
+}

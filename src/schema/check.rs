@@ -1,0 +1,182 @@
+//! The invariants of a schema, asked of every one that is made or read. A reason names the place.
+
+use super::{
+    ATTRIBUTES_MAX, AttributeSchema, FIRST_TREE, IndexSchema, NAME_LEN_MAX, OBJECTS_MAX, OPTIONS_MAX,
+    ObjectSchema, Schema,
+};
+use crate::id::TreeId;
+use crate::value::{SCALE_MAX, ValueType, compare_cells};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+type Check = Result<(), String>;
+
+pub(super) fn schema(schema: &Schema) -> Check {
+    at_most(schema.objects.len(), OBJECTS_MAX, "objects")?;
+    distinct("object", schema.objects.iter().map(|object| object.key.as_str()))?;
+    let mut trees = BTreeSet::new();
+    for (position, candidate) in schema.objects.iter().enumerate() {
+        object(candidate, position).map_err(|reason| format!("{}: {reason}", candidate.key))?;
+        for tree in candidate.trees() {
+            if tree < FIRST_TREE || tree >= schema.next_tree || !trees.insert(tree) {
+                return Err(format!("{}: tree {tree} is taken or out of range", candidate.key));
+            }
+        }
+    }
+    if schema.next_tree < FIRST_TREE {
+        return Err(format!("next tree {} is below {FIRST_TREE}", schema.next_tree));
+    }
+    Ok(())
+}
+
+impl ObjectSchema {
+    fn trees(&self) -> impl Iterator<Item = TreeId> {
+        std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree))
+    }
+}
+
+fn object(object: &ObjectSchema, position: usize) -> Check {
+    name(&object.key)?;
+    if usize::from(object.id.0) != position {
+        return Err(format!("object id {} at position {position}", object.id));
+    }
+    at_most(object.attributes.len(), ATTRIBUTES_MAX, "attributes")?;
+    distinct("attribute", object.attributes.iter().map(|attribute| attribute.key.as_str()))?;
+    let mut columns = BTreeSet::new();
+    for (position, candidate) in object.attributes.iter().enumerate() {
+        if usize::from(candidate.id.0) != position {
+            return Err(format!("attribute id {} at position {position}", candidate.id));
+        }
+        if candidate.column == 0 || !columns.insert(candidate.column) {
+            return Err(format!("{}: column {} is taken or 0", candidate.key, candidate.column));
+        }
+        attribute(candidate).map_err(|reason| format!("{}: {reason}", candidate.key))?;
+    }
+    indexes(object)
+}
+
+fn indexes(object: &ObjectSchema) -> Check {
+    for (position, index) in object.indexes.iter().enumerate() {
+        if index.primary && position > 0 {
+            return Err("a primary key is not the first index".to_string());
+        }
+        key(object, index)?;
+    }
+    for attribute in object.attributes.iter().filter(|attribute| attribute.unique) {
+        let count = object.indexes.iter().filter(|index| index.attributes == [attribute.id]).count();
+        if count != 1 {
+            return Err(format!("{}: unique with {count} indexes", attribute.key));
+        }
+    }
+    Ok(())
+}
+
+fn key(object: &ObjectSchema, index: &IndexSchema) -> Check {
+    if index.attributes.is_empty() {
+        return Err("a key has no attributes".to_string());
+    }
+    let mut seen = BTreeSet::new();
+    for id in &index.attributes {
+        let attribute = object.attribute_by_id(*id).ok_or_else(|| format!("a key names attribute {id}"))?;
+        if !seen.insert(id) {
+            return Err(format!("a key names {} twice", attribute.key));
+        }
+        keyable(attribute)?;
+        if index.primary && !attribute.required {
+            return Err(format!("{} is in the primary key and not required", attribute.key));
+        }
+        if !index.primary && !(attribute.unique && index.attributes.len() == 1) {
+            return Err(format!("{} is indexed and not unique", attribute.key));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an attribute may be part of a key.
+fn keyable(attribute: &AttributeSchema) -> Check {
+    if attribute.value_type.is_keyable() {
+        return Ok(());
+    }
+    Err(format!("{} is {} and cannot be part of a unique key", attribute.key, attribute.value_type))
+}
+
+pub(super) fn attribute(attribute: &AttributeSchema) -> Check {
+    name(&attribute.key)?;
+    let AttributeSchema { value_type, .. } = *attribute;
+    if attribute.unique && value_type == ValueType::Boolean {
+        return Err("a unique boolean would allow two records; use a select or drop unique".to_string());
+    }
+    if attribute.unique {
+        keyable(attribute)?;
+    }
+    if attribute.decimals > SCALE_MAX || (attribute.decimals > 0 && value_type != ValueType::Decimal) {
+        return Err(format!(
+            "decimals {} on {value_type}; a decimal has 0 to {SCALE_MAX}",
+            attribute.decimals
+        ));
+    }
+    if attribute.microseconds && value_type != ValueType::Timestamp {
+        return Err(format!("unit on {value_type}; only timestamps have one"));
+    }
+    options(attribute)?;
+    limits(attribute)
+}
+
+fn options(attribute: &AttributeSchema) -> Check {
+    let is_select = attribute.value_type == ValueType::Select;
+    match (is_select, attribute.options.is_empty()) {
+        (true, true) => return Err("a select needs options".to_string()),
+        (false, false) => return Err(format!("options on {}; only selects have them", attribute.value_type)),
+        _ => {}
+    }
+    at_most(attribute.options.len(), OPTIONS_MAX, "options")?;
+    attribute.options.iter().try_for_each(|option| name(&option.key))?;
+    distinct("option", attribute.options.iter().map(|option| option.key.as_str()))
+}
+
+fn limits(attribute: &AttributeSchema) -> Check {
+    let AttributeSchema { value_type, .. } = *attribute;
+    for limit in [&attribute.min, &attribute.max].into_iter().flatten() {
+        if !has_limits(value_type) {
+            return Err(format!("min or max on {value_type}; numbers, dates and timestamps have them"));
+        }
+        attribute.decode(limit).map_err(|error| format!("min or max: {error}"))?;
+    }
+    match (&attribute.min, &attribute.max) {
+        (Some(min), Some(max)) if compare_cells(value_type, min, max) == Ordering::Greater => {
+            Err("min is above max".to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether attributes of this type may have `min` and `max`.
+pub(super) fn has_limits(value_type: ValueType) -> bool {
+    use ValueType as T;
+    matches!(value_type, T::Integer | T::Number | T::Decimal | T::Date | T::Timestamp)
+}
+
+/// Names appear in paths, messages and JSON; `$` is kept for what is no attribute.
+fn name(name: &str) -> Check {
+    if name.is_empty() || name.len() > NAME_LEN_MAX {
+        return Err(format!("a name has 1 to {NAME_LEN_MAX} bytes, this one {}", name.len()));
+    }
+    if name.starts_with('$') || name.chars().any(char::is_control) {
+        return Err(format!("the name {name:?} starts with $ or has a control character"));
+    }
+    Ok(())
+}
+
+fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Check {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(format!("two have the {what} key {:?}", super::names::shortened(name)));
+        }
+    }
+    Ok(())
+}
+
+fn at_most(count: usize, limit: usize, what: &str) -> Check {
+    if count <= limit { Ok(()) } else { Err(format!("{count} {what} are over the limit of {limit}")) }
+}

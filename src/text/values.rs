@@ -1,0 +1,209 @@
+//! Names with values in a mutation line, typed by the schema as they are read.
+//!
+//! A value that does not fit its attribute is handed on as JSON means it; the write refuses it with
+//! object and attribute in the message, and there is one place that judges values.
+
+use crate::schema::{AttributeSchema, ObjectSchema};
+use crate::value::{Date, Decimal, Json, Timestamp, Value, ValueType, Values};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+use uuid::Uuid;
+
+/// Reads `{"name": value, …}` of an object, which may be unknown.
+#[derive(Clone, Copy)]
+pub(super) struct ValuesSeed<'s>(pub(super) Option<&'s ObjectSchema>);
+
+impl<'de> DeserializeSeed<'de> for ValuesSeed<'_> {
+    type Value = Values;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Values, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValuesSeed<'_> {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of attributes and values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Values, A::Error> {
+        // Most records have fewer than sixteen attributes, and growing step by step costs as much as reading.
+        let mut values = Values::with_capacity(self.0.map_or(4, |object| object.attributes().len().min(16)));
+        let mut seen = Seen::default();
+        while let Some((name, attribute)) = map.next_key_seed(NameSeed(self.0))? {
+            if seen.is_repeated(attribute) {
+                return Err(twice(&name));
+            }
+            values.push((name, map.next_value_seed(ValueSeed(attribute))?));
+        }
+        match seen.others.then(|| repeated(&values)).flatten() {
+            Some(name) => Err(twice(name)),
+            None => Ok(values),
+        }
+    }
+}
+
+/// Which attributes stood already: a bit each for the first 128, the rest is compared at the end.
+#[derive(Default)]
+struct Seen {
+    bits: u128,
+    others: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn is_repeated(&mut self, attribute: Option<&AttributeSchema>) -> bool {
+        match attribute.map(|attribute| attribute.id().0) {
+            Some(id) if id < 128 => {
+                let bit = 1u128 << id;
+                let before = self.bits & bit != 0;
+                self.bits |= bit;
+                before
+            }
+            _ => {
+                self.others = true;
+                false
+            }
+        }
+    }
+}
+
+fn repeated(values: &Values) -> Option<&str> {
+    let mut names: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+#[cold]
+fn twice<E: Error>(name: &str) -> E {
+    E::custom(format_args!("{} stands twice", crate::value::excerpt(name)))
+}
+
+/// Reads a name and finds its attribute before the text is copied.
+struct NameSeed<'s>(Option<&'s ObjectSchema>);
+
+impl<'de, 's> DeserializeSeed<'de> for NameSeed<'s> {
+    type Value = (String, Option<&'s AttributeSchema>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'s> Visitor<'_> for NameSeed<'s> {
+    type Value = (String, Option<&'s AttributeSchema>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of an attribute")
+    }
+
+    #[inline]
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok((name.to_string(), self.0.and_then(|object| object.find_attribute(name))))
+    }
+}
+
+/// Reads a value for an attribute, which may be unknown.
+struct ValueSeed<'s>(Option<&'s AttributeSchema>);
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = Value;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.0.map(AttributeSchema::value_type) {
+            // Their digits must survive, and a double would lose some.
+            Some(ValueType::Decimal) => <&RawValue>::deserialize(deserializer).and_then(decimal),
+            Some(ValueType::Json) => <&RawValue>::deserialize(deserializer).and_then(json),
+            None => <&RawValue>::deserialize(deserializer).and_then(untyped),
+            Some(value_type) => deserializer.deserialize_any(TypedVisitor(value_type)),
+        }
+    }
+}
+
+fn decimal<E: Error>(raw: &RawValue) -> Result<Value, E> {
+    match Decimal::read(raw.get()) {
+        Ok(decimal) => Ok(Value::Decimal(decimal)),
+        Err(_) if is_number(raw) => Ok(Value::Text(raw.get().to_string())),
+        Err(_) => match untyped(raw)? {
+            Value::Text(text) => Ok(Decimal::read(&text).map_or(Value::Text(text), Value::Decimal)),
+            other => Ok(other),
+        },
+    }
+}
+
+fn is_number(raw: &RawValue) -> bool {
+    raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+fn json<E: Error>(raw: &RawValue) -> Result<Value, E> {
+    if raw.get() == "null" {
+        return Ok(Value::Null);
+    }
+    Json::parse(raw.get()).map(Value::Json).map_err(E::custom)
+}
+
+fn untyped<E: Error>(raw: &RawValue) -> Result<Value, E> {
+    if raw.get().starts_with(['[', '{']) {
+        return json(raw);
+    }
+    serde_json::from_str(raw.get()).map(Value::from_json).map_err(E::custom)
+}
+
+/// Reads the JSON of an attribute with this type.
+struct TypedVisitor(ValueType);
+
+impl<'de> Visitor<'de> for TypedVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a value of type {}", self.0)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(value))
+    }
+
+    #[inline]
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    #[inline]
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or_else(|_| Value::Decimal(Decimal::from(value)), Value::Integer))
+    }
+
+    #[inline]
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Number(value))
+    }
+
+    #[inline]
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        let typed = match self.0 {
+            ValueType::Date => Date::read(text).ok().map(Value::Date),
+            ValueType::Timestamp => Timestamp::read(text).ok().map(Value::Timestamp),
+            ValueType::Uuid => Uuid::try_parse(text).ok().map(Value::Uuid),
+            _ => None,
+        };
+        Ok(typed.unwrap_or_else(|| Value::Text(text.to_string())))
+    }
+
+    // Arrays and objects fit no other type; the write says so.
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {
+        serde_json::Value::deserialize(SeqAccessDeserializer::new(seq)).map(Value::from_json)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        serde_json::Value::deserialize(MapAccessDeserializer::new(map)).map(Value::from_json)
+    }
+}

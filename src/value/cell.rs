@@ -1,0 +1,78 @@
+//! Cells as keys and in order: canonical key bytes, their hash, comparison.
+//!
+//! # Key bytes
+//!
+//! A key is the concatenation of its components, so that no two different keys have the same bytes:
+//!
+//! | part      | size | meaning                                                       |
+//! |-----------|-----:|---------------------------------------------------------------|
+//! | len       |    4 | bytes of the cell, u32                                        |
+//! | cell      |  len | the cell form; for a number -0.0 is written as 0.0            |
+//!
+//! # Key hash
+//!
+//! Algorithm id 1: XXH3-64 of the key bytes, with the store's seed. The id is in the superblock;
+//! another algorithm gets another id.
+
+use crate::value::ValueType;
+use std::cmp::Ordering;
+
+/// Number of the hash algorithm in the format: XXH3-64 with a seed.
+pub const KEY_HASH_ALGORITHM: u32 = 1;
+
+/// Appends the key bytes of one component.
+#[inline]
+pub fn append_key_bytes(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
+    // A cell is at most 16 MiB, which the schema enforces before a value becomes a cell.
+    out.extend_from_slice(&(cell.len() as u32).to_le_bytes());
+    if value_type == ValueType::Number && is_negative_zero(cell) {
+        out.extend_from_slice(&0.0f64.to_le_bytes());
+    } else {
+        out.extend_from_slice(cell);
+    }
+}
+
+#[inline]
+fn is_negative_zero(cell: &[u8]) -> bool {
+    cell == (-0.0f64).to_le_bytes()
+}
+
+/// The hash of key bytes under the store's seed.
+#[must_use]
+#[inline]
+pub fn key_hash(seed: u64, key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(key, seed)
+}
+
+/// The order of two cells of one type: numbers by value, text and UUIDs byte by byte, selects by
+/// option number, false before true. Total for any bytes: a cell of a wrong length, which only a
+/// damaged file can bring, is compared by its bytes.
+#[must_use]
+#[inline]
+pub fn compare_cells(value_type: ValueType, a: &[u8], b: &[u8]) -> Ordering {
+    let by_value = match value_type {
+        ValueType::Integer | ValueType::Timestamp => pair(a, b, i64::from_le_bytes, |a, b| a.cmp(&b)),
+        ValueType::Number => pair(a, b, f64::from_le_bytes, compare_numbers),
+        ValueType::Date => pair(a, b, i32::from_le_bytes, |a, b| a.cmp(&b)),
+        ValueType::Select => pair(a, b, u32::from_le_bytes, |a, b| a.cmp(&b)),
+        ValueType::Decimal => pair(a, b, i128::from_le_bytes, |a, b| a.cmp(&b)),
+        ValueType::Text | ValueType::LongText | ValueType::Json | ValueType::Uuid | ValueType::Boolean => {
+            None
+        }
+    };
+    by_value.unwrap_or_else(|| a.cmp(b))
+}
+
+#[inline]
+fn pair<const N: usize, T>(
+    a: &[u8],
+    b: &[u8],
+    read: fn([u8; N]) -> T,
+    compare: fn(T, T) -> Ordering,
+) -> Option<Ordering> {
+    Some(compare(read(a.try_into().ok()?), read(b.try_into().ok()?)))
+}
+
+fn compare_numbers(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.total_cmp(&b))
+}
