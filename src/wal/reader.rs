@@ -101,6 +101,7 @@ pub(crate) fn scan(
         files,
         index: 0,
         bytes: Vec::new(),
+        later_generation: None,
         at: *from,
         closed,
         floor,
@@ -179,6 +180,8 @@ struct Walk {
     /// The file that is being read, and its bytes.
     index: usize,
     bytes: Vec<u8>,
+    /// The first file of the next generation, and where it says that this one ended.
+    later_generation: Option<(usize, Before)>,
     at: Resume,
     closed: Option<Seal>,
     floor: Lsn,
@@ -199,7 +202,7 @@ impl Walk {
                 return Ok(self.finish(None, true));
             }
             let Err(reason) = self.step(each)? else { continue };
-            if self.next_file()? {
+            if self.next_file(&reason)? {
                 continue;
             }
             let torn = self.judge(reason)?;
@@ -251,7 +254,7 @@ impl Walk {
     /// At the place where a later generation's header says that this one ended, goes on there. Frames
     /// behind that place were cut by an earlier recovery and are not looked at (crash rule 3).
     fn cross_generation(&mut self) -> Result<bool> {
-        let Some((index, before)) = self.later_generation() else { return Ok(false) };
+        let Some((index, before)) = self.later_generation else { return Ok(false) };
         let here = self.at.position;
         if here < before.position {
             return Ok(false);
@@ -279,12 +282,6 @@ impl Walk {
         self.milestones.clear();
         self.note_durable(before.lsn);
         Ok(true)
-    }
-
-    /// The first file of the next generation, and where it says that this one ended.
-    fn later_generation(&self) -> Option<(usize, Before)> {
-        let later = self.files.iter().enumerate().skip(self.index + 1);
-        later.filter_map(|(index, listed)| Some((index, listed.header.before?))).next()
     }
 
     /// At the seal of a clean close, checks that the log ends here as it was left (crash rule 6).
@@ -322,21 +319,23 @@ impl Walk {
 
     /// Goes on in the next file of this generation if the log does: where its first frame follows the last
     /// one read, or where a seal or a later generation says that the log ended at its start.
-    fn next_file(&mut self) -> Result<bool> {
+    fn next_file(&mut self, reason: &str) -> Result<bool> {
         let Some(next) = self.files.get(self.index + 1) else { return Ok(false) };
         if next.header.generation != self.at.generation {
             return Ok(false);
         }
         let start = Position { file: next.header.number, offset: FRAMES_AT };
         let ends_there = self.closed.is_some_and(|seal| seal.position >= start)
-            || self.later_generation().is_some_and(|(_, before)| before.position >= start);
+            || self.later_generation.is_some_and(|(_, before)| before.position >= start);
         if !ends_there && !self.first_frame_follows(next)? {
             return Ok(false);
         }
         // The rest of a file that was left for the next one was never written.
         if let Some(stray) = first_nonzero(&self.bytes, self.at.position.offset as usize) {
-            self.at.position.offset = stray as u64;
-            return Err(self.corrupt(format!("zeros are expected: the log goes on in {}", next.file.name())));
+            let name = next.file.name();
+            return Err(self.corrupt(format!(
+                "{reason}; {name} goes on behind this frame, but byte {stray} is not zero"
+            )));
         }
         self.at.position = start;
         self.index += 1;
@@ -361,7 +360,7 @@ impl Walk {
     /// of the log, with or without a torn tail.
     fn judge(&mut self, reason: String) -> Result<Option<Torn>> {
         let missing = self.at.lsn.next();
-        if let Some((index, before)) = self.later_generation() {
+        if let Some((index, before)) = self.later_generation {
             let name = self.files[index].file.name();
             return Err(self.corrupt(format!(
                 "{reason}; {name} says that the generation before it ended at {} with lsn {}",
@@ -445,6 +444,8 @@ impl Walk {
 
     /// Reads the current file into memory. Its length was checked against its header.
     fn load(&mut self) -> Result<()> {
+        let mut later = self.files.iter().enumerate().skip(self.index + 1);
+        self.later_generation = later.find_map(|(index, listed)| Some((index, listed.header.before?)));
         let listed = &self.files[self.index];
         let len = usize::try_from(listed.header.file_len).map_err(|_| {
             Error::corrupt(
