@@ -8,7 +8,6 @@
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::id::Lsn;
 use crate::page::Columns;
 use crate::pagestore::superblock::{self, Found};
 use crate::pagestore::{PageStore, Writer};
@@ -76,7 +75,7 @@ pub(crate) fn recover(
                 report.replayed_len += frame.body.len() as u64;
             }
             Kind::CheckpointMark => {
-                newest_mark = newest_mark.max(CheckpointMark::decode(frame.body)?.superblock);
+                newest_mark = newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
             }
             Kind::Watermark => {}
         }
@@ -136,10 +135,5 @@ fn in_frame(frame: &wal::FrameRef<'_>, error: &Error) -> Error {
         Some(_) => return error.again(),
         None => format!("commit {}: {error}", frame.lsn),
     };
-    Error::corrupt(wal::file_name(frame.position.file), frame.position.offset, reason)
-}
-
-/// The newest commit that a superblock and its log promise, before any replay.
-pub(crate) fn promised(found: &Found) -> Lsn {
-    found.live.seal.map_or(found.live.log.lsn, |sealed| sealed.lsn)
+    Error::corrupt(wal::log_name(frame.position.file), frame.position.offset, reason)
 }

@@ -22,6 +22,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use file::log_name;
 pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind};
 pub(crate) use group::{FlusherWork, GroupCommit};
 pub(crate) use log::Log;
