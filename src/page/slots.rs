@@ -127,7 +127,7 @@ pub fn clear(page: &mut impl PageWrite, width: Width, slot: u32) {
     write_bit(page, PRESENCE.offset(), slot, false);
     if width == Width::Bit {
         write_bit(page, SLOTS_START, slot, false);
-    } else if width.offset(slot) < page.len() {
+    } else {
         page.write(width.offset(slot), &[0; 16][..width.cell_len()]);
     }
 }

@@ -256,6 +256,25 @@ fn a_touch_reads_what_a_change_will_read() {
     }
 }
 
+#[test]
+fn a_touch_reads_past_a_full_cell_that_nothing_passed_yet() {
+    // 32 cells; cell 15 is full, so that the entry goes to cell 16.
+    let mut page = Vec::new();
+    for value in 0..250 {
+        let home = value % 28 + if value % 28 < 14 { 0 } else { 4 };
+        insert(&mut page, hash(value, home, value), value).unwrap();
+    }
+    assert_eq!(page.len(), 64 + 32 * 256);
+    for value in 0..15 {
+        insert(&mut page, hash(value, 15, value), value).unwrap();
+    }
+    let mut page = Watched::over(page);
+    touch(&page, hash(99, 15, 9), 1).unwrap();
+    page.strict(true);
+    insert(&mut page, hash(99, 15, 9), 99).unwrap();
+    assert_eq!(page.bytes[64 + 15 * 256 + 15], 1);
+}
+
 /// Runs everything over bytes that may be anything; what matters is that it ends, without a panic.
 fn run_hostile(bytes: &[u8], rng: &mut Rng) {
     let hash = if rng.below(2) == 0 { rng.next() } else { rng.below(4) as u64 };

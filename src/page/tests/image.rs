@@ -82,6 +82,15 @@ fn a_bad_block_fails_alone_and_says_where() {
 }
 
 #[test]
+fn padding_is_checked_by_the_whole_verification_alone() {
+    let mut bytes = image(&[3; 100]);
+    bytes[64 + 103] = 1;
+    let view = ImageView::parse(&bytes).unwrap();
+    assert!(view.check_block(0).is_ok());
+    assert_eq!(view.verify_whole().unwrap_err().place().unwrap().offset, 64 + 103);
+}
+
+#[test]
 fn a_block_that_is_not_there_is_an_error() {
     let bytes = image(&[3; 100]);
     assert!(check_block_at(&bytes, 100, 0).is_ok());

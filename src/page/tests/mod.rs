@@ -131,7 +131,7 @@ impl PageWrite for Damaged {
     }
 }
 
-/// A page that notes which 4 KiB blocks were read, and once it is strict refuses to read others.
+/// A page that notes which lines of 64 bytes were read, and once it is strict refuses to read others.
 #[derive(Default, Debug)]
 pub(super) struct Watched {
     pub(super) bytes: Vec<u8>,
@@ -154,9 +154,9 @@ impl Watched {
 
     fn see(&self, offset: usize, len: usize) {
         let end = (offset + len).min(self.bytes.as_slice().len());
-        for block in offset / 4096..end.div_ceil(4096) {
-            let new = self.seen.borrow_mut().insert(block);
-            assert!(!new || !self.strict.get(), "block {block} was not touched before");
+        for line in offset / 64..end.div_ceil(64) {
+            let new = self.seen.borrow_mut().insert(line);
+            assert!(!new || !self.strict.get(), "line {line} was not touched before");
         }
     }
 }
@@ -180,11 +180,11 @@ impl PageRead for Watched {
 impl PageWrite for Watched {
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.bytes.write(offset, bytes);
-        self.seen.borrow_mut().extend(offset / 4096..(offset + bytes.len()).div_ceil(4096));
+        self.seen.borrow_mut().extend(offset / 64..(offset + bytes.len()).div_ceil(64));
     }
 
     fn replace(&mut self, bytes: Vec<u8>) {
-        self.seen.borrow_mut().extend(0..bytes.as_slice().len().div_ceil(4096));
+        self.seen.borrow_mut().extend(0..bytes.as_slice().len().div_ceil(64));
         self.bytes = bytes;
     }
 }

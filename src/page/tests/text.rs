@@ -317,6 +317,61 @@ fn a_view_that_does_not_fit_its_buffer_is_corrupt() {
 }
 
 #[test]
+fn a_view_longer_than_what_shares_a_buffer_does_not_fit_a_shared_one() {
+    let mut cols = Group::<Vec<u8>>::default();
+    for slot in 0..4 {
+        set(&mut cols, COLUMN, slot, &[1; 10_000]);
+    }
+    cols.page_mut(COLUMN).write(SLOTS_START, &20_000u32.to_le_bytes());
+    assert!(read(&cols, COLUMN, 0, &mut Vec::new()).is_err());
+    set(&mut cols, COLUMN, 0, b"short");
+    assert_eq!(value(&cols, 1).unwrap(), [1; 10_000], "the buffer was not taken for the value's own");
+}
+
+#[test]
+fn views_that_share_bytes_do_not_blow_a_buffer_up() {
+    let mut cols = Group::<Vec<u8>>::default();
+    set(&mut cols, COLUMN, 0, &[1; 10_000]);
+    set(&mut cols, COLUMN, 1, &[1; 10_000]);
+    let view = cols.pages[&COLUMN][SLOTS_START..SLOTS_START + 16].to_vec();
+    for slot in 2..GROUP_ROWS {
+        set_fixed(cols.page_mut(COLUMN), Width::Sixteen, slot, &view);
+    }
+    clear(&mut cols, COLUMN, 1);
+    assert_eq!(cols.pages[&(COLUMN + 1)].len(), DATA_START + 20_000, "left as it was");
+    assert!(verify(&cols, COLUMN, GROUP_ROWS).is_err());
+}
+
+#[test]
+fn a_buffer_that_counts_more_dead_bytes_than_it_has_goes_with_the_next_value() {
+    let mut cols = Group::<Vec<u8>>::default();
+    set(&mut cols, COLUMN, 0, &[1; 50]);
+    cols.page_mut(COLUMN + 1).write(4, &[0xfe, 0xff, 0xff, 0xff]);
+    assert!(verify(&cols, COLUMN, 1).is_err());
+    clear(&mut cols, COLUMN, 0);
+    assert_eq!(cols.pages.len(), 1);
+}
+
+#[test]
+fn a_long_value_in_pieces_is_compared_piece_by_piece() {
+    let bytes = Rng::new(15).bytes(1500);
+    let mut cols = Group::<Layered>::default();
+    set(&mut cols, COLUMN, 0, &bytes);
+    let buffer = cols.page_mut(COLUMN + 1);
+    *buffer = Layered::over(buffer.whole());
+    for at in [0, 600, 1499] {
+        cols.page_mut(COLUMN + 1).write(DATA_START + at, &[bytes[at]]);
+    }
+    assert!(equals(&cols, COLUMN, 0, &bytes).unwrap());
+    assert_eq!(value(&cols, 0).unwrap(), bytes);
+    for at in [100, 511, 512, 1023, 1024, 1499] {
+        let mut other = bytes.clone();
+        other[at] ^= 1;
+        assert!(!equals(&cols, COLUMN, 0, &other).unwrap(), "byte {at}");
+    }
+}
+
+#[test]
 fn over_damaged_pages_changes_go_through() {
     let mut cols = Group::<Damaged>::default();
     cols.pages.insert(COLUMN, Damaged::new(4000));
