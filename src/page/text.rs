@@ -41,15 +41,15 @@ use crate::page::{Columns, PageRead, PageWrite, get, put};
 /// Longest value.
 pub const VALUE_LEN_MAX: usize = 16 << 20;
 
-/// Most data of a shared buffer: what one rewrite copies inside apply, in 5 microseconds at most.
+/// Most data of a shared buffer: what one rewrite copies inside apply: some 5 microseconds.
 pub const BUFFER_LEN_MAX: usize = 64 << 10;
 
 /// Longest value that shares a buffer. A quarter of a buffer: so a buffer is at least three quarters
 /// full before another is begun, and a rewrite never copies a large value for its neighbours' sake.
 pub const OWN_LEN_MIN: usize = 16 << 10;
 
-/// Dead bytes that never cause a rewrite: as much as one block, less than what a rewrite costs to log
-/// and image.
+/// Dead bytes that never cause a rewrite: one block, less than the views and values that a rewrite
+/// would make the next checkpoint write again.
 pub const DEAD_LEN_FREE: usize = 4 << 10;
 
 /// Buffers looked at for room, from the first: bounds what a patch of a cold group reads.
