@@ -441,11 +441,12 @@ impl Page {
                 }
             }
         };
-        if delta.is_empty() && self.stored.delta.is_none() {
+        // A delta cannot say that a page became shorter.
+        let shrunk = !matches!(self.base, Base::Mapped(_)) && self.len() < image.payload_len as usize;
+        if delta.is_empty() && self.stored.delta.is_none() && !shrunk {
             return Ok(Imaging::Nothing);
         }
         let rent = self.stored.delta_written + image::image_len(delta.encoded_len()) as u64;
-        let shrunk = matches!(self.base, Base::Owned(_)) && self.len() < image.payload_len as usize;
         if rent < image.image_len() && !shrunk {
             return Ok(Imaging::Delta(delta));
         }

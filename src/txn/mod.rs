@@ -18,7 +18,7 @@
 
 mod commit;
 mod outcome;
-mod resolve;
+pub(crate) mod resolve;
 mod stage;
 
 pub use outcome::Outcome;
