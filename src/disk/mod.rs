@@ -61,6 +61,7 @@ pub enum Access {
 pub trait Lock: Send + Sync + Debug {}
 
 /// One file. All offsets are absolute; the methods may be called from several threads.
+#[expect(clippy::len_without_is_empty, reason = "a length may be unknown; nobody asks for empty files")]
 pub trait File: Send + Sync + Debug {
     /// Name inside its directory.
     fn name(&self) -> &str;

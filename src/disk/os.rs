@@ -315,10 +315,11 @@ impl File for OsFile {
 /// system that copies on write, a full disk would answer such a store with SIGBUS.
 #[cfg(target_os = "linux")]
 fn writes_in_place(file: &fs::File) -> bool {
-    const EXT: i64 = 0xef53;
-    const XFS: i64 = 0x5846_5342;
-    const TMPFS: i64 = 0x0102_1994;
-    rustix::fs::fstatfs(file).is_ok_and(|stat| [EXT, XFS, TMPFS].contains(&(stat.f_type as i64)))
+    use rustix::fs::FsWord;
+    const EXT: FsWord = 0xef53;
+    const XFS: FsWord = 0x5846_5342;
+    const TMPFS: FsWord = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| [EXT, XFS, TMPFS].contains(&stat.f_type))
 }
 
 #[cfg(not(target_os = "linux"))]

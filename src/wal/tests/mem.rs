@@ -29,6 +29,17 @@ struct State {
     /// Bytes that can still be allocated.
     room: Option<u64>,
     fail_write: bool,
+    after_sync: Hook,
+}
+
+/// Something to do once, right after the next sync of a file took its bytes.
+#[derive(Default)]
+struct Hook(Option<Box<dyn FnOnce() + Send>>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 /// The disk; clones share it.
@@ -72,6 +83,11 @@ impl MemDisk {
 
     pub(super) fn set_room(&self, room: Option<u64>) {
         self.state.lock().room = room;
+    }
+
+    /// Runs `hook` while the next sync of a file has taken its bytes and has not returned.
+    pub(super) fn during_sync(&self, hook: impl FnOnce() + Send + 'static) {
+        self.state.lock().after_sync = Hook(Some(Box::new(hook)));
     }
 
     pub(super) fn fail_writes(&self) {
@@ -268,6 +284,12 @@ impl File for MemFile {
         }
         let mut content = self.inode.lock();
         content.durable = content.cached.clone();
+        drop(content);
+        let hook = state.after_sync.0.take();
+        drop(state);
+        if let Some(hook) = hook {
+            hook();
+        }
         Ok(())
     }
 

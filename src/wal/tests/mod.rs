@@ -365,7 +365,7 @@ fn a_closed_log_that_lost_or_gained_bytes_is_damaged() {
         let disk = memory.copy();
         disk.remove(name).unwrap();
         // A file that was prepared and not used may go.
-        if index as u64 + 1 <= end.position.file {
+        if (index as u64) < end.position.file {
             expect_error(&disk, "is missing");
         }
         let disk = memory.copy();
@@ -508,6 +508,33 @@ fn a_thousand_polled_commits_need_one_thread_and_one_sync() {
     // What was not appended is refused, not waited for.
     assert_eq!(group.wait(lsn.next()).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert!(matches!(group.poll_durable(lsn.next(), &waker), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn a_sync_covers_what_was_appended_before_it_and_nothing_later() {
+    let (memory, disk) = memory();
+    let log = Log::create(disk, STORE, SALT, SMALL).unwrap();
+    let group = Arc::clone(log.shared());
+    let log = Arc::new(parking_lot::Mutex::new(log));
+    let first = commit(&mut log.lock());
+    // While the device works for the first commit, enough are appended to go on in the next file.
+    memory.during_sync({
+        let log = Arc::clone(&log);
+        move || {
+            (0..80).for_each(|_| {
+                commit(&mut log.lock());
+            });
+        }
+    });
+    group.wait(first).unwrap();
+    assert_eq!((group.durable(), group.appended()), (first, Lsn(81)));
+    assert_eq!(log.lock().position().file, 2);
+    // The file that was left meanwhile is synced by the next round, before the new one.
+    let before = memory.sync_count();
+    group.wait(Lsn(81)).unwrap();
+    assert_eq!(memory.sync_count(), before + 2);
+    group.sync_now().unwrap();
+    assert_eq!(memory.sync_count(), before + 3, "the older file takes no more frames, and no more syncs");
 }
 
 #[test]
