@@ -7,6 +7,7 @@ use crate::pagestore::{CheckpointReport, Compaction};
 use crate::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,7 +29,11 @@ impl Threads {
         let mut threads = Threads::default();
         let Some(writing) = &inner.writing else { return Ok(threads) };
         let (shared, owner) = (writing.shared.clone(), inner.clone());
-        threads.spawn("vellum-flusher", move || flush(&owner, &shared))?;
+        // Making a log file takes a tenth of a second; commits that are polled must not wait behind it.
+        let (prepare, wanted) = std::sync::mpsc::sync_channel(1);
+        threads.spawn("vellum-flusher", move || flush(&owner, &shared, &prepare))?;
+        let owner = inner.clone();
+        threads.spawn("vellum-log-files", move || prepare_files(&owner, &wanted))?;
         if inner.config.background {
             let owner = inner.clone();
             threads.spawn("vellum-checkpoint", move || run_checkpoints(&owner))?;
@@ -56,7 +61,7 @@ impl Threads {
     }
 }
 
-fn flush(inner: &Inner, shared: &GroupCommit) {
+fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
     let interval = match inner.config.durability {
         Durability::Interval(ms) => Duration::from_millis(ms.max(1)),
         _ => IDLE,
@@ -64,13 +69,28 @@ fn flush(inner: &Inner, shared: &GroupCommit) {
     loop {
         let result = match shared.flusher_wait(Some(interval)) {
             FlusherWork::Sync(lsn) => shared.wait(lsn),
-            FlusherWork::Prepare => shared.prepare_next(),
+            FlusherWork::Prepare => {
+                // A full channel has the request already.
+                let _ = prepare.try_send(());
+                Ok(())
+            }
             FlusherWork::Stop => return,
             FlusherWork::Timeout if shared.poisoned().is_some() => Ok(()),
             FlusherWork::Timeout => inner.idle(shared),
         };
         if let Err(error) = result {
             tracing::error!(%error, "the log's background work failed");
+            inner.health.lock().log = Some(error);
+        }
+    }
+}
+
+/// Ends when the flusher does, which holds the other end.
+fn prepare_files(inner: &Inner, wanted: &Receiver<()>) {
+    let Some(writing) = &inner.writing else { return };
+    while wanted.recv().is_ok() {
+        if let Err(error) = writing.shared.prepare_next() {
+            tracing::error!(%error, "a log file could not be made ahead of need");
             inner.health.lock().log = Some(error);
         }
     }

@@ -4,7 +4,8 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::id::Lsn;
 use crate::index::{BUCKET_COUNT, ENTRY_COUNT};
-use crate::records::ID_TREE;
+use crate::id::TreeId;
+use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
 use std::sync::atomic::Ordering;
 
 /// Sizes and counters at one moment.
@@ -130,7 +131,7 @@ impl Store {
         }
         let mut stats = Stats { objects, indexes, images_read, ..Stats::default() };
         self.add_files(&mut stats)?;
-        stats.bytes_by_kind = records.pages.bytes_by_kind(&live, &catalog)?;
+        stats.bytes_by_kind = records.pages.bytes_by_kind(&live, &|tree, column| page_name(&catalog, tree, column))?;
         Ok(stats)
     }
 
@@ -157,5 +158,18 @@ impl Store {
         stats.memory_len = inner.records.pages.memory.held();
         stats.checkpoint_written_len = inner.health.lock().written_len;
         Ok(())
+    }
+}
+
+/// What a page is for, by its address.
+fn page_name(catalog: &Catalog, tree: TreeId, column: u32) -> &'static str {
+    let object = catalog.objects().iter().find(|object| object.tree == tree);
+    match (object, column) {
+        (None, _) if tree == CATALOG_TREE => "schema",
+        (None, _) if tree == ID_TREE => "record id index",
+        (None, _) => "key indexes",
+        (Some(_), 0) => "headers",
+        (Some(_), column) if column & 0xffff == 0 => "attribute slots",
+        (Some(_), _) => "text heaps",
     }
 }

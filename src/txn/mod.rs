@@ -58,3 +58,9 @@ pub(crate) struct Context<'a> {
     /// Asked once before a frame is logged: whether there is room for it (crash rule 12).
     pub(crate) admit: &'a dyn Fn(&WriterState, bool) -> Result<()>,
 }
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("records", &self.records).finish_non_exhaustive()
+    }
+}

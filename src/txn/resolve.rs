@@ -25,6 +25,7 @@ enum Located {
 }
 
 /// The staging half of a transaction.
+#[derive(Debug)]
 pub(crate) struct Staging<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) context: &'a Context<'a>,
