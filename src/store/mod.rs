@@ -24,7 +24,7 @@ pub use stats::{Health, IndexStats, ObjectStats, Stats};
 pub use write::Txn;
 
 use crate::change::{FrameBuilder, FrameHead};
-use crate::disk::{Access, Disk, File, Lock};
+use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::pagestore::superblock::{self, Sealed, Superblock};
@@ -43,7 +43,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const LOCK_NAME: &str = "lock";
 /// A close leaves no more than this to replay.
 const CLOSE_LOG_LEN: u64 = 1 << 20;
 
