@@ -81,7 +81,8 @@ pub(crate) struct Inner {
     log_since: AtomicU64,
     /// Dirty bytes and log bytes at which disk space is looked at next.
     admitted_until: AtomicU64,
-    _lock: Option<Box<dyn Lock>>,
+    /// Given back at close, even while handles live on.
+    lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 struct Writing {
@@ -202,7 +203,7 @@ impl Store {
             admitted_until: AtomicU64::new(0),
             report,
             config,
-            _lock: lock,
+            lock: Mutex::new(lock),
         });
         let threads = Mutex::new(Threads::start(&inner)?);
         Ok(Store { handle: Arc::new(Handle { inner, threads }) })
@@ -322,6 +323,7 @@ impl Handle {
         threads.stop(&self.inner);
         let result = self.inner.seal();
         self.inner.closed.store(true, Ordering::Release);
+        *self.inner.lock.lock() = None;
         result
     }
 }
