@@ -182,7 +182,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { arrived, cancelled, diverted, .. } = *self;
         write!(f, "arrived {} · ", grouped(arrived))?;
-        write!(f, "cancelled {} · diverted {}\n", grouped(cancelled), grouped(diverted))?;
+        writeln!(f, "cancelled {} · diverted {}", grouped(cancelled), grouped(diverted))?;
         let distance = grouped(self.distance.unsigned_abs());
         write!(f, "flown {distance} miles, late by {} minutes in sum", self.arr_delay)
     }
