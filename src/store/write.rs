@@ -233,7 +233,9 @@ impl Inner {
         state.stage.clear();
         let admit = |state: &WriterState, only_deletes: bool| self.admit(state, only_deletes);
         let context = Context { records: &self.records, source: &self.source, admit: &admit };
-        let (value, lsn) = body(&context, &mut state)?;
+        let result = body(&context, &mut state);
+        state.stage.clear();
+        let (value, lsn) = result?;
         match lsn {
             Some(lsn) => {
                 self.after_commit(state.frame.body().len() as u64);

@@ -10,7 +10,7 @@ use crate::index;
 use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots, text};
 use crate::pagestore::GroupState;
-use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records};
+use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group};
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
 
@@ -215,7 +215,13 @@ fn touch(records: &Records, catalog: &Catalog, stage: &Stage) -> Result<()> {
         if staged.fate == Fate::Gone {
             continue;
         }
-        records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
+        match &staged.group {
+            Some(group) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
+            // A create: its row's group is there already unless the row is the group's first.
+            None => {
+                records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
+            }
+        }
         if staged.fate != Fate::Update {
             index::touch(&records.pages, &live, ID_TREE, records.id_hash(staged.id), key_changes)?;
             inserted.push(ID_TREE);
@@ -268,6 +274,7 @@ fn touch_cell(state: &GroupState, attribute: &crate::records::AttributeLayout, s
     let Some(page) = state.page(attribute.column) else { return Ok(()) };
     match attribute.width {
         None => text::touch(state, attribute.column, slot),
+        Some(_) if page.is_resident() => Ok(()),
         Some(width) => {
             let mut cell = [0; 16];
             slots::read_fixed(page, width, slot, &mut cell)?;
