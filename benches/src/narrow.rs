@@ -94,10 +94,10 @@ impl Patches {
         Patches { random: Random::new(seed), record_count, mutation }
     }
 
-    /// The next one.
-    pub fn next(&mut self) -> &Mutation {
+    /// The next patch.
+    pub fn draw(&mut self) -> &Mutation {
         let n = self.random.below(self.record_count);
-        let value = self.random.next() >> 1;
+        let value = self.random.next_u64() >> 1;
         self.mutation.key = Some(Key::Id(id(n)));
         self.mutation.patch.set[0].1 = Value::Integer(value as i64);
         self.mutation.patch.set[1].1 = Value::Number(value as f64);

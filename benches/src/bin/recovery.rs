@@ -83,7 +83,7 @@ fn write_and_abort(path: &Path, records: u64, log_len: u64, fill: Fill) -> Resul
     match fill {
         Fill::Patches => {
             let mut patches = Patches::new(2, records);
-            fill_log(&store, log_len, |_| Ok(store.apply(patches.next()).map(drop)?))
+            fill_log(&store, log_len, |_| Ok(store.apply(patches.draw()).map(drop)?))
         }
         Fill::Creates => {
             fill_log(&store, log_len, |n| Ok(store.apply(&narrow::creation(records + n)).map(drop)?))
