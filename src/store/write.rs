@@ -14,8 +14,6 @@ use std::sync::atomic::Ordering;
 
 /// Disk space is looked at again after this many more bytes are dirty or logged.
 const ADMISSION_STEP: u64 = 4 << 20;
-/// Deletes go on until this little is left: they make room.
-const DELETE_RESERVE: u64 = 1 << 20;
 
 /// A transaction over many records: its reads see its own writes, nobody else does before it commits.
 ///
@@ -259,19 +257,18 @@ impl Inner {
     }
 
     /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
-    /// on the disk. Deletes may go into the last of it: they make room.
+    /// on the disk. Deletes go on while the log has room: they make room.
     fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
         self.mark_open()?;
         let frame_len = state.frame.body().len() as u64;
         let dirty = self.records.pages.memory.dirty();
         let now = dirty + self.log_since.load(Ordering::Relaxed) + frame_len;
-        if now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP {
+        if only_deletes || (now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP) {
             return Ok(());
         }
         let free = self.disk.free_len()?;
         let wanted = dirty + dirty / 4 + frame_len + 2 * ADMISSION_STEP;
-        let enough = if only_deletes { free >= DELETE_RESERVE } else { free >= wanted };
-        if !enough {
+        if free < wanted {
             self.ask_for_checkpoint();
             let message = format!(
                 "the disk has {free} bytes free and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"
