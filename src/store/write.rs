@@ -127,7 +127,7 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let (mut outcomes, lsn) = self.inner().write(|staging| {
+        let (mut outcomes, lsn) = self.inner().write(false, |staging| {
             mutations.iter().map(|mutation| staging.mutate(mutation)).collect::<Result<Vec<Outcome>>>()
         })?;
         for outcome in &mut outcomes {
@@ -156,7 +156,7 @@ impl Store {
         let (value, lsn) = self.inner().write_with(|context, state| {
             let inside = Inside::enter(self.inner());
             let catalog = self.inner().records.catalog().clone();
-            let mut txn = Txn { staging: Staging { state, context, catalog } };
+            let mut txn = Txn { staging: Staging { state, context, catalog, single: false } };
             let value = body(&mut txn);
             drop(inside);
             let value = value?;
@@ -182,7 +182,7 @@ impl Store {
     }
 
     fn change_schema(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
-        let ((), lsn) = self.inner().write(|staging| {
+        let ((), lsn) = self.inner().write(false, |staging| {
             let mut schema = staging.catalog.schema.clone();
             change(&mut schema)?;
             staging.state.stage.schema = Some(schema);
@@ -193,7 +193,7 @@ impl Store {
     }
 
     fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
-        let (mut outcome, lsn) = self.inner().write(|staging| staging.mutate(mutation))?;
+        let (mut outcome, lsn) = self.inner().write(true, |staging| staging.mutate(mutation))?;
         outcome.lsn = lsn;
         Ok((outcome, lsn))
     }
@@ -214,10 +214,10 @@ impl Inner {
 
     /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
     /// nothing changed.
-    fn write<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+    fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
         self.write_with(|context, state| {
             let catalog = self.records.catalog().clone();
-            let mut staging = Staging { state, context, catalog };
+            let mut staging = Staging { state, context, catalog, single };
             let value = body(&mut staging)?;
             Ok((value, staging.commit()?))
         })
