@@ -282,7 +282,7 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     let durable = log.shared().durable();
     log.append(Kind::Commit, lsn, durable, frame.body())?;
     // A panic between the frame and the end of apply must stop the store too (crash rule 8).
-    let guard = PoisonOnUnwind(log.shared().clone());
+    let guard = PoisonOnUnwind(log.shared());
     let applied = context.records.apply(pages, scratch, lsn, frame.body());
     std::mem::forget(guard);
     if let Err(error) = applied {
@@ -292,9 +292,9 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     Ok(lsn)
 }
 
-struct PoisonOnUnwind(std::sync::Arc<crate::wal::GroupCommit>);
+struct PoisonOnUnwind<'a>(&'a crate::wal::GroupCommit);
 
-impl Drop for PoisonOnUnwind {
+impl Drop for PoisonOnUnwind<'_> {
     fn drop(&mut self) {
         self.0.poison(Error::new(crate::ErrorKind::Poisoned, "a panic while a commit was applied"));
     }
