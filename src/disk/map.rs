@@ -111,6 +111,10 @@ impl MappedTail {
         // 3. No Rust reference to these bytes exists elsewhere: the log is read back by `read_at`, which
         //    copies in the kernel. The store's lock keeps other writers out.
         let map = unsafe { MmapOptions::new().len(len).map_mut(file)? };
+        // A page that was evicted comes back alone: with readahead it would come back in a large folio, and
+        // each later sync would write the whole folio.
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::Random);
         Ok(MappedTail(map))
     }
 }

@@ -61,6 +61,7 @@ pub enum Access {
 pub trait Lock: Send + Sync + Debug {}
 
 /// One file. All offsets are absolute; the methods may be called from several threads.
+#[expect(clippy::len_without_is_empty, reason = "a length may be unknown; nobody asks for empty files")]
 pub trait File: Send + Sync + Debug {
     /// Name inside its directory.
     fn name(&self) -> &str;
@@ -70,13 +71,19 @@ pub trait File: Send + Sync + Debug {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
     /// Writes all of `bytes` at `offset` or fails.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
-    /// Gives the file `len` bytes of real, allocated zeros (written in 4 KiB pieces, so that the
-    /// page cache holds 4 KiB pages and a later sync writes no more than what changed).
+    /// Gives the file `len` bytes of real, allocated zeros, over whatever it held (written in 4 KiB
+    /// pieces, so that the page cache holds 4 KiB pages and a later sync writes no more than what
+    /// changed). After an error the file may hold any part of them; the caller removes it.
     fn allocate_zeroed(&self, len: u64) -> Result<()>;
     /// Makes contents and length durable (fdatasync).
     fn sync(&self) -> Result<()>;
     /// Starts writing back without waiting, so that a later sync finds little to do. A hint.
     fn start_writeback(&self, offset: u64, len: u64);
+    /// Lets the page cache forget what it holds of the range and is clean. A hint: after a file was
+    /// read in large pieces, writing to it through a mapping would write such pieces back.
+    fn drop_cache(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
     /// Maps the first `len` bytes for reading; the length is checked against the file first.
     fn map(&self, len: u64) -> Result<Region>;
     /// Maps the first `len` bytes for the log's writer. `None` where the disk has no such mapping;

@@ -263,7 +263,31 @@ impl File for OsFile {
         self.file.sync_data().map_err(|e| self.fail("syncing", e))
     }
 
-    fn start_writeback(&self, _offset: u64, _len: u64) {}
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "no such advice elsewhere"))]
+    fn start_writeback(&self, offset: u64, len: u64) {
+        // "Not needed" makes Linux start to write what is dirty in the range, and drop what is clean; what
+        // it has just started to write it keeps. So this is meant for bytes that were written a moment ago.
+        #[cfg(target_os = "linux")]
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            // A hint that is refused changes nothing.
+            let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::DontNeed);
+        }
+    }
+
+    fn drop_cache(&self, offset: u64, len: u64) {
+        // The kernel drops folios that lie in the range as a whole; they have up to 2 MiB and are aligned.
+        const FOLIO_LEN_MAX: u64 = 2 << 20;
+        let start = offset - offset % FOLIO_LEN_MAX;
+        let end = offset.saturating_add(len).next_multiple_of(FOLIO_LEN_MAX);
+        // A hint that is refused changes nothing.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(
+            &self.file,
+            start,
+            std::num::NonZeroU64::new(end - start),
+            rustix::fs::Advice::DontNeed,
+        );
+    }
 
     fn map(&self, len: u64) -> Result<Region> {
         let found = self.len()?;
@@ -291,10 +315,11 @@ impl File for OsFile {
 /// system that copies on write, a full disk would answer such a store with SIGBUS.
 #[cfg(target_os = "linux")]
 fn writes_in_place(file: &fs::File) -> bool {
-    const EXT: i64 = 0xef53;
-    const XFS: i64 = 0x5846_5342;
-    const TMPFS: i64 = 0x0102_1994;
-    rustix::fs::fstatfs(file).is_ok_and(|stat| [EXT, XFS, TMPFS].contains(&(stat.f_type as i64)))
+    use rustix::fs::FsWord;
+    const EXT: FsWord = 0xef53;
+    const XFS: FsWord = 0x5846_5342;
+    const TMPFS: FsWord = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| [EXT, XFS, TMPFS].contains(&stat.f_type))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -320,4 +345,116 @@ fn short(name: &str, found: u64, offset: u64, len: u64) -> Error {
             offset.saturating_add(len)
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes when the test ends.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(test: &str) -> Directory {
+            let name = format!("vellum-disk-{test}-{}", std::process::id());
+            Directory(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_directory_is_made_with_its_ancestors_and_lists_files_only() {
+        let directory = Directory::new("create");
+        let disk = OsDisk::new(directory.0.join("a/b"));
+        assert!(!disk.exists().unwrap());
+        assert!(disk.list().unwrap().is_empty());
+        disk.create_dir().unwrap();
+        disk.create_dir().unwrap();
+        assert!(disk.exists().unwrap());
+        for name in ["two", "one"] {
+            disk.create(name).unwrap();
+        }
+        fs::create_dir(directory.0.join("a/b/deeper")).unwrap();
+        assert_eq!(disk.list().unwrap(), ["one", "two"]);
+        disk.rename("one", "two").unwrap();
+        disk.sync_dir().unwrap();
+        assert_eq!(disk.list().unwrap(), ["two"]);
+        disk.remove("two").unwrap();
+        assert!(disk.list().unwrap().is_empty());
+        assert!(disk.free_len().unwrap() > 0);
+        fs::write(directory.0.join("a/file"), "").unwrap();
+        assert_eq!(
+            OsDisk::new(directory.0.join("a/file")).exists().unwrap_err().kind(),
+            ErrorKind::NotAStore
+        );
+        assert!(OsDisk::new(directory.0.join("a/file/below")).create_dir().is_err());
+    }
+
+    #[test]
+    fn a_file_reads_what_was_written_and_a_short_one_says_so() {
+        let directory = Directory::new("file");
+        let disk = OsDisk::new(&directory.0);
+        disk.create_dir().unwrap();
+        let file = disk.create("bytes").unwrap();
+        assert_eq!(disk.create("bytes").unwrap_err().kind(), ErrorKind::Io);
+        file.write_at(3, b"abc").unwrap();
+        file.start_writeback(0, 6);
+        file.sync().unwrap();
+        file.drop_cache(0, 6);
+        assert_eq!(file.len().unwrap(), 6);
+        let mut bytes = [9; 6];
+        disk.open("bytes", Access::Read).unwrap().read_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"\0\0\0abc");
+        assert_eq!(&*file.map(6).unwrap(), b"\0\0\0abc");
+        assert!(file.map(0).unwrap().is_empty());
+        for error in [file.read_at(4, &mut bytes).unwrap_err(), file.map(7).unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains("ends at byte 6"), "{error}");
+        }
+        assert_eq!(disk.open("absent", Access::Read).unwrap_err().kind(), ErrorKind::Io);
+        assert!(disk.open("bytes", Access::Read).unwrap().write_at(0, b"x").is_err());
+    }
+
+    #[test]
+    fn a_mapped_tail_and_the_file_are_the_same_bytes() {
+        let directory = Directory::new("tail");
+        let disk = OsDisk::new(&directory.0);
+        disk.create_dir().unwrap();
+        let file = disk.create("log").unwrap();
+        file.write_at(0, &[7; 10_000]).unwrap();
+        file.allocate_zeroed(20_000).unwrap();
+        assert_eq!(file.len().unwrap(), 20_000);
+        let Some(mut tail) = file.map_tail(20_000).unwrap() else { return };
+        tail.prefault(0, 100_000);
+        tail.write(19_990, b"0123456789");
+        tail.write(4090, b"over a page's edge");
+        let mut bytes = vec![1; 20_000];
+        file.read_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes[19_990..], b"0123456789");
+        assert_eq!(&bytes[4090..4108], b"over a page's edge");
+        assert!(bytes[..4090].iter().chain(&bytes[4108..19_990]).all(|&byte| byte == 0));
+        assert_eq!(file.map_tail(20_001).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_second_handle_is_told_who_has_the_lock() {
+        let directory = Directory::new("lock");
+        let disk = OsDisk::new(&directory.0);
+        disk.create_dir().unwrap();
+        let held = disk.lock("lock").unwrap();
+        assert_eq!(fs::read_to_string(directory.0.join("lock")).unwrap(), std::process::id().to_string());
+        let error = disk.lock("lock").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked);
+        assert!(error.to_string().contains("is open by another handle in this process"), "{error}");
+        drop(held);
+        // A file left by a process that died locks nothing, and a longer id leaves no digits behind.
+        fs::write(directory.0.join("lock"), "99999999999").unwrap();
+        let _held = disk.lock("lock").unwrap();
+        assert_eq!(fs::read_to_string(directory.0.join("lock")).unwrap(), std::process::id().to_string());
+    }
 }

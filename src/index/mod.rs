@@ -83,19 +83,28 @@ pub(crate) fn find(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> R
 }
 
 /// Reads all that inserts and removals of this hash will read, among `change_count` changes of the
-/// transaction, splits included, so that they cannot fail after the frame was logged.
+/// transaction, so that they cannot fail after the frame was logged. See [`touch_splits`].
 ///
 /// # Errors
 /// As [`find`].
 pub(crate) fn touch(store: &PageStore, root: &Root, tree: TreeId, hash: u64, change_count: u32) -> Result<()> {
     if let Some(group) = bucket_group(store, root, tree, hash)?
         && let Some(page) = group.state.read().page(0)
+        && !page.is_resident()
     {
         bucket::touch(page, hash, change_count)?;
     }
+    Ok(())
+}
+
+/// Reads the buckets that `insert_count` inserts may split.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn touch_splits(store: &PageStore, root: &Root, tree: TreeId, insert_count: u64) -> Result<()> {
     let Some(index) = root.tree(tree) else { return Ok(()) };
-    let (mut entries, mut buckets) = (index.meta(ENTRY_COUNT), index.meta(BUCKET_COUNT).max(1));
-    entries += u64::from(change_count);
+    let entries = index.meta(ENTRY_COUNT) + insert_count;
+    let mut buckets = index.meta(BUCKET_COUNT).max(1);
     while entries > buckets * TARGET {
         if let Some(group) = store.group(root, tree, split_source(buckets))?
             && let Some(page) = group.state.read().page(0)

@@ -2,8 +2,9 @@
 //!
 //! A head of 64 bytes, then 2^k cells of 256. A bucket grows by doubling its cells, so there are no
 //! overflow pages. How many cells there are follows from the page's length, which the page store
-//! knows without reading the page: a look-up reads no head, and costs two cache misses, the control
-//! line of the cell and the line of the entry.
+//! knows without reading the page and keeps exactly, also when a page is replaced by a shorter one.
+//! So a look-up reads no head and costs two cache misses: the control line of the cell and the line
+//! of the entry.
 //!
 //! | offset | size | field      | meaning                                                      |
 //! |-------:|-----:|------------|--------------------------------------------------------------|

@@ -331,9 +331,10 @@ impl DiffBuilder<'_> {
         }
     }
 
+    /// Takes a changed range; none ends before the one taken last.
     fn changed(&mut self, start: usize, end: usize) {
         match &mut self.open {
-            Some((_, open_end)) if start <= *open_end + JOIN_GAP => *open_end = end.max(*open_end),
+            Some((_, open_end)) if start <= *open_end + JOIN_GAP => *open_end = end,
             _ => {
                 self.close();
                 self.open = Some((start, end));

@@ -146,9 +146,12 @@ pub fn image_len(payload_len: usize) -> usize {
 /// `Corrupt` when the block is not as written.
 #[inline]
 pub fn check_block_at(bytes: &[u8], payload_len: usize, block: usize) -> Result<()> {
+    if payload_len > PAGE_LEN_MAX || block >= block_count(payload_len) {
+        return Err(corrupt(0, format!("there is no block {block} in a payload of {payload_len} bytes")));
+    }
     let start = payload_start(payload_len);
-    let first = start.saturating_add(block.saturating_mul(BLOCK_LEN));
-    let end = first.saturating_add(BLOCK_LEN).min(start.saturating_add(payload_len));
+    let first = start + block * BLOCK_LEN;
+    let end = (first + BLOCK_LEN).min(start + payload_len);
     let kept_at = if start == HEAD_LEN { PAYLOAD_CRC.offset() } else { HEAD_LEN + block * CRC_LEN };
     let (Some(covered), Some(kept)) = (bytes.get(first..end), bytes.get(kept_at..kept_at + CRC_LEN)) else {
         return Err(corrupt(first, format!("block {block} is not in this image of {} bytes", bytes.len())));

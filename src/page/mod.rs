@@ -24,6 +24,9 @@ pub mod image;
 pub mod slots;
 pub mod text;
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::Result;
 
 /// Bytes of a page, for reading.

@@ -9,7 +9,8 @@
 //! value is zero, and a page ends behind its highest used slot.
 //!
 //! Writes cannot fail: where the base is damaged, a byte that holds several rows' bits is taken as
-//! zero; the block under it stays unreadable, so no other row reads a wrong value.
+//! zero. A page answers `Corrupt` for a range over a damaged block even where a delta covers it, so
+//! no other row reads a wrong value.
 
 use crate::bytes::Field;
 use crate::error::Result;
@@ -55,6 +56,12 @@ impl Width {
             _ => SLOTS_START + slot as usize * self.cell_len(),
         }
     }
+}
+
+/// Offset of a slot's first byte.
+#[must_use]
+pub fn slot_offset(width: Width, slot: u32) -> usize {
+    width.offset(slot)
 }
 
 /// Bytes of a page whose highest used row is the last of `rows`.
@@ -126,7 +133,7 @@ pub fn clear(page: &mut impl PageWrite, width: Width, slot: u32) {
     write_bit(page, PRESENCE.offset(), slot, false);
     if width == Width::Bit {
         write_bit(page, SLOTS_START, slot, false);
-    } else if width.offset(slot) < page.len() {
+    } else {
         page.write(width.offset(slot), &[0; 16][..width.cell_len()]);
     }
 }

@@ -41,15 +41,15 @@ use crate::page::{Columns, PageRead, PageWrite, get, put};
 /// Longest value.
 pub const VALUE_LEN_MAX: usize = 16 << 20;
 
-/// Most data of a shared buffer: what one rewrite copies inside apply, some 10 microseconds.
+/// Most data of a shared buffer: what one rewrite copies inside apply: some 5 microseconds.
 pub const BUFFER_LEN_MAX: usize = 64 << 10;
 
 /// Longest value that shares a buffer. A quarter of a buffer: so a buffer is at least three quarters
 /// full before another is begun, and a rewrite never copies a large value for its neighbours' sake.
 pub const OWN_LEN_MIN: usize = 16 << 10;
 
-/// Dead bytes that never cause a rewrite: as much as one block, less than what a rewrite costs to log
-/// and image.
+/// Dead bytes that never cause a rewrite: one block, less than the views and values that a rewrite
+/// would make the next checkpoint write again.
 pub const DEAD_LEN_FREE: usize = 4 << 10;
 
 /// Buffers looked at for room, from the first: bounds what a patch of a cold group reads.
@@ -267,10 +267,11 @@ impl Head {
         self.dead != OWN && self.used as usize + len <= BUFFER_LEN_MAX
     }
 
-    /// Whether the span lies in the data, and the data is no longer than it may be.
-    fn holds(self, span: Span) -> bool {
-        let max = if self.dead == OWN { VALUE_LEN_MAX } else { BUFFER_LEN_MAX };
-        span.offset + span.len <= self.used as usize && self.used as usize <= max
+    /// Whether the span is of this buffer's sort and lies in its data.
+    fn fits(self, span: Span) -> bool {
+        let max = if span.own { VALUE_LEN_MAX } else { BUFFER_LEN_MAX };
+        let (used, end) = (self.used as usize, span.offset + span.len);
+        span.own == (self.dead == OWN) && end <= used && used <= max
     }
 }
 
@@ -298,7 +299,7 @@ fn buffer_of<C: Columns>(cols: &C, column: u32, slot: u32, span: Span) -> Result
         return Err(bad_view(slot, format!("there is no buffer {}", span.number)));
     };
     let head = Head::read(buffer)?;
-    if !head.holds(span) || (head.dead == OWN) != span.own {
+    if !head.fits(span) {
         let (number, used) = (span.number, head.used);
         return Err(bad_view(
             slot,
@@ -407,8 +408,9 @@ fn add_dead(cols: &mut impl Columns, column: u32, number: u32, len: usize) {
         && let Ok((page, views)) = rewritten(cols, column, number)
     {
         cols.page_mut(column + number).replace(page);
+        let slots = cols.page_mut(column);
         for (slot, view) in views {
-            write_view(cols, column, slot, &view);
+            slots.write(SLOTS_START + slot as usize * VIEW_LEN, &view);
         }
         return;
     }
@@ -423,24 +425,34 @@ type Views = Vec<(u32, [u8; VIEW_LEN])>;
 
 /// A buffer without its dead bytes, and the views that show it, in row order.
 fn rewritten(cols: &impl Columns, column: u32, number: u32) -> Result<(Vec<u8>, Views)> {
-    let mut page = vec![0; DATA_START];
+    let (Some(slots), Some(buffer)) = (cols.page(column), cols.page(column + number)) else {
+        return Err(corrupt(0, "a page of the column is missing"));
+    };
+    let head = Head::read(buffer)?;
+    let mut page = Vec::with_capacity(DATA_START + (head.used as usize).min(BUFFER_LEN_MAX));
+    page.resize(DATA_START, 0);
     let mut views = Views::new();
-    let slot_count =
-        cols.page(column).map_or(0, |page| page.len().saturating_sub(SLOTS_START)).div_ceil(VIEW_LEN);
+    let slot_count = slots.len().saturating_sub(SLOTS_START).div_ceil(VIEW_LEN);
+    let mut view = [0; VIEW_LEN];
     for slot in 0..GROUP_ROWS.min(slot_count as u32) {
-        let Some(view) = read_view(cols, column, slot)? else { continue };
+        if slots::read_fixed(slots, Width::Sixteen, slot, &mut view)?.is_none() {
+            continue;
+        }
         let View::Heap(span) = parse_view(&view, slot)? else { continue };
         if span.number != number {
             continue;
         }
-        let buffer = buffer_of(cols, column, slot, span)?;
-        let offset = page.len() - DATA_START;
-        if offset + span.len > BUFFER_LEN_MAX {
-            return Err(bad_view(slot, "views of one buffer show more than it holds"));
+        let start = page.len();
+        if !head.fits(span) || start - DATA_START + span.len > BUFFER_LEN_MAX {
+            return Err(bad_view(slot, "views show more of a buffer than it holds"));
         }
-        page.resize(page.len() + span.len, 0);
-        buffer.read(DATA_START + span.offset, &mut page[DATA_START + offset..])?;
-        views.push((slot, heap_view(&page[DATA_START + offset..], number, offset)));
+        if let Some(run) = buffer.run(DATA_START + span.offset, span.len)? {
+            page.extend_from_slice(run);
+        } else {
+            page.resize(start + span.len, 0);
+            buffer.read(DATA_START + span.offset, &mut page[start..])?;
+        }
+        views.push((slot, heap_view(&page[start..], number, start - DATA_START)));
     }
     let used = (page.len() - DATA_START) as u32;
     USED.put(&mut page, used);

@@ -104,7 +104,6 @@ impl PageStore {
         frozen: &Frozen,
         lsn: Lsn,
         commit_time: i64,
-        hash_seed: u64,
         compaction: Compaction,
     ) -> Result<Checkpoint> {
         let (next_segment, victims) = {
@@ -113,7 +112,7 @@ impl PageStore {
         };
         let writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment);
         let mut run = Run::new(self, &frozen.view.root, lsn, writer, &victims);
-        let root = run.write_all(&frozen.dirty, commit_time, hash_seed);
+        let root = run.write_all(&frozen.dirty, commit_time);
         match root {
             Ok(root) => run.finish(root),
             Err(error) => {
@@ -123,9 +122,35 @@ impl PageStore {
         }
     }
 
+    /// Maps the new segments; before any superblock names them, so that a failure leaves no trace.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`: the new files are removed.
+    pub(crate) fn map_new(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let mut segments = BTreeMap::clone(&self.segments.load());
+        for entry in checkpoint.entries.values() {
+            if let std::collections::btree_map::Entry::Vacant(vacant) = segments.entry(entry.id) {
+                let opened = Segment::open(&*self.disk, entry, self.store_id);
+                vacant.insert(opened.inspect_err(|_| self.discard(checkpoint))?);
+            }
+        }
+        self.segments.store(Arc::new(segments));
+        Ok(())
+    }
+
+    /// Removes the segments of a checkpoint that no superblock names.
+    pub(crate) fn discard(&self, checkpoint: &Checkpoint) {
+        let known = self.table.lock().entries.clone();
+        for entry in checkpoint.entries.values().filter(|entry| !known.contains_key(&entry.id)) {
+            if let Err(error) = self.disk.remove(&file_name(entry.id)) {
+                tracing::warn!(%error, "a segment of a failed checkpoint stays behind");
+            }
+        }
+    }
+
     /// The superblock names the checkpoint: its table is the newest. Unlinks what only the checkpoint
-    /// before the last one named (crash rule 2).
-    pub(crate) fn adopt(&self, checkpoint: &Checkpoint) -> Result<()> {
+    /// before the last one named (crash rule 2); what cannot be unlinked goes with the next open.
+    pub(crate) fn adopt(&self, checkpoint: &Checkpoint) {
         let unlink = {
             let mut table = self.table.lock();
             table.entries = checkpoint.entries.clone();
@@ -134,19 +159,13 @@ impl PageStore {
             std::mem::replace(&mut table.freed, checkpoint.freed.clone())
         };
         let mut segments = BTreeMap::clone(&self.segments.load());
-        for entry in checkpoint.entries.values() {
-            if let std::collections::btree_map::Entry::Vacant(vacant) = segments.entry(entry.id) {
-                vacant.insert(Segment::open(&*self.disk, entry, self.store_id)?);
-            }
-        }
-        for entry in &unlink {
-            segments.remove(&entry.id);
-        }
+        segments.retain(|id, _| !unlink.iter().any(|entry| entry.id == *id));
         self.segments.store(Arc::new(segments));
         for entry in &unlink {
-            self.disk.remove(&file_name(entry.id))?;
+            if let Err(error) = self.disk.remove(&file_name(entry.id)) {
+                tracing::warn!(%error, "an empty segment stays behind");
+            }
         }
-        Ok(())
     }
 
     /// Tells the live pages where they lie now, `batch` groups at a time; true when all know. The
@@ -260,7 +279,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn write_all(&mut self, dirty: &[(TreeId, u64)], commit_time: i64, hash_seed: u64) -> Result<ImageRef> {
+    fn write_all(&mut self, dirty: &[(TreeId, u64)], commit_time: i64) -> Result<ImageRef> {
         let mut touched = Touched { groups: dirty.iter().copied().collect(), ..Touched::default() };
         for victim in self.victims {
             self.find_live(*victim, &mut touched)?;
@@ -280,7 +299,7 @@ impl<'a> Run<'a> {
             self.write_tree(*tree, &nodes)?;
         }
         self.chunks = nodes.into_iter().map(|((tree, index), image)| (tree, index, image)).collect();
-        self.write_root(commit_time, hash_seed)
+        self.write_root(commit_time)
     }
 
     fn put(&mut self, kind: Kind, address: Address, payload: &[u8]) -> Result<ImageRef> {
@@ -472,7 +491,7 @@ impl<'a> Run<'a> {
     }
 
     /// The root lists the segment that it lies in, with the length that the file has behind it.
-    fn write_root(&mut self, commit_time: i64, hash_seed: u64) -> Result<ImageRef> {
+    fn write_root(&mut self, commit_time: i64) -> Result<ImageRef> {
         let written: BTreeMap<TreeId, ImageRef> = self.trees.iter().copied().collect();
         let trees = self.root.trees.iter().map(|(id, tree)| RootTree {
             id: *id,
@@ -484,7 +503,7 @@ impl<'a> Run<'a> {
             (table.entries.clone(), table.root)
         };
         self.loses(old_root);
-        let mut root = RootNode { commit_time, hash_seed, trees: trees.collect(), segments: Vec::new(), next_segment: 0 };
+        let mut root = RootNode { commit_time, trees: trees.collect(), segments: Vec::new(), next_segment: 0 };
         // One entry more than there may be, so that the room asked for is enough.
         let segment_count_max = entries.len() + self.live.len() + 2;
         let payload_len_max = node::encode_root(&root).len() + 10 + 20 * segment_count_max;

@@ -25,6 +25,7 @@
 //! writer → chunks of a tree → group latches ascending → slots. Background work takes the writer lock
 //! before any latch, never after.
 
+mod census;
 mod checkpoint;
 mod memory;
 mod node;
@@ -33,11 +34,12 @@ mod segment;
 pub(crate) mod superblock;
 mod tree;
 
-pub(crate) use checkpoint::{Checkpoint, CheckpointReport, Frozen};
-pub(crate) use memory::Memory;
-pub(crate) use node::{ImageRef, Meta, RootNode, SegmentEntry};
-pub(crate) use page::{Page, about};
-pub(crate) use segment::Segment;
+pub use checkpoint::CheckpointReport;
+pub(crate) use checkpoint::{Checkpoint, Compaction};
+use memory::Memory;
+pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
+pub(crate) use page::about;
+use segment::Segment;
 pub(crate) use tree::{Group, GroupState, Root, Tree};
 
 use crate::disk::Disk;

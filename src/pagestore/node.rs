@@ -23,7 +23,7 @@
 //!   bytes written since the base *v*, as flagged;
 //! - chunk node: count *v*, then that many references to group nodes (absent ones are zero);
 //! - tree node: count *v*, then that many references to chunk nodes;
-//! - root: commit time i64, hash seed u64, tree count *v*, for each tree: id *v*, reference of the tree node, four meta
+//! - root: commit time i64, tree count *v*, for each tree: id *v*, reference of the tree node, four meta
 //!   words u64; then segment count *v*, for each segment: id u32, length u64, live bytes u64; then the
 //!   next segment id u32.
 
@@ -201,7 +201,6 @@ pub(crate) struct SegmentEntry {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RootNode {
     pub(crate) commit_time: i64,
-    pub(crate) hash_seed: u64,
     pub(crate) trees: Vec<RootTree>,
     pub(crate) segments: Vec<SegmentEntry>,
     pub(crate) next_segment: u32,
@@ -210,7 +209,6 @@ pub(crate) struct RootNode {
 pub(crate) fn encode_root(root: &RootNode) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&root.commit_time.to_le_bytes());
-    out.extend_from_slice(&root.hash_seed.to_le_bytes());
     put_varint(&mut out, root.trees.len() as u64);
     for tree in &root.trees {
         put_varint(&mut out, u64::from(tree.id.0));
@@ -231,7 +229,7 @@ pub(crate) fn encode_root(root: &RootNode) -> Vec<u8> {
 
 pub(crate) fn decode_root(payload: &[u8]) -> Result<RootNode> {
     let mut cursor = Cursor::new(payload);
-    let (commit_time, hash_seed) = (cursor.read()?, cursor.read()?);
+    let commit_time = cursor.read()?;
     let tree_count = read_count(&mut cursor, payload.len(), 1 + REF_LEN + 32)?;
     let mut trees: Vec<RootTree> = Vec::with_capacity(tree_count);
     for _ in 0..tree_count {
@@ -252,7 +250,7 @@ pub(crate) fn decode_root(payload: &[u8]) -> Result<RootNode> {
     }
     let next_segment = cursor.read()?;
     finished(&cursor)?;
-    Ok(RootNode { commit_time, hash_seed, trees, segments, next_segment })
+    Ok(RootNode { commit_time, trees, segments, next_segment })
 }
 
 #[cfg(test)]
@@ -282,7 +280,6 @@ mod tests {
         assert!(decode_refs(&encode_refs(&refs), 2).is_err());
         let root = RootNode {
             commit_time: -3,
-            hash_seed: 5,
             trees: vec![RootTree { id: TreeId(4), node: Some(image(1)), meta: [1, 2, 3, 4] }],
             segments: vec![SegmentEntry { id: SegmentId(2), len: 10, live_len: 5 }],
             next_segment: 3,

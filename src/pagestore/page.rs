@@ -239,6 +239,12 @@ impl Page {
         }
     }
 
+    /// Whether all of it is in memory: then nothing that reads or changes it can fail.
+    #[inline]
+    pub(crate) fn is_resident(&self) -> bool {
+        !matches!(self.base, Base::Mapped(_)) && !matches!(self.overlay, Overlay::Disk(_))
+    }
+
     fn base_len(&self) -> usize {
         match &self.base {
             Base::Empty => 0,
@@ -377,12 +383,13 @@ impl PageWrite for Page {
             self.base = Base::Owned(Arc::new(Counted::new(Vec::new(), &self.memory)));
         }
         self.fold();
-        let grown = match (&mut self.base, &self.overlay) {
-            (Base::Owned(owned), Overlay::None) if Arc::get_mut(owned).is_some() => {
-                let owned = Arc::get_mut(owned).expect("unshared, by the guard above");
-                owned.change(|page| page.write(offset, bytes))
-            }
-            _ => {
+        let in_place = match (&mut self.base, &self.overlay) {
+            (Base::Owned(owned), Overlay::None) => Arc::get_mut(owned),
+            _ => None,
+        };
+        let grown = match in_place {
+            Some(owned) => owned.change(|page| page.write(offset, bytes)),
+            None => {
                 let grown = self.delta_mut().change(|delta| delta.write(offset, bytes));
                 self.own_if_it_pays();
                 grown
@@ -434,11 +441,12 @@ impl Page {
                 }
             }
         };
-        if delta.is_empty() && self.stored.delta.is_none() {
+        // A delta cannot say that a page became shorter.
+        let shrunk = !matches!(self.base, Base::Mapped(_)) && self.len() < image.payload_len as usize;
+        if delta.is_empty() && self.stored.delta.is_none() && !shrunk {
             return Ok(Imaging::Nothing);
         }
         let rent = self.stored.delta_written + image::image_len(delta.encoded_len()) as u64;
-        let shrunk = matches!(self.base, Base::Owned(_)) && self.len() < image.payload_len as usize;
         if rent < image.image_len() && !shrunk {
             return Ok(Imaging::Delta(delta));
         }

@@ -226,7 +226,8 @@ impl AttributeSchema {
         }
     }
 
-    /// The value of a cell that was read from a page or a frame.
+    /// The value of a cell that was read from a page or a frame. A decimal comes with the fewest
+    /// digits behind the point: 12.50 reads as 12.5 at any scale.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are no cell of this attribute.

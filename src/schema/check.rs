@@ -4,7 +4,7 @@ use super::{
     ATTRIBUTES_MAX, AttributeSchema, FIRST_TREE, IndexSchema, NAME_LEN_MAX, OBJECTS_MAX, OPTIONS_MAX,
     ObjectSchema, Schema,
 };
-use crate::id::TreeId;
+use crate::id::{AttributeId, TreeId};
 use crate::value::{SCALE_MAX, ValueType, compare_cells};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -62,13 +62,24 @@ fn indexes(object: &ObjectSchema) -> Check {
         }
         key(object, index)?;
     }
-    for attribute in object.attributes.iter().filter(|attribute| attribute.unique) {
-        let count = object.indexes.iter().filter(|index| index.attributes == [attribute.id]).count();
-        if count != 1 {
-            return Err(format!("{}: unique with {count} indexes", attribute.key));
-        }
+    let mut alone: Vec<AttributeId> = object.indexes.iter().filter_map(sole_attribute).collect();
+    let count = alone.len();
+    alone.sort_unstable();
+    alone.dedup();
+    if alone.len() < count {
+        return Err("an attribute has two indexes of its own".to_string());
     }
-    Ok(())
+    match object.attributes.iter().find(|a| a.unique && alone.binary_search(&a.id).is_err()) {
+        Some(attribute) => Err(format!("{} is unique without an index", attribute.key)),
+        None => Ok(()),
+    }
+}
+
+fn sole_attribute(index: &IndexSchema) -> Option<AttributeId> {
+    match index.attributes[..] {
+        [id] => Some(id),
+        _ => None,
+    }
 }
 
 fn key(object: &ObjectSchema, index: &IndexSchema) -> Check {
@@ -85,7 +96,8 @@ fn key(object: &ObjectSchema, index: &IndexSchema) -> Check {
         if index.primary && !attribute.required {
             return Err(format!("{} is in the primary key and not required", attribute.key));
         }
-        if !index.primary && !(attribute.unique && index.attributes.len() == 1) {
+        let is_own = attribute.unique && index.attributes.len() == 1;
+        if !index.primary && !is_own {
             return Err(format!("{} is indexed and not unique", attribute.key));
         }
     }

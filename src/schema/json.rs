@@ -47,18 +47,15 @@ const ATTRIBUTE_LATER: &[&str] = &[
 const OPTION_LATER: &[&str] = &["id", "archived"];
 
 impl Schema {
-    /// Reads the neutral JSON form.
+    /// Reads the neutral JSON form: `{"objects": […]}`, or the array alone.
     ///
     /// # Errors
     /// `InvalidSchema`, naming the place and what is wrong there.
     pub fn from_json(text: &str) -> Result<Schema> {
         let mut schema = Schema::default();
-        let mut members = Members::read("", parse(text)?)?;
-        let objects = members.take("objects").ok_or_else(|| invalid("", "objects are missing"))?;
-        for (path, object) in items("objects", objects)? {
+        for (path, object) in items("objects", objects_of(parse(text)?)?)? {
             read_object(&mut schema, &path, object)?;
         }
-        members.finish(&[])?;
         schema.finish()
     }
 
@@ -123,6 +120,17 @@ impl Schema {
     }
 }
 
+/// The array of objects: a member, or the whole text.
+fn objects_of(json: &RawValue) -> Result<&RawValue> {
+    if json.get().starts_with('[') {
+        return Ok(json);
+    }
+    let mut members = Members::read("", json)?;
+    let objects = members.take("objects").ok_or_else(|| invalid("", "objects are missing"))?;
+    members.finish(&[])?;
+    Ok(objects)
+}
+
 fn read_object(schema: &mut Schema, path: &str, json: &RawValue) -> Result<()> {
     let mut members = Members::read(path, json)?;
     let id = u16::try_from(schema.objects.len()).map_err(|_| invalid(path, "there are 65535 objects"))?;
@@ -171,6 +179,9 @@ fn primary_key(
     for name in key {
         let attribute = object.attributes.iter_mut().find(|attribute| attribute.key == *name);
         let attribute = attribute.ok_or_else(|| format!("there is no attribute {}", excerpt(name)))?;
+        if attribute.read_only {
+            return Err(format!("{name} is read_only, and nobody could write the key"));
+        }
         attribute.required = true;
         attributes.push(attribute.id);
     }
@@ -208,8 +219,8 @@ fn read_attribute(path: &str, json: &RawValue, position: usize) -> Result<Attrib
     if attribute.required && attribute.read_only {
         return Err(members.invalid("read_only", "nobody could write the value that is required"));
     }
-    attribute.min = limit(&mut members, "min", &attribute)?;
-    attribute.max = limit(&mut members, "max", &attribute)?;
+    let limits = (limit(&mut members, "min", &attribute)?, limit(&mut members, "max", &attribute)?);
+    (attribute.min, attribute.max) = limits;
     members.finish(ATTRIBUTE_LATER)?;
     check::attribute(&attribute).map_err(|reason| invalid(path, &reason))?;
     Ok(attribute)

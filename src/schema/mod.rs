@@ -34,22 +34,22 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Tree of the schema and the dictionaries.
-pub const CATALOG_TREE: TreeId = TreeId(0);
+pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
 /// Tree of the store's index from record id to object and row.
-pub const RECORD_ID_TREE: TreeId = TreeId(1);
+pub(crate) const RECORD_ID_TREE: TreeId = TreeId(1);
 /// First tree of an object; those below are the store's own.
-pub const FIRST_TREE: TreeId = TreeId(16);
+pub(crate) const FIRST_TREE: TreeId = TreeId(16);
 
 /// Most objects of a store: an object id has 16 bits.
-pub const OBJECTS_MAX: usize = 65_535;
+pub(crate) const OBJECTS_MAX: usize = 65_535;
 /// Most attributes of an object; a record's cells are then found in one frame.
-pub const ATTRIBUTES_MAX: usize = 10_000;
+pub(crate) const ATTRIBUTES_MAX: usize = 10_000;
 /// Most options of a select.
-pub const OPTIONS_MAX: usize = 65_535;
+pub(crate) const OPTIONS_MAX: usize = 65_535;
 /// Most bytes of a name.
-pub const NAME_LEN_MAX: usize = 128;
+pub(crate) const NAME_LEN_MAX: usize = 128;
 /// Digits behind the point of a decimal that does not say how many.
-pub const DECIMALS_DEFAULT: u8 = 9;
+pub(crate) const DECIMALS_DEFAULT: u8 = 9;
 
 /// All objects of a store.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use crate::value::{Date, Decimal, Json, Timestamp, Value, ValueType, excerpt};
 use uuid::Uuid;
 
 /// Reads a CSV field as a value of the attribute. An empty field is no value. White space around
-/// anything but text is ignored. Booleans are true, false, yes, no, 1, 0 in any case. Limits of the
-/// attribute are left to the write.
+/// anything but text is ignored. Booleans are true, false, yes, no, 1, 0 in any case. Limits and
+/// options are left to the write.
 ///
 /// # Errors
 /// `InvalidInput` with the attribute's name when the field cannot be read as its type.

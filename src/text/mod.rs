@@ -25,8 +25,9 @@
 //! | `at`         | all                    | the time to show as that of the change                      |
 //! | `returning`  | all                    | true: the answer brings the whole record                    |
 //!
-//! An update, upsert or delete has `id` or `key`, never both. A member or attribute that stands
-//! twice, or is unknown, is an error. The order is free; `object` before values is fastest.
+//! An update, upsert or delete has `id` or `key`, never both. An unknown member, and a
+//! member or attribute that stands twice, are errors; whether objects and attributes exist and values
+//! fit is judged by the write, in one place. The order is free; `object` before values is fastest.
 
 mod field;
 mod mutation;

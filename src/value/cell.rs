@@ -18,11 +18,11 @@ use crate::value::ValueType;
 use std::cmp::Ordering;
 
 /// Number of the hash algorithm in the format: XXH3-64 with a seed.
-pub const KEY_HASH_ALGORITHM: u32 = 1;
+pub(crate) const KEY_HASH_ALGORITHM: u32 = 1;
 
 /// Appends the key bytes of one component.
 #[inline]
-pub fn append_key_bytes(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
+pub(crate) fn append_key_bytes(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
     // A cell is at most 16 MiB, which the schema enforces before a value becomes a cell.
     out.extend_from_slice(&(cell.len() as u32).to_le_bytes());
     if value_type == ValueType::Number && is_negative_zero(cell) {
@@ -40,7 +40,7 @@ fn is_negative_zero(cell: &[u8]) -> bool {
 /// The hash of key bytes under the store's seed.
 #[must_use]
 #[inline]
-pub fn key_hash(seed: u64, key: &[u8]) -> u64 {
+pub(crate) fn key_hash(seed: u64, key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(key, seed)
 }
 
@@ -49,7 +49,7 @@ pub fn key_hash(seed: u64, key: &[u8]) -> u64 {
 /// damaged file can bring, is compared by its bytes.
 #[must_use]
 #[inline]
-pub fn compare_cells(value_type: ValueType, a: &[u8], b: &[u8]) -> Ordering {
+pub(crate) fn compare_cells(value_type: ValueType, a: &[u8], b: &[u8]) -> Ordering {
     let by_value = match value_type {
         ValueType::Integer | ValueType::Timestamp => pair(a, b, i64::from_le_bytes, |a, b| a.cmp(&b)),
         ValueType::Number => pair(a, b, f64::from_le_bytes, compare_numbers),

@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 /// Most digits behind the point; 10^38 is the largest power of ten in an i128.
-pub const SCALE_MAX: u8 = 38;
+pub(crate) const SCALE_MAX: u8 = 38;
 
 /// An exact decimal number: `mantissa` divided by ten to the power of `scale`.
 ///

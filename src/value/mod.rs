@@ -32,8 +32,9 @@ mod value_type;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{KEY_HASH_ALGORITHM, append_key_bytes, compare_cells, key_hash};
-pub use decimal::{Decimal, SCALE_MAX};
+pub(crate) use cell::{KEY_HASH_ALGORITHM, append_key_bytes, compare_cells, key_hash};
+pub use decimal::Decimal;
+pub(crate) use decimal::SCALE_MAX;
 pub use json::Json;
 pub(crate) use json::write_json;
 pub use record::{Record, values_from};
@@ -45,7 +46,7 @@ use std::fmt;
 use uuid::Uuid;
 
 /// Most bytes of one text or JSON value; the largest buffer of a text column.
-pub const TEXT_LEN_MAX: usize = 16 << 20;
+pub(crate) const TEXT_LEN_MAX: usize = 16 << 20;
 
 /// Names with values, as a create or a patch takes them; made by [`record!`](crate::record!).
 pub type Values = Vec<(String, Value)>;

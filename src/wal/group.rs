@@ -405,11 +405,6 @@ impl GroupCommit {
         state.retired.extend(retired);
     }
 
-    /// Offers a file that an earlier session prepared.
-    pub(super) fn offer_next(&self, file: LogFile) {
-        self.state.lock().next = Next::Ready(file);
-    }
-
     /// A log file with this header, ready for frames.
     ///
     /// # Errors
@@ -491,6 +486,7 @@ pub(super) fn build(
     let (bytes, crc) = header.encode();
     let filled = file.map_err(failed).and_then(|file| {
         // A spare file is zeroed like a new one: old frames must not come back.
+        file.drop_cache(0, header.file_len);
         file.allocate_zeroed(header.file_len).map_err(failed)?;
         file.write_at(0, &bytes).map_err(failed)?;
         file.sync().map_err(sync_failed)?;

@@ -11,7 +11,17 @@
 //!
 //! The room promises that after `reserve` an append cannot fail (mapped), that nothing is called durable
 //! before a sync covered it, and that a frame which was called durable is found again or missed loudly.
-//! It owns no thread: the store runs the flusher with [`GroupCommit::flusher_wait`] and
+//! It owns no thread, and leaves to the store what a superblock must say first:
+//!
+//! ```text
+//! commit    reserve ─► append ─► (apply) ─► wait                       one fdatasync for all who wait
+//! open      scan ─┬─ sealed ─► superblock "open" ─► resume
+//!                 └─ else ─► keep_torn_tail ─► make_durable ─► start_generation
+//! close     sync_now ─► resume_point().seal() into both superblock copies
+//! checkpoint  resume_point() at the snapshot ─► … ─► superblock ─► append a mark ─► recycle
+//! ```
+//!
+//! The store runs the flusher with [`GroupCommit::flusher_wait`] and
 //! [`GroupCommit::prepare_next`], and gives files back with [`GroupCommit::recycle`].
 
 mod file;
@@ -22,6 +32,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use file::log_name;
 pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind};
 pub(crate) use group::{FlusherWork, GroupCommit};
 pub(crate) use log::Log;

@@ -19,7 +19,6 @@ use crate::disk::{Access, Disk, File};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Places where the watermark may come to stand are remembered this far apart; recovery rewrites at most
 /// this much more than it must.
@@ -98,9 +97,11 @@ pub(crate) fn scan(
 ) -> Result<Scan> {
     let files = open_files(disk, store_id, from)?;
     let mut walk = Walk {
+        disk,
         files,
         index: 0,
         bytes: Vec::new(),
+        later_generation: None,
         at: *from,
         closed,
         floor,
@@ -120,11 +121,17 @@ pub(crate) fn scan(
     walk.run(each)
 }
 
-/// A log file at or behind the place where reading starts.
+/// A log file at or behind the place where reading starts. It is opened again when its turn comes: a long
+/// log has more files than a process may have descriptors.
 struct Listed {
     header: FileHeader,
     crc: u32,
-    file: Arc<dyn File>,
+}
+
+impl Listed {
+    fn name(&self) -> String {
+        file::log_name(self.header.number)
+    }
 }
 
 /// Opens the files from `from` on and checks that they make one log.
@@ -155,7 +162,7 @@ fn open_files(disk: &dyn Disk, store_id: [u8; 16], from: &Resume) -> Result<Vec<
                 ),
             ));
         }
-        files.push(Listed { header, crc, file });
+        files.push(Listed { header, crc });
     }
     let Some(earliest) = files.first() else {
         return Err(missing(first, "the superblock says that the log goes on in it"));
@@ -174,11 +181,14 @@ fn missing(number: u64, reason: &str) -> Error {
     Error::corrupt(file::log_name(number), 0, format!("the file is missing, and {reason}"))
 }
 
-struct Walk {
+struct Walk<'d> {
+    disk: &'d dyn Disk,
     files: Vec<Listed>,
     /// The file that is being read, and its bytes.
     index: usize,
     bytes: Vec<u8>,
+    /// The first file of the next generation, and where it says that this one ended.
+    later_generation: Option<(usize, Before)>,
     at: Resume,
     closed: Option<Seal>,
     floor: Lsn,
@@ -189,7 +199,7 @@ struct Walk {
     frame_count: u64,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn run(mut self, each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>) -> Result<Scan> {
         loop {
             if self.cross_generation()? {
@@ -199,7 +209,7 @@ impl Walk {
                 return Ok(self.finish(None, true));
             }
             let Err(reason) = self.step(each)? else { continue };
-            if self.next_file()? {
+            if self.next_file(&reason)? {
                 continue;
             }
             let torn = self.judge(reason)?;
@@ -251,7 +261,7 @@ impl Walk {
     /// At the place where a later generation's header says that this one ended, goes on there. Frames
     /// behind that place were cut by an earlier recovery and are not looked at (crash rule 3).
     fn cross_generation(&mut self) -> Result<bool> {
-        let Some((index, before)) = self.later_generation() else { return Ok(false) };
+        let Some((index, before)) = self.later_generation else { return Ok(false) };
         let here = self.at.position;
         if here < before.position {
             return Ok(false);
@@ -263,7 +273,7 @@ impl Walk {
                 self.at.generation,
                 self.at.lsn,
                 self.at.prev_crc,
-                header.file.name(),
+                header.name(),
                 before.position,
                 before.lsn,
                 before.crc
@@ -279,12 +289,6 @@ impl Walk {
         self.milestones.clear();
         self.note_durable(before.lsn);
         Ok(true)
-    }
-
-    /// The first file of the next generation, and where it says that this one ended.
-    fn later_generation(&self) -> Option<(usize, Before)> {
-        let later = self.files.iter().enumerate().skip(self.index + 1);
-        later.filter_map(|(index, listed)| Some((index, listed.header.before?))).next()
     }
 
     /// At the seal of a clean close, checks that the log ends here as it was left (crash rule 6).
@@ -322,21 +326,23 @@ impl Walk {
 
     /// Goes on in the next file of this generation if the log does: where its first frame follows the last
     /// one read, or where a seal or a later generation says that the log ended at its start.
-    fn next_file(&mut self) -> Result<bool> {
+    fn next_file(&mut self, reason: &str) -> Result<bool> {
         let Some(next) = self.files.get(self.index + 1) else { return Ok(false) };
         if next.header.generation != self.at.generation {
             return Ok(false);
         }
         let start = Position { file: next.header.number, offset: FRAMES_AT };
         let ends_there = self.closed.is_some_and(|seal| seal.position >= start)
-            || self.later_generation().is_some_and(|(_, before)| before.position >= start);
+            || self.later_generation.is_some_and(|(_, before)| before.position >= start);
         if !ends_there && !self.first_frame_follows(next)? {
             return Ok(false);
         }
         // The rest of a file that was left for the next one was never written.
         if let Some(stray) = first_nonzero(&self.bytes, self.at.position.offset as usize) {
-            self.at.position.offset = stray as u64;
-            return Err(self.corrupt(format!("zeros are expected: the log goes on in {}", next.file.name())));
+            let name = next.name();
+            return Err(self.corrupt(format!(
+                "{reason}; {name} goes on behind this frame, but byte {stray} is not zero"
+            )));
         }
         self.at.position = start;
         self.index += 1;
@@ -351,7 +357,7 @@ impl Walk {
         if next.header.file_len < FRAMES_AT + HEADER_LEN as u64 {
             return Ok(false);
         }
-        next.file.read_at(FRAMES_AT, &mut bytes)?;
+        self.disk.open(&next.name(), Access::Read)?.read_at(FRAMES_AT, &mut bytes)?;
         Ok(frame::testimony(&bytes, next.header.salt).is_some_and(|header| {
             header.prev_crc == self.at.prev_crc && header.lsn == header.kind.lsn_after(self.at.lsn)
         }))
@@ -361,8 +367,8 @@ impl Walk {
     /// of the log, with or without a torn tail.
     fn judge(&mut self, reason: String) -> Result<Option<Torn>> {
         let missing = self.at.lsn.next();
-        if let Some((index, before)) = self.later_generation() {
-            let name = self.files[index].file.name();
+        if let Some((index, before)) = self.later_generation {
+            let name = self.files[index].name();
             return Err(self.corrupt(format!(
                 "{reason}; {name} says that the generation before it ended at {} with lsn {}",
                 before.position, before.lsn
@@ -390,7 +396,7 @@ impl Walk {
             let listed = &self.files[self.index];
             let used = used_len(&self.bytes) as u64;
             if used > start {
-                cut.push((listed.file.name().to_string(), start, used - start));
+                cut.push((listed.name(), start, used - start));
             }
             if self.index + 1 == self.files.len() {
                 break;
@@ -403,7 +409,7 @@ impl Walk {
         if cut.is_empty() {
             return Ok(None);
         }
-        let name = self.files[here].file.name().to_string();
+        let name = self.files[here].name();
         let in_this_file = cut[0].0 == name;
         let len = if in_this_file { cut.remove(0).2 } else { 0 };
         Ok(Some(Torn { file: name, offset, len, later: cut, reason }))
@@ -445,16 +451,14 @@ impl Walk {
 
     /// Reads the current file into memory. Its length was checked against its header.
     fn load(&mut self) -> Result<()> {
+        let mut later = self.files.iter().enumerate().skip(self.index + 1);
+        self.later_generation = later.find_map(|(index, listed)| Some((index, listed.header.before?)));
         let listed = &self.files[self.index];
         let len = usize::try_from(listed.header.file_len).map_err(|_| {
-            Error::corrupt(
-                listed.file.name(),
-                0,
-                "the file is longer than this machine can address".to_string(),
-            )
+            Error::corrupt(listed.name(), 0, "the file is longer than this machine can address".to_string())
         })?;
         self.bytes.resize(len, 0);
-        listed.file.read_at(0, &mut self.bytes)
+        self.disk.open(&listed.name(), Access::Read)?.read_at(0, &mut self.bytes)
     }
 
     fn corrupt(&self, reason: String) -> Error {

@@ -1,0 +1,139 @@
+//! From what lies on disk to a state in memory: superblock, root, then the log through the same
+//! [`Records::apply`] that commits use.
+//!
+//! The log is read from the checkpoint's place. Frames that nothing calls durable are valid all the
+//! same: they are replayed, and for a store that is opened for writing they are written again and
+//! synced before anything is acknowledged (crash rule 4). Damage to a page met on the way sets that
+//! page aside; damage to the log that was durable fails the opening (crash rule 5).
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::page::Columns;
+use crate::pagestore::superblock::{self, Found};
+use crate::pagestore::{PageStore, Writer};
+use crate::records::{ApplyScratch, CATALOG_TREE, Records};
+use crate::schema::Schema;
+use crate::store::Progress;
+use crate::value::key_hash;
+use crate::wal::{self, CheckpointMark, Kind, Scan};
+use std::sync::Arc;
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Whether the store had been closed.
+    pub clean: bool,
+    /// Commits replayed from the log.
+    pub replayed: u64,
+    /// Log bytes of those commits.
+    pub replayed_len: u64,
+    /// A tail that was cut because nothing had promised it, and where it is kept.
+    pub torn: Option<String>,
+    /// Damage that was worked around: a superblock copy that could not be used.
+    pub damage: Option<String>,
+}
+
+/// A recovered state.
+pub(crate) struct Recovered {
+    pub(crate) records: Records,
+    pub(crate) writer: Writer,
+    pub(crate) scan: Scan,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Seed of the key hashes of a store.
+pub(crate) fn hash_seed(store_id: &[u8; 16]) -> u64 {
+    key_hash(0, store_id)
+}
+
+/// Reads the state that `found` names and replays the log behind it.
+pub(crate) fn recover(
+    disk: &Arc<dyn Disk>,
+    found: &Found,
+    keep_len: u64,
+    progress: Option<&dyn Fn(Progress)>,
+) -> Result<Recovered> {
+    let live = &found.live;
+    let (records, mut writer) = open_checkpoint(disk, found, keep_len)?;
+    let mut report = RecoveryReport {
+        clean: live.seal.is_some(),
+        damage: found.damage.as_ref().map(ToString::to_string),
+        ..RecoveryReport::default()
+    };
+    let total_len = log_len(&**disk)?;
+    let mut scratch = ApplyScratch::default();
+    let mut newest_mark = live.generation;
+    let mut told = 0;
+    let floor = live.seal.map_or(live.log.lsn, |sealed| sealed.lsn);
+    let seal = live.seal.map(|sealed| sealed.seal);
+    let scan = wal::scan(&**disk, live.store_id, &live.log, floor, seal, &mut |frame| {
+        match frame.kind {
+            Kind::Commit => {
+                let applied = records.apply(&mut writer, &mut scratch, frame.lsn, frame.body);
+                applied.map_err(|error| in_frame(&frame, &error))?;
+                report.replayed += 1;
+                report.replayed_len += frame.body.len() as u64;
+            }
+            Kind::CheckpointMark => {
+                newest_mark = newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
+            }
+            Kind::Watermark => {}
+        }
+        if let Some(progress) = progress
+            && report.replayed_len >= told + (1 << 20)
+        {
+            told = report.replayed_len;
+            progress(Progress { done_len: told, total_len });
+        }
+        Ok(())
+    })?;
+    if newest_mark > live.generation {
+        // Crash rule 2: the log knows of a newer checkpoint than the copy that could be read.
+        let note = format!(
+            "the superblock of checkpoint {newest_mark} cannot be used; opened from checkpoint {} and a longer log",
+            live.generation
+        );
+        report.damage = Some(report.damage.take().map_or(note.clone(), |damage| format!("{damage}; {note}")));
+    }
+    report.torn = scan.torn.as_ref().map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
+    Ok(Recovered { records, writer, scan, report })
+}
+
+fn open_checkpoint(disk: &Arc<dyn Disk>, found: &Found, keep_len: u64) -> Result<(Records, Writer)> {
+    let live = &found.live;
+    let seed = hash_seed(&live.store_id);
+    let Some(root) = live.root else {
+        let (pages, writer) = PageStore::create(disk.clone(), live.store_id, keep_len);
+        return Ok((Records::new(pages, seed, Schema::default(), live.log.lsn, i64::MIN), writer));
+    };
+    let (pages, writer, node) = PageStore::open(disk.clone(), live.store_id, keep_len, root)?;
+    let schema = read_schema(&pages)?;
+    Ok((Records::new(pages, seed, schema, live.log.lsn, node.commit_time), writer))
+}
+
+fn read_schema(pages: &PageStore) -> Result<Schema> {
+    let missing = || Error::corrupt(superblock::FILE_NAME, 0, "the checkpoint has no schema");
+    let group = pages.group(&pages.live(), CATALOG_TREE, 0)?.ok_or_else(missing)?;
+    let state = group.state.read();
+    let page = state.page(0).ok_or_else(missing)?;
+    Schema::decode(&page.to_vec()?)
+}
+
+/// Bytes of all log files, an upper bound for progress.
+fn log_len(disk: &dyn Disk) -> Result<u64> {
+    let mut len = 0;
+    for name in disk.list()?.iter().filter(|name| name.starts_with("log-")) {
+        len += disk.open(name, crate::disk::Access::Read)?.len()?;
+    }
+    Ok(len)
+}
+
+#[cold]
+fn in_frame(frame: &wal::FrameRef<'_>, error: &Error) -> Error {
+    let reason = match error.place() {
+        Some(place) if place.file.is_empty() => format!("commit {}: {}", frame.lsn, place.reason),
+        Some(_) => return error.again(),
+        None => format!("commit {}: {error}", frame.lsn),
+    };
+    Error::corrupt(wal::log_name(frame.position.file), frame.position.offset, reason)
+}

@@ -1,0 +1,281 @@
+//! The two threads of a store, and the checkpoint that one of them takes.
+
+use super::{Durability, Inner};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pagestore::superblock::Superblock;
+use crate::pagestore::{CheckpointReport, Compaction};
+use crate::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// An idle log is looked at this often, for its last watermark.
+const IDLE: Duration = Duration::from_millis(200);
+/// Groups that learn their new places in one hold of the writer lock: some tens of microseconds.
+const INSTALL_BATCH: usize = 16;
+/// A checkpoint that failed is tried again after this long.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The running threads.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    pub(crate) fn start(inner: &Arc<Inner>) -> Result<Threads> {
+        let mut threads = Threads::default();
+        let Some(writing) = &inner.writing else { return Ok(threads) };
+        let (shared, owner) = (writing.shared.clone(), inner.clone());
+        // Making a log file takes a tenth of a second; commits that are polled must not wait behind it.
+        let (prepare, wanted) = std::sync::mpsc::sync_channel(1);
+        threads.spawn("vellum-flusher", move || flush(&owner, &shared, &prepare))?;
+        let owner = inner.clone();
+        threads.spawn("vellum-log-files", move || prepare_files(&owner, &wanted))?;
+        if inner.config.background {
+            let owner = inner.clone();
+            threads.spawn("vellum-checkpoint", move || run_checkpoints(&owner))?;
+        }
+        Ok(threads)
+    }
+
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_string()).spawn(body);
+        self.running.push(thread.map_err(|error| Error::io("starting a thread for", name, error))?);
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self, inner: &Inner) {
+        if let Some(writing) = &inner.writing {
+            writing.shared.stop();
+        }
+        inner.wake.lock().stop = true;
+        inner.woken.notify_all();
+        for thread in self.running.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the store panicked");
+            }
+        }
+    }
+}
+
+fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
+    let interval = match inner.config.durability {
+        Durability::Interval(ms) => Duration::from_millis(ms.max(1)),
+        _ => IDLE,
+    };
+    loop {
+        let result = match shared.flusher_wait(Some(interval)) {
+            FlusherWork::Sync(lsn) => shared.wait(lsn),
+            FlusherWork::Prepare => {
+                // A full channel has the request already.
+                let _ = prepare.try_send(());
+                Ok(())
+            }
+            FlusherWork::Stop => return,
+            FlusherWork::Timeout if shared.poisoned().is_some() => Ok(()),
+            FlusherWork::Timeout => inner.idle(shared),
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "the log's background work failed");
+            inner.health.lock().log = Some(error);
+        }
+    }
+}
+
+/// Ends when the flusher does, which holds the other end.
+fn prepare_files(inner: &Inner, wanted: &Receiver<()>) {
+    let Some(writing) = &inner.writing else { return };
+    while wanted.recv().is_ok() {
+        if let Err(error) = writing.shared.prepare_next() {
+            tracing::error!(%error, "a log file could not be made ahead of need");
+            inner.health.lock().log = Some(error);
+        }
+    }
+}
+
+fn run_checkpoints(inner: &Inner) {
+    loop {
+        {
+            let mut wake = inner.wake.lock();
+            while !wake.checkpoint && !wake.stop {
+                inner.woken.wait(&mut wake);
+            }
+            if wake.stop {
+                return;
+            }
+            wake.checkpoint = false;
+        }
+        if let Err(error) = inner.checkpoint(Compaction::Bounded) {
+            if error.kind() == ErrorKind::Poisoned || error.kind() == ErrorKind::Closed {
+                inner.woken.notify_all();
+                return;
+            }
+            tracing::error!(%error, "a checkpoint failed; it is tried again");
+            let mut wake = inner.wake.lock();
+            wake.checkpoint = true;
+            if !wake.stop {
+                inner.woken.wait_for(&mut wake, RETRY);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Syncs what an interval owes, and lets an idle log testify to its last batch (crash rule 5).
+    fn idle(&self, shared: &GroupCommit) -> Result<()> {
+        if matches!(self.config.durability, Durability::Interval(_)) && shared.appended() > shared.durable() {
+            shared.sync_now()?;
+        }
+        if shared.appended() > shared.durable() {
+            return Ok(());
+        }
+        let Some(writing) = &self.writing else { return Ok(()) };
+        let Some(mut writer) = writing.writer.try_lock() else { return Ok(()) };
+        let durable = shared.durable();
+        if writer.log.testified() >= durable || shared.appended() > durable {
+            return Ok(());
+        }
+        writer.log.reserve(0)?;
+        writer.log.append(Kind::Watermark, durable, durable, &[])?;
+        drop(writer);
+        shared.sync_now().map(|_| ())
+    }
+
+    pub(crate) fn ask_for_checkpoint(&self) {
+        if !self.config.background {
+            return;
+        }
+        let mut wake = self.wake.lock();
+        if !wake.checkpoint {
+            wake.checkpoint = true;
+            self.woken.notify_all();
+        }
+    }
+
+    /// Back-pressure: a writer waits here while more is dirty than the budget allows.
+    #[inline]
+    pub(crate) fn wait_for_room(&self) -> Result<()> {
+        if self.records.pages.memory.dirty() > self.config.dirty_budget && self.config.background {
+            return self.wait_for_checkpoint();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wait_for_checkpoint(&self) -> Result<()> {
+        self.ask_for_checkpoint();
+        while self.records.pages.memory.dirty() > self.config.dirty_budget {
+            self.check_open()?;
+            // A disk that takes no checkpoint must not make writers wait for ever.
+            if let Some(error) = &self.health.lock().checkpoint {
+                return Err(error.again());
+            }
+            let mut wake = self.wake.lock();
+            self.woken.wait_for(&mut wake, Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Takes a checkpoint. A failure leaves the store as it was, and is kept for [`Store::health`].
+    ///
+    /// [`Store::health`]: crate::Store::health
+    pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
+        let _one_at_a_time = self.checkpointing.lock();
+        let result = self.checkpoint_now(compaction);
+        let mut health = self.health.lock();
+        match &result {
+            Ok(report) => {
+                health.checkpoint = None;
+                health.checkpoint_count += 1;
+                health.written_len += report.written_len;
+            }
+            Err(error) => health.checkpoint = Some(error.again()),
+        }
+        drop(health);
+        self.woken.notify_all();
+        result
+    }
+
+    fn checkpoint_now(&self, compaction: Compaction) -> Result<CheckpointReport> {
+        let pages = &self.records.pages;
+        let (frozen, start, commit_time, log_since) = {
+            let mut writer = self.lock_writer()?;
+            let start = writer.log.resume_point();
+            let since = self.log_since.swap(0, Ordering::Relaxed);
+            (pages.freeze(&mut writer.pages), start, self.records.commit_time(), since)
+        };
+        let undo = |frozen| -> Result<()> {
+            self.log_since.fetch_add(log_since, Ordering::Relaxed);
+            pages.thaw(&mut self.lock_writer()?.pages, frozen);
+            Ok(())
+        };
+        let mut written = match pages.write_checkpoint(&frozen, start.lsn, commit_time, compaction) {
+            Ok(written) => written,
+            Err(error) => {
+                undo(frozen)?;
+                return Err(error);
+            }
+        };
+        // Crash rule 1: the log is durable up to the checkpoint's place before a superblock names it.
+        let ready = self.shared()?.wait(start.lsn).and_then(|()| self.mark_open()).and_then(|()| pages.map_new(&written));
+        if let Err(error) = ready {
+            pages.discard(&written);
+            undo(frozen)?;
+            return Err(error);
+        }
+        let generation = self.flip(start, &written)?;
+        pages.adopt(&written);
+        drop_in_pieces(self, &mut written)?;
+        drop(frozen);
+        self.mark_checkpoint(generation, start.lsn)?;
+        let oldest = self.superblocks().oldest_log();
+        if let Err(error) = self.shared()?.recycle(oldest) {
+            tracing::warn!(%error, "old log files stay behind until the next checkpoint");
+        }
+        Ok(written.report)
+    }
+
+    fn shared(&self) -> Result<&Arc<GroupCommit>> {
+        let read_only = || Error::new(ErrorKind::ReadOnly, "the store was opened for reading");
+        self.writing.as_ref().map(|writing| &writing.shared).ok_or_else(read_only)
+    }
+
+    /// Switches the superblock. When that fails, nobody knows which checkpoint is on disk: the store
+    /// stops, and reopening finds out.
+    fn flip(&self, start: crate::wal::Resume, written: &crate::pagestore::Checkpoint) -> Result<u64> {
+        let mut superblocks = self.superblocks();
+        let generation = superblocks.live.generation + 1;
+        let next = Superblock {
+            generation,
+            log: start,
+            root: Some(written.root),
+            seal: None,
+            ..superblocks.live.clone()
+        };
+        superblocks.flip(next).inspect_err(|error| self.poison(error))?;
+        Ok(generation)
+    }
+
+    /// Crash rule 2: the log says which superblock there should be.
+    fn mark_checkpoint(&self, generation: u64, lsn: crate::Lsn) -> Result<()> {
+        let mut writer = self.lock_writer()?;
+        let mark = CheckpointMark { superblock: generation, lsn }.encode();
+        writer.log.reserve(mark.len())?;
+        let (last, durable) = (self.records.applied(), self.shared()?.durable());
+        writer.log.append(Kind::CheckpointMark, last, durable, &mark)?;
+        Ok(())
+    }
+}
+
+/// Lets the live pages know where they lie, a few groups in each hold of the writer lock.
+fn drop_in_pieces(inner: &Inner, written: &mut crate::pagestore::Checkpoint) -> Result<()> {
+    loop {
+        let mut writer = inner.lock_writer()?;
+        if inner.records.pages.install(&mut writer.pages, written, INSTALL_BATCH)? {
+            return Ok(());
+        }
+    }
+}

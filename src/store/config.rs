@@ -1,0 +1,244 @@
+//! Settings, and where time and randomness come from.
+
+use super::Store;
+use crate::disk::{Disk, OsDisk};
+use crate::error::Result;
+use crate::id::RecordId;
+use crate::schema::Schema;
+use crate::txn::Source;
+use crate::value::Timestamp;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a commit waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// Stable storage: the commit survives a power cut.
+    #[default]
+    Sync,
+    /// Nothing; stable storage follows within this many milliseconds.
+    Interval(u64),
+    /// The operating system: the commit survives the death of the process, not a power cut.
+    Buffered,
+}
+
+/// How far a recovery has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Log bytes read.
+    pub done_len: u64,
+    /// Log bytes to read at most.
+    pub total_len: u64,
+}
+
+type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Settings of an open store.
+///
+/// ```no_run
+/// use vellum::{Config, Durability};
+/// let store = Config::new().durability(Durability::Buffered).open("crm.vellum")?;
+/// # Ok::<(), vellum::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) durability: Durability,
+    pub(crate) read_only: bool,
+    pub(crate) dirty_budget: u64,
+    pub(crate) checkpoint_log_len: u64,
+    pub(crate) log_mapped: bool,
+    pub(crate) background: bool,
+    pub(crate) on_progress: Option<OnProgress>,
+    pub(crate) clock: Option<Clock>,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            durability: Durability::Sync,
+            read_only: false,
+            dirty_budget: 256 << 20,
+            checkpoint_log_len: 64 << 20,
+            log_mapped: true,
+            background: true,
+            on_progress: None,
+            clock: None,
+            seed: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("durability", &self.durability)
+            .field("read_only", &self.read_only)
+            .field("dirty_budget", &self.dirty_budget)
+            .field("checkpoint_log_len", &self.checkpoint_log_len)
+            .field("log_mapped", &self.log_mapped)
+            .field("background", &self.background)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The defaults: `Sync`, 256 MiB of dirty memory, a checkpoint each 64 MiB of log.
+    #[must_use]
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// What commits wait for unless they say otherwise.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Config {
+        self.durability = durability;
+        self
+    }
+
+    /// Whether the store is opened for reading: nothing is written, and writes are refused.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Config {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Bytes of memory that may be ahead of the disk before writers wait; at half of it a checkpoint
+    /// starts. As many bytes of clean pages may stay in memory.
+    #[must_use]
+    pub fn dirty_budget(mut self, bytes: u64) -> Config {
+        self.dirty_budget = bytes.max(1 << 20);
+        self
+    }
+
+    /// Bytes of log after which a checkpoint starts: what a recovery has to read.
+    #[must_use]
+    pub fn checkpoint_log_len(mut self, bytes: u64) -> Config {
+        self.checkpoint_log_len = bytes;
+        self
+    }
+
+    /// Whether the log is written through a mapping (the default), or with one system call a commit:
+    /// for file systems without shared mappings.
+    #[must_use]
+    pub fn log_mapped(mut self, mapped: bool) -> Config {
+        self.log_mapped = mapped;
+        self
+    }
+
+    /// Whether checkpoints start by themselves. Without, the caller takes them, and memory grows until
+    /// he does.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Config {
+        self.background = background;
+        self
+    }
+
+    /// Called now and then while a recovery reads the log.
+    #[must_use]
+    pub fn on_progress(mut self, on_progress: Arc<dyn Fn(Progress) + Send + Sync>) -> Config {
+        self.on_progress = Some(on_progress);
+        self
+    }
+
+    /// The clock that commits read; the system's by default. It may jump: commit times never run
+    /// backwards.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Config {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Makes ids and salts follow from this number, for tests that repeat.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Config {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Creates a store in a directory that does not exist or is empty.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the directory holds a store or anything else.
+    pub fn create(&self, path: impl AsRef<Path>, schema: &Schema) -> Result<Store> {
+        self.create_on(Arc::new(OsDisk::new(path.as_ref())), schema)
+    }
+
+    /// Opens a store.
+    ///
+    /// # Errors
+    /// `NotAStore`, `UnknownFormat`, `Locked`, `Corrupt`: see [`ErrorKind`](crate::ErrorKind).
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        self.open_on(Arc::new(OsDisk::new(path.as_ref())))
+    }
+
+    /// [`Config::create`] on another disk.
+    #[doc(hidden)]
+    pub fn create_on(&self, disk: Arc<dyn Disk>, schema: &Schema) -> Result<Store> {
+        Store::create_with(disk, self.clone(), schema)
+    }
+
+    /// [`Config::open`] on another disk.
+    #[doc(hidden)]
+    pub fn open_on(&self, disk: Arc<dyn Disk>) -> Result<Store> {
+        Store::open_with(disk, self.clone())
+    }
+}
+
+/// Clock and randomness of one store.
+pub(crate) struct ConfigSource {
+    clock: Option<Clock>,
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl ConfigSource {
+    pub(crate) fn new(config: &Config) -> ConfigSource {
+        let seed = config.seed.unwrap_or_else(system_random);
+        ConfigSource { clock: config.clock.clone(), seed, drawn: AtomicU64::new(0) }
+    }
+
+    /// 64 bits that nobody drew before: a counter through XXH3 under a random seed.
+    pub(crate) fn random(&self) -> u64 {
+        let drawn = self.drawn.fetch_add(1, Relaxed);
+        crate::value::key_hash(self.seed, &drawn.to_le_bytes())
+    }
+
+    pub(crate) fn random_id(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.random().to_le_bytes());
+        bytes[8..].copy_from_slice(&self.random().to_le_bytes());
+        bytes
+    }
+}
+
+/// The standard library seeds its hash maps from the operating system; that is the one source of
+/// randomness that needs no further crate.
+fn system_random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    let time = system_now().0 as u64;
+    RandomState::new().hash_one(time) ^ RandomState::new().hash_one(std::process::id()).rotate_left(32)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the system's clock comes in")]
+fn system_now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
+}
+
+impl Source for ConfigSource {
+    fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or_else(system_now, |clock| clock())
+    }
+
+    /// UUID version 7: milliseconds, then random bits, so that inserts stay near each other.
+    fn new_id(&self, now: Timestamp) -> RecordId {
+        let millis = u64::try_from(now.0 / 1_000_000).unwrap_or(0);
+        let mut random = [0; 10];
+        random.copy_from_slice(&self.random_id()[..10]);
+        RecordId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}

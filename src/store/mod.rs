@@ -1,0 +1,488 @@
+//! An open store: create, open, lock, close; the only room that owns threads.
+//!
+//! ```text
+//! Store ─ Arc ─► Handle (closes on drop) ─ Arc ─► Inner ◄─ Arc ─ flusher, checkpointer
+//! ```
+//!
+//! Two threads run beside the callers: the flusher syncs for commits that are polled or due by
+//! interval, prepares log files ahead of the writer and marks an idle log; the checkpointer takes
+//! checkpoints. Neither takes the writer lock for longer than a snapshot or a few groups' install.
+
+mod background;
+mod commit;
+mod config;
+mod object;
+mod snapshot;
+mod stats;
+mod write;
+
+pub use commit::Commit;
+pub use config::{Config, Durability, Progress};
+pub use object::Object;
+pub use snapshot::Snapshot;
+pub use stats::{Health, IndexStats, ObjectStats, Stats};
+pub use write::Txn;
+
+use crate::change::{FrameBuilder, FrameHead};
+use crate::disk::{Access, Disk, File, Lock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Lsn;
+use crate::pagestore::superblock::{self, Sealed, Superblock};
+use crate::pagestore::{self, CheckpointReport};
+use crate::records::{ApplyScratch, Records};
+use crate::recover::{self, RecoveryReport};
+use crate::schema::Schema;
+use crate::txn::{Source, Stage, WriterState};
+use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume, Seal};
+use background::Threads;
+use config::ConfigSource;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use stats::HealthState;
+use std::cell::Cell as ThreadCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const LOCK_NAME: &str = "lock";
+/// A close leaves no more than this to replay.
+const CLOSE_LOG_LEN: u64 = 1 << 20;
+
+/// An open store. Cheap to clone; the last clone closes it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) handle: Arc<Handle>,
+}
+
+/// Closes the store when it goes.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) inner: Arc<Inner>,
+    threads: Mutex<Threads>,
+}
+
+/// What callers and background threads share.
+pub(crate) struct Inner {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) config: Config,
+    pub(crate) source: ConfigSource,
+    pub(crate) records: Records,
+    /// `None` in a store that was opened for reading.
+    writing: Option<Writing>,
+    pub(crate) report: RecoveryReport,
+    closed: AtomicBool,
+    /// Taken by whoever takes a checkpoint; lock order: before the writer.
+    checkpointing: Mutex<()>,
+    superblocks: Mutex<Superblocks>,
+    health: Mutex<HealthState>,
+    /// Wakes the checkpointer, and writers that wait for it.
+    wake: Mutex<Wake>,
+    woken: Condvar,
+    /// Log bytes since the newest checkpoint's place.
+    log_since: AtomicU64,
+    /// Dirty bytes and log bytes at which disk space is looked at next.
+    admitted_until: AtomicU64,
+    /// Given back at close, even while handles live on.
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+struct Writing {
+    writer: Mutex<WriterState>,
+    shared: Arc<GroupCommit>,
+}
+
+/// What the checkpointer is woken for.
+#[derive(Debug, Default)]
+struct Wake {
+    checkpoint: bool,
+    stop: bool,
+}
+
+/// The two copies as they are on disk.
+#[derive(Debug)]
+pub(crate) struct Superblocks {
+    file: Option<Arc<dyn File>>,
+    pub(crate) live: Superblock,
+    pub(crate) other: Option<Superblock>,
+    /// Whether the copies say that the store is closed.
+    sealed: bool,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("disk", &self.disk.place()).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// The store whose writer lock this thread holds in a transaction: a nested write is an error.
+    static IN_TRANSACTION: ThreadCell<usize> = const { ThreadCell::new(0) };
+}
+
+impl Store {
+    /// Creates a store with the default settings.
+    ///
+    /// # Errors
+    /// As [`Config::create`].
+    pub fn create(path: impl AsRef<Path>, schema: &Schema) -> Result<Store> {
+        Config::new().create(path, schema)
+    }
+
+    /// Opens a store with the default settings.
+    ///
+    /// # Errors
+    /// As [`Config::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Store> {
+        Config::new().open(path)
+    }
+
+    /// Crash rule 11: a store exists when its superblock does, and that is created last. What a dead
+    /// creation left is recognised by being only that, and is finished over.
+    pub(crate) fn create_with(disk: Arc<dyn Disk>, config: Config, schema: &Schema) -> Result<Store> {
+        refuse_occupied(&*disk)?;
+        disk.create_dir()?;
+        let lock = disk.lock(LOCK_NAME)?;
+        refuse_occupied(&*disk)?;
+        for name in disk.list()? {
+            if name != LOCK_NAME {
+                disk.remove(&name)?;
+            }
+        }
+        let source = ConfigSource::new(&config);
+        let store_id = source.random_id();
+        let mut log = Log::create(disk.clone(), store_id, source.random() as u32, log_config(&config))?;
+        let start = log.resume_point();
+        let mut frame = FrameBuilder::default();
+        frame.start(&FrameHead { commit_time: source.now(), actor: 0 });
+        frame.schema(&schema.encode());
+        log.reserve(frame.body().len())?;
+        log.append(Kind::Commit, Lsn(1), Lsn(0), frame.body())?;
+        log.shared().sync_now()?;
+        drop(log);
+        superblock::create(&*disk, &Superblock { store_id, generation: 0, log: start, root: None, seal: None })?;
+        drop(lock);
+        Store::open_with(disk, config)
+    }
+
+    pub(crate) fn open_with(disk: Arc<dyn Disk>, config: Config) -> Result<Store> {
+        superblock::read(&*disk)?;
+        let lock = match disk.lock(LOCK_NAME) {
+            Ok(lock) => Some(lock),
+            // A directory that cannot be written has no writer either.
+            Err(error) if config.read_only && error.kind() == ErrorKind::ReadOnly => None,
+            Err(error) => return Err(error),
+        };
+        let found = superblock::read(&*disk)?;
+        let progress = config.on_progress.clone();
+        let recovered = recover::recover(&disk, &found, config.dirty_budget, progress.as_deref().map(|p| p as _))?;
+        let source = ConfigSource::new(&config);
+        let mut report = recovered.report;
+        let mut writing = None;
+        let mut file = None;
+        if !config.read_only {
+            let log = open_log(&disk, &config, &source, &found.live, &recovered.scan, &mut report)?;
+            file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
+            remove_leftovers(&*disk, &found)?;
+            let shared = log.shared().clone();
+            let (stage, frame, scratch) = (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
+            let writer = Mutex::new(WriterState { pages: recovered.writer, log, stage, frame, scratch });
+            writing = Some(Writing { writer, shared });
+        }
+        let sealed = found.live.seal.is_some() && recovered.scan.sealed;
+        let inner = Arc::new(Inner {
+            disk,
+            source,
+            records: recovered.records,
+            writing,
+            closed: AtomicBool::new(false),
+            checkpointing: Mutex::new(()),
+            superblocks: Mutex::new(Superblocks { file, live: found.live, other: found.other, sealed }),
+            health: Mutex::new(HealthState::default()),
+            wake: Mutex::new(Wake::default()),
+            woken: Condvar::new(),
+            log_since: AtomicU64::new(report.replayed_len),
+            admitted_until: AtomicU64::new(0),
+            report,
+            config,
+            lock: Mutex::new(lock),
+        });
+        let threads = Mutex::new(Threads::start(&inner)?);
+        Ok(Store { handle: Arc::new(Handle { inner, threads }) })
+    }
+
+    /// A handle for one object's records.
+    ///
+    /// # Errors
+    /// `ObjectNotFound`.
+    pub fn object(&self, name: &str) -> Result<Object> {
+        Object::new(self, name)
+    }
+
+    /// A copy of the schema.
+    #[must_use]
+    pub fn schema(&self) -> Schema {
+        self.inner().records.catalog().schema.clone()
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner().report
+    }
+
+    /// Newest commit in memory: what reads show.
+    #[must_use]
+    pub fn applied_lsn(&self) -> Lsn {
+        self.inner().records.applied()
+    }
+
+    /// Newest commit on stable storage.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.inner().durable()
+    }
+
+    /// Waits until a commit is on stable storage. With the LSN of what was read, this makes a read
+    /// durable.
+    ///
+    /// # Errors
+    /// `Poisoned` when the log stopped.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        match &self.inner().writing {
+            Some(writing) => writing.shared.wait(lsn),
+            None => Ok(()),
+        }
+    }
+
+    /// A view of the store as it is now, that stays so. Costs the same whatever the number of records.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Closed`.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(self)
+    }
+
+    /// Writes what memory is ahead of disk, so that a later opening has less to replay.
+    ///
+    /// # Errors
+    /// `Io`, `DiskFull`: nothing is lost, the log still has it. `Poisoned`.
+    pub fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.inner().checkpoint(pagestore::Compaction::Bounded)
+    }
+
+    /// A checkpoint that leaves no segment with anything dead in it, and frees the space.
+    ///
+    /// # Errors
+    /// As [`Store::checkpoint`].
+    pub fn compact(&self) -> Result<CheckpointReport> {
+        let report = self.inner().checkpoint(pagestore::Compaction::Full)?;
+        // What a checkpoint empties is unlinked by the next one (crash rule 2).
+        let last = self.inner().checkpoint(pagestore::Compaction::Bounded)?;
+        Ok(CheckpointReport { written_len: report.written_len + last.written_len, ..report })
+    }
+
+    /// Drops what is in memory and opens the store again from what is durable, after
+    /// [`ErrorKind::Poisoned`]. Other clones of this store stay as they are and must be dropped first.
+    ///
+    /// # Errors
+    /// As [`Config::open`]; `Locked` while another clone or a snapshot lives.
+    pub fn reopen(self) -> Result<Store> {
+        let (disk, config) = (self.inner().disk.clone(), self.inner().config.clone());
+        drop(self);
+        Store::open_with(disk, config)
+    }
+
+    /// Closes the store: a final checkpoint if there is more than 1 MiB of log, a sync, and the seal
+    /// that lets the next opening tell damage from a crash (crash rule 6). Dropping the last clone does
+    /// the same, but cannot report an error. Other clones answer `Closed` from here on.
+    ///
+    /// # Errors
+    /// What the disk said; nothing is lost by that, the next opening recovers.
+    pub fn close(self) -> Result<()> {
+        self.handle.close()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.handle.inner
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing the store failed; the next opening recovers");
+        }
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<()> {
+        let mut threads = self.threads.lock();
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        threads.stop(&self.inner);
+        let result = self.inner.seal();
+        self.inner.closed.store(true, Ordering::Release);
+        *self.inner.lock.lock() = None;
+        result
+    }
+}
+
+impl Inner {
+    pub(crate) fn durable(&self) -> Lsn {
+        self.writing.as_ref().map_or(self.records.applied(), |writing| writing.shared.durable())
+    }
+
+    /// The writer lock.
+    pub(crate) fn lock_writer(&self) -> Result<MutexGuard<'_, WriterState>> {
+        let Some(writing) = &self.writing else {
+            return Err(Error::new(ErrorKind::ReadOnly, "the store was opened for reading"));
+        };
+        if IN_TRANSACTION.get() == std::ptr::from_ref(self) as usize {
+            return Err(Error::new(
+                ErrorKind::NestedWrite,
+                "a write through the store inside a transaction of the same thread; use the transaction's own methods",
+            ));
+        }
+        let guard = writing.writer.lock();
+        self.check_open()?;
+        Ok(guard)
+    }
+
+    /// Crash rule 9: after a failed log write memory is ahead of the disk, so live reads fail too.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if let Some(writing) = &self.writing
+            && let Some(cause) = writing.shared.poisoned()
+        {
+            return Err(cause);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    /// Crash rule 6: before the first frame of a session, both copies say `open`, durably.
+    pub(crate) fn mark_open(&self) -> Result<()> {
+        let mut superblocks = self.superblocks.lock();
+        if superblocks.sealed {
+            superblocks.write_seal(None).inspect_err(|error| self.poison(error))?;
+        }
+        Ok(())
+    }
+
+    fn poison(&self, cause: &Error) {
+        if let Some(writing) = &self.writing {
+            writing.shared.poison(cause.again());
+        }
+    }
+
+    /// Crash rule 6: a clean close names the log's end in both copies.
+    fn seal(&self) -> Result<()> {
+        let Some(writing) = &self.writing else { return Ok(()) };
+        if writing.shared.poisoned().is_some() || self.superblocks.lock().sealed {
+            return Ok(());
+        }
+        if self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
+            self.checkpoint(pagestore::Compaction::Bounded)?;
+        }
+        let writer = writing.writer.lock();
+        writing.shared.sync_now()?;
+        let end = writer.log.resume_point();
+        let sealed = Sealed { seal: Seal { position: end.position, crc: end.prev_crc }, lsn: end.lsn };
+        self.superblocks.lock().write_seal(Some(sealed))
+    }
+
+    pub(crate) fn superblocks(&self) -> MutexGuard<'_, Superblocks> {
+        self.superblocks.lock()
+    }
+}
+
+impl Superblocks {
+    /// Writes both copies with this seal, the older one first, so that one of them is whole always.
+    fn write_seal(&mut self, seal: Option<Sealed>) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        // A copy that could not be read is made anew from the live one, under the generation before.
+        let other = self.other.get_or_insert_with(|| Superblock {
+            generation: self.live.generation.wrapping_sub(1),
+            ..self.live.clone()
+        });
+        other.seal = seal;
+        superblock::write(file, other)?;
+        self.live.seal = seal;
+        superblock::write(file, &self.live)?;
+        self.sealed = seal.is_some();
+        Ok(())
+    }
+
+    /// Switches to a new checkpoint: one write, one sync, to the copy that is not live.
+    fn flip(&mut self, next: Superblock) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        superblock::write(file, &next)?;
+        self.other = Some(std::mem::replace(&mut self.live, next));
+        Ok(())
+    }
+
+    /// The oldest place in the log that a copy names (crash rule 2).
+    fn oldest_log(&self) -> Position {
+        let other = self.other.as_ref().map_or(self.live.log.position, |other| other.log.position);
+        other.min(self.live.log.position)
+    }
+}
+
+fn log_config(config: &Config) -> LogConfig {
+    LogConfig { mapped: config.log_mapped, ..LogConfig::default() }
+}
+
+fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
+    let names = if disk.exists()? { disk.list()? } else { Vec::new() };
+    if names.iter().any(|name| name == superblock::FILE_NAME) {
+        let message = format!("{} holds a store already; open it, or choose another directory", disk.place());
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    let ours = |name: &String| name == LOCK_NAME || name == "superblock.new" || name.starts_with("log-") || name.starts_with("spare-");
+    if let Some(name) = names.iter().find(|name| !ours(name)) {
+        let message = format!("{} is not empty (it holds {name}); choose an empty directory", disk.place());
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    Ok(())
+}
+
+/// Opens the log for writing. After a clean close it goes on where it ended; after an unclean end what
+/// was replayed is made durable first (crash rule 4), then a new generation begins (crash rule 3).
+fn open_log(
+    disk: &Arc<dyn Disk>,
+    config: &Config,
+    source: &ConfigSource,
+    live: &Superblock,
+    scan: &wal::Scan,
+    report: &mut RecoveryReport,
+) -> Result<Log> {
+    let end: &Resume = &scan.end;
+    if scan.sealed {
+        return Log::resume(disk.clone(), live.store_id, end, log_config(config));
+    }
+    if let Some(torn) = &scan.torn {
+        let kept = wal::keep_torn_tail(&**disk, torn)?;
+        report.torn = Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
+    }
+    wal::make_durable(&**disk, scan.durable_until, end.position)?;
+    Log::start_generation(disk.clone(), live.store_id, source.random() as u32, end, log_config(config))
+}
+
+/// Removes segments that no superblock copy names: what a checkpoint left that did not come to its end.
+fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<()> {
+    let Some(other) = &found.other else { return Ok(()) };
+    let live = &found.live;
+    let mut named = pagestore::segments_of(disk, live.store_id, live.root)?;
+    match pagestore::segments_of(disk, live.store_id, other.root) {
+        Ok(more) => named.extend(more),
+        Err(error) => {
+            tracing::warn!(%error, "the older checkpoint cannot be read; nothing is removed");
+            return Ok(());
+        }
+    }
+    pagestore::remove_unnamed(disk, &named)
+}
+

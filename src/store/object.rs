@@ -1,0 +1,232 @@
+//! One object's records: the methods that a record server calls most.
+
+use super::{Inner, Store};
+use crate::change::{Action, Key, Mutation, Patch};
+use crate::error::Result;
+use crate::id::ObjectId;
+use crate::pagestore::Root;
+use crate::records::{AttributeLayout, Catalog, IndexKey, Records, read_key, read_record};
+use crate::txn::Outcome;
+use crate::txn::resolve::{encode_key_parts, index_for};
+use crate::value::{Record, Value, key_hash, values_from};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A handle for one object's records. Cheap; it keeps the store open.
+#[derive(Clone, Debug)]
+pub struct Object {
+    store: Store,
+    id: ObjectId,
+    name: String,
+}
+
+impl Object {
+    pub(crate) fn new(store: &Store, name: &str) -> Result<Object> {
+        let id = store.inner().records.catalog().schema.object(name)?.id();
+        Ok(Object { store: store.clone(), id, name: name.to_string() })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes a record; see [`record!`](crate::record!).
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn create(&self, values: Vec<(String, Value)>) -> Result<Outcome> {
+        self.run(Action::Create, None, Patch { set: values, ..Patch::default() })
+    }
+
+    /// Makes a record from a struct: its fields are the attributes, `None` is no value.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn create_from<T: Serialize>(&self, value: &T) -> Result<Outcome> {
+        self.create(values_from(value)?)
+    }
+
+    /// Changes what a patch names and leaves the rest; see [`patch!`](crate::patch!).
+    ///
+    /// # Errors
+    /// As [`Store::apply`]; `RecordNotFound`.
+    pub fn update(&self, key: impl Into<Key>, patch: Patch) -> Result<Outcome> {
+        self.run(Action::Update, Some(key.into()), patch)
+    }
+
+    /// Changes the record with this key, or makes it with the key's values and the patch's.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn upsert(&self, key: impl Into<Key>, patch: Patch) -> Result<Outcome> {
+        self.run(Action::Upsert, Some(key.into()), patch)
+    }
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// As [`Store::apply`]; `RecordNotFound`.
+    pub fn delete(&self, key: impl Into<Key>) -> Result<Outcome> {
+        self.run(Action::Delete, Some(key.into()), Patch::default())
+    }
+
+    fn run(&self, action: Action, key: Option<Key>, patch: Patch) -> Result<Outcome> {
+        self.store.apply(&Mutation { object: self.name.clone(), action, key, patch })
+    }
+
+    /// The record with this key.
+    ///
+    /// # Errors
+    /// `MatchNotUnique`, `InvalidValue`, `Corrupt` (for this record; others can be read), `Poisoned`.
+    pub fn get(&self, key: impl Into<Key>) -> Result<Option<Record>> {
+        self.read(&key.into(), &|_| true)
+    }
+
+    /// The record with this key as a struct.
+    ///
+    /// # Errors
+    /// As [`Object::get`]; `InvalidInput` when the struct does not fit.
+    pub fn get_as<T: DeserializeOwned>(&self, key: impl Into<Key>) -> Result<Option<T>> {
+        self.get(key)?.map(|record| record.deserialize()).transpose()
+    }
+
+    /// Some attributes of a record: only their pages are read.
+    ///
+    /// # Errors
+    /// As [`Object::get`]; `UnknownAttribute`.
+    pub fn get_attributes(&self, key: impl Into<Key>, names: &[&str]) -> Result<Option<Record>> {
+        let ids = {
+            let catalog = self.store.inner().records.catalog();
+            let object = catalog.schema.object(&self.name)?;
+            names.iter().map(|name| object.attribute(name).map(|a| a.id())).collect::<Result<Vec<_>>>()?
+        };
+        self.read(&key.into(), &|attribute| ids.contains(&attribute.id))
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let inner = self.store.inner();
+        let catalog = inner.records.catalog();
+        catalog.object(self.id).map_or(0, |object| inner.records.count(&inner.records.pages.live(), object))
+    }
+
+    /// The seeded XXH3-64 hash of a record's primary key, as the index has it. `None` without such a
+    /// record, or without a primary key.
+    ///
+    /// # Errors
+    /// As [`Object::get`].
+    pub fn primary_key_hash(&self, key: impl Into<Key>) -> Result<Option<u64>> {
+        let inner = self.store.inner();
+        inner.check_open()?;
+        let (catalog, key) = (inner.records.catalog().clone(), key.into());
+        let found = find(inner, &catalog, &self.name, &key, &mut |object, _, state, slot| {
+            let Some(index) = object.indexes.iter().find(|index| index.primary) else { return Ok(None) };
+            let (mut bytes, mut cell) = (Vec::new(), Vec::new());
+            let has = read_key(state, object, index, slot, &mut bytes, &mut cell)?;
+            Ok(has.then(|| key_hash(inner.records.hash_seed, &bytes)))
+        })?;
+        Ok(found.flatten())
+    }
+
+    fn read(&self, key: &Key, wanted: &dyn Fn(&AttributeLayout) -> bool) -> Result<Option<Record>> {
+        let inner = self.store.inner();
+        inner.check_open()?;
+        let catalog = inner.records.catalog().clone();
+        find(inner, &catalog, &self.name, key, &mut |object, header, state, slot| {
+            read_record(&catalog, object, header, state, slot, wanted)
+        })
+    }
+}
+
+/// What is done with a record under its group's latch.
+pub(crate) type ReadRow<'r, R> = &'r mut dyn FnMut(
+    &crate::records::ObjectLayout,
+    &crate::page::header::Header,
+    &crate::pagestore::GroupState,
+    u32,
+) -> Result<R>;
+
+fn find<R>(inner: &Inner, catalog: &Catalog, object: &str, key: &Key, read: ReadRow<'_, R>) -> Result<Option<R>> {
+    with_key(&inner.records, catalog, object, key, |look| {
+        inner.records.read_live(
+            |root| look.at(root, read),
+            |attempt| match inner.lock_writer() {
+                Ok(_writer) => attempt(&inner.records.pages.live()),
+                // Inside a transaction of this thread nothing is applied meanwhile.
+                Err(error) if error.kind() == crate::ErrorKind::NestedWrite => attempt(&inner.records.pages.live()),
+                Err(error) => Err(error),
+            },
+        )
+    })
+}
+
+/// Finds and reads a record in a frozen state.
+pub(crate) fn find_at<R>(
+    records: &Records,
+    catalog: &Catalog,
+    root: &Root,
+    object: &str,
+    key: &Key,
+    read: ReadRow<'_, R>,
+) -> Result<Option<R>> {
+    with_key(records, catalog, object, key, |look| look.at(root, read))
+}
+
+/// A look-up whose names and values were resolved.
+struct Look<'a> {
+    records: &'a Records,
+    catalog: &'a Catalog,
+    object: &'a crate::records::ObjectLayout,
+    by: By<'a>,
+}
+
+enum By<'a> {
+    Id(crate::RecordId),
+    Key(IndexKey<'a>),
+}
+
+impl Look<'_> {
+    fn at<R>(&self, root: &Root, read: ReadRow<'_, R>) -> Result<Option<R>> {
+        let object = self.object;
+        match &self.by {
+            By::Key(key) => self.records.find_key(root, object, key, |found, header, state| {
+                read(object, header, state, found.row.slot())
+            }),
+            By::Id(id) => {
+                let hit = self.records.find_id(root, self.catalog, *id, |found, _, header, state| {
+                    match found.object == object.id {
+                        true => read(object, header, state, found.row.slot()).map(Some),
+                        false => Ok(None),
+                    }
+                })?;
+                Ok(hit.flatten())
+            }
+        }
+    }
+}
+
+fn with_key<R>(
+    records: &Records,
+    catalog: &Catalog,
+    object: &str,
+    key: &Key,
+    look: impl FnOnce(&Look<'_>) -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    let schema = catalog.schema.object(object)?;
+    let layout = catalog.object(schema.id()).expect("a layout for each object of the schema");
+    match key {
+        Key::Id(id) => look(&Look { records, catalog, object: layout, by: By::Id(*id) }),
+        Key::Attributes(parts) => {
+            let index = index_for(schema, layout, parts)?;
+            let mut bytes = Vec::new();
+            if !encode_key_parts(schema, layout, index, parts, &mut bytes)? {
+                return Ok(None);
+            }
+            let key = IndexKey { index, bytes: &bytes, hash: key_hash(records.hash_seed, &bytes) };
+            look(&Look { records, catalog, object: layout, by: By::Key(key) })
+        }
+    }
+}

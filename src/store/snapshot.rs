@@ -1,0 +1,104 @@
+//! A view of the store at one commit.
+
+use super::object::find_at;
+use super::{Handle, Store};
+use crate::change::Key;
+use crate::error::Result;
+use crate::id::{GROUP_ROWS, Lsn};
+use crate::pagestore::View;
+use crate::records::{Catalog, ObjectLayout, read_header, read_record};
+use crate::value::Record;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// The store as it was at one commit. Blocks neither writers nor checkpoints; what it holds of disk and
+/// memory is freed when it goes. It keeps the store open.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    handle: Arc<Handle>,
+    view: View,
+    catalog: Arc<Catalog>,
+    lsn: Lsn,
+}
+
+impl Snapshot {
+    pub(crate) fn take(store: &Store) -> Result<Snapshot> {
+        let inner = store.inner();
+        inner.check_open()?;
+        let records = &inner.records;
+        let (view, lsn, catalog) = if inner.writing.is_none() {
+            // Nobody writes: the live state is as good as frozen.
+            (View { root: records.pages.live().clone() }, records.applied(), records.catalog().clone())
+        } else {
+            let mut writer = inner.lock_writer()?;
+            (records.pages.snapshot(&mut writer.pages), records.applied(), records.catalog().clone())
+        };
+        Ok(Snapshot { handle: store.handle.clone(), view, catalog, lsn })
+    }
+
+    /// The commit that it shows.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The record with this key.
+    ///
+    /// # Errors
+    /// As [`Object::get`](crate::Object::get).
+    pub fn get(&self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
+        let records = &self.handle.inner.records;
+        find_at(records, &self.catalog, &self.view.root, object, &key.into(), &mut |object, header, state, slot| {
+            read_record(&self.catalog, object, header, state, slot, &|_| true)
+        })
+    }
+
+    /// The record with this key as a struct.
+    ///
+    /// # Errors
+    /// As [`Object::get_as`](crate::Object::get_as).
+    pub fn get_as<T: DeserializeOwned>(&self, object: &str, key: impl Into<Key>) -> Result<Option<T>> {
+        self.get(object, key)?.map(|record| record.deserialize()).transpose()
+    }
+
+    /// How many records an object has.
+    ///
+    /// # Errors
+    /// `ObjectNotFound`.
+    pub fn count(&self, object: &str) -> Result<u64> {
+        Ok(self.handle.inner.records.count(&self.view.root, self.layout(object)?))
+    }
+
+    /// All records of an object, in the order of their rows. A damaged record is an `Err` item; the
+    /// others follow.
+    ///
+    /// # Errors
+    /// `ObjectNotFound`.
+    pub fn iter(&self, object: &str) -> Result<impl Iterator<Item = Result<Record>> + '_> {
+        let object = self.layout(object)?;
+        let groups = self.handle.inner.records.group_count(&self.view.root, object);
+        Ok((0..groups).flat_map(move |group| self.read_group(object, group)))
+    }
+
+    fn layout(&self, name: &str) -> Result<&ObjectLayout> {
+        let id = self.catalog.schema.object(name)?.id();
+        Ok(self.catalog.object(id).expect("a layout for each object of the schema"))
+    }
+
+    /// One group at a time: the latch is held for as long as its records take to read.
+    fn read_group(&self, object: &ObjectLayout, number: u64) -> Vec<Result<Record>> {
+        let pages = &self.handle.inner.records.pages;
+        let group = match pages.group(&self.view.root, object.tree, number) {
+            Ok(Some(group)) => group,
+            Ok(None) => return Vec::new(),
+            Err(error) => return vec![Err(error)],
+        };
+        let state = group.state.read();
+        let record = |slot| match read_header(&state, slot) {
+            Ok(None) => None,
+            Ok(Some(header)) => Some(read_record(&self.catalog, object, &header, &state, slot, &|_| true)),
+            Err(error) => Some(Err(error)),
+        };
+        (0..GROUP_ROWS).filter_map(record).collect()
+    }
+}

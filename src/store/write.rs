@@ -1,0 +1,281 @@
+//! Writing: one mutation, a batch, or a closure over several records, each one transaction.
+
+use super::commit::Commit;
+use super::{Durability, IN_TRANSACTION, Inner, Store};
+use crate::change::{Action, Key, Mutation, Patch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Lsn;
+use crate::schema::Schema;
+use crate::txn::resolve::Staging;
+use crate::txn::{Context, Outcome, WriterState};
+use crate::value::{Record, Value};
+use std::sync::atomic::Ordering;
+
+/// Disk space is looked at again after this many more bytes are dirty or logged.
+const ADMISSION_STEP: u64 = 4 << 20;
+/// Deletes go on until this little is left: they make room.
+const DELETE_RESERVE: u64 = 1 << 20;
+
+/// A transaction over many records: its reads see its own writes, nobody else does before it commits.
+///
+/// Made by [`Store::transaction`].
+#[derive(Debug)]
+pub struct Txn<'a> {
+    staging: Staging<'a>,
+}
+
+impl Txn<'_> {
+    /// Stages a mutation. Uniqueness is judged at the end, on what all mutations together leave.
+    ///
+    /// # Errors
+    /// Every refusal; the transaction may go on without this mutation.
+    pub fn apply(&mut self, mutation: &Mutation) -> Result<Outcome> {
+        self.staging.mutate(mutation)
+    }
+
+    fn run(&mut self, object: &str, action: Action, key: Option<Key>, patch: Patch) -> Result<Outcome> {
+        self.apply(&Mutation { object: object.to_string(), action, key, patch })
+    }
+
+    /// Makes a record.
+    ///
+    /// # Errors
+    /// As [`Txn::apply`].
+    pub fn create(&mut self, object: &str, values: Vec<(String, Value)>) -> Result<Outcome> {
+        self.run(object, Action::Create, None, Patch { set: values, ..Patch::default() })
+    }
+
+    /// Changes a record.
+    ///
+    /// # Errors
+    /// As [`Txn::apply`]; `RecordNotFound`.
+    pub fn update(&mut self, object: &str, key: impl Into<Key>, patch: Patch) -> Result<Outcome> {
+        self.run(object, Action::Update, Some(key.into()), patch)
+    }
+
+    /// Changes a record or makes it.
+    ///
+    /// # Errors
+    /// As [`Txn::apply`].
+    pub fn upsert(&mut self, object: &str, key: impl Into<Key>, patch: Patch) -> Result<Outcome> {
+        self.run(object, Action::Upsert, Some(key.into()), patch)
+    }
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// As [`Txn::apply`]; `RecordNotFound`.
+    pub fn delete(&mut self, object: &str, key: impl Into<Key>) -> Result<Outcome> {
+        self.run(object, Action::Delete, Some(key.into()), Patch::default())
+    }
+
+    /// Reads a record as this transaction sees it.
+    ///
+    /// # Errors
+    /// `ObjectNotFound`, `MatchNotUnique`, `Corrupt`.
+    pub fn get(&mut self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
+        self.staging.get(object, &key.into())
+    }
+}
+
+/// Marks the thread as inside a transaction, so that a nested write is an error and not a deadlock.
+struct Inside(usize);
+
+impl Inside {
+    fn enter(inner: &Inner) -> Inside {
+        Inside(IN_TRANSACTION.replace(std::ptr::from_ref(inner) as usize))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        IN_TRANSACTION.set(self.0);
+    }
+}
+
+impl Store {
+    /// Carries out one mutation and waits as the store's durability says.
+    ///
+    /// # Errors
+    /// Every refusal (the store is as it was), `DiskFull`, `Poisoned`.
+    pub fn apply(&self, mutation: &Mutation) -> Result<Outcome> {
+        let (outcome, lsn) = self.commit_one(mutation)?;
+        self.settle(lsn)?;
+        Ok(outcome)
+    }
+
+    /// Carries out one mutation without waiting; reads show it at once.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn submit(&self, mutation: &Mutation) -> Result<(Outcome, Commit)> {
+        let (outcome, lsn) = self.commit_one(mutation)?;
+        Ok((outcome, Commit::new(self.inner(), lsn)))
+    }
+
+    /// Carries out mutations as one transaction, all or nothing, and waits.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn apply_batch(&self, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+        let (outcomes, commit) = self.submit_batch(mutations)?;
+        commit.wait()?;
+        Ok(outcomes)
+    }
+
+    /// Carries out mutations as one transaction, all or nothing, without waiting.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
+        let (mut outcomes, lsn) = self.inner().write(|staging| {
+            mutations.iter().map(|mutation| staging.mutate(mutation)).collect::<Result<Vec<Outcome>>>()
+        })?;
+        for outcome in &mut outcomes {
+            outcome.lsn = lsn;
+        }
+        Ok((outcomes, Commit::new(self.inner(), lsn)))
+    }
+
+    /// Runs a closure in a transaction and waits as the store's durability says. When the closure fails
+    /// or panics, the transaction leaves no trace. Other writers wait meanwhile; a write through the
+    /// store itself inside the closure is an error.
+    ///
+    /// # Errors
+    /// The closure's, and as [`Store::apply`].
+    pub fn transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<T> {
+        let (value, commit) = self.submit_transaction(body)?;
+        commit.wait()?;
+        Ok(value)
+    }
+
+    /// [`Store::transaction`] without waiting.
+    ///
+    /// # Errors
+    /// As [`Store::transaction`].
+    pub fn submit_transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<(T, Commit)> {
+        let (value, lsn) = self.inner().write_with(|context, state| {
+            let inside = Inside::enter(self.inner());
+            let catalog = self.inner().records.catalog().clone();
+            let mut txn = Txn { staging: Staging { state, context, catalog } };
+            let value = body(&mut txn);
+            drop(inside);
+            let value = value?;
+            Ok((value, txn.staging.commit()?))
+        })?;
+        Ok((value, Commit::new(self.inner(), lsn)))
+    }
+
+    /// Adds an object: one in the neutral schema form, as JSON.
+    ///
+    /// # Errors
+    /// `InvalidSchema`.
+    pub fn add_object(&self, json: &str) -> Result<Lsn> {
+        self.change_schema(|schema| schema.add_object(json))
+    }
+
+    /// Adds an attribute to an object, whatever the number of its records: they have no value for it.
+    ///
+    /// # Errors
+    /// `InvalidSchema`, `ObjectNotFound`.
+    pub fn add_attribute(&self, object: &str, json: &str) -> Result<Lsn> {
+        self.change_schema(|schema| schema.add_attribute(object, json))
+    }
+
+    fn change_schema(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
+        let ((), lsn) = self.inner().write(|staging| {
+            let mut schema = staging.catalog.schema.clone();
+            change(&mut schema)?;
+            staging.state.stage.schema = Some(schema);
+            Ok(())
+        })?;
+        self.settle(lsn)?;
+        Ok(lsn)
+    }
+
+    fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
+        let (mut outcome, lsn) = self.inner().write(|staging| staging.mutate(mutation))?;
+        outcome.lsn = lsn;
+        Ok((outcome, lsn))
+    }
+
+    fn settle(&self, lsn: Lsn) -> Result<()> {
+        self.inner().settle(lsn, self.inner().config.durability)
+    }
+}
+
+impl Inner {
+    /// Waits for a commit as `durability` says.
+    pub(crate) fn settle(&self, lsn: Lsn, durability: Durability) -> Result<()> {
+        match (durability, &self.writing) {
+            (Durability::Sync, Some(writing)) => writing.shared.wait(lsn),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
+    /// nothing changed.
+    fn write<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+        self.write_with(|context, state| {
+            let catalog = self.records.catalog().clone();
+            let mut staging = Staging { state, context, catalog };
+            let value = body(&mut staging)?;
+            Ok((value, staging.commit()?))
+        })
+    }
+
+    fn write_with<T>(
+        &self,
+        body: impl FnOnce(&Context<'_>, &mut WriterState) -> Result<(T, Option<Lsn>)>,
+    ) -> Result<(T, Lsn)> {
+        self.wait_for_room()?;
+        let mut state = self.lock_writer()?;
+        state.stage.clear();
+        let admit = |state: &WriterState, only_deletes: bool| self.admit(state, only_deletes);
+        let context = Context { records: &self.records, source: &self.source, admit: &admit };
+        let (value, lsn) = body(&context, &mut state)?;
+        match lsn {
+            Some(lsn) => {
+                self.after_commit(state.frame.body().len() as u64);
+                Ok((value, lsn))
+            }
+            None => Ok((value, self.records.applied())),
+        }
+    }
+
+    /// Counts what was logged, and wakes the checkpointer when it is time.
+    #[inline]
+    fn after_commit(&self, body_len: u64) {
+        let log_since = self.log_since.fetch_add(body_len + 48, Ordering::Relaxed) + body_len + 48;
+        let dirty = self.records.pages.memory.dirtied_since_checkpoint();
+        let log_len_max = self.config.checkpoint_log_len.max(dirty / 8);
+        if log_since >= log_len_max || dirty >= self.config.dirty_budget / 2 {
+            self.ask_for_checkpoint();
+        }
+    }
+
+    /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
+    /// on the disk. Deletes may go into the last of it: they make room.
+    fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
+        self.mark_open()?;
+        let frame_len = state.frame.body().len() as u64;
+        let dirty = self.records.pages.memory.dirty();
+        let now = dirty + self.log_since.load(Ordering::Relaxed) + frame_len;
+        if now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP {
+            return Ok(());
+        }
+        let free = self.disk.free_len()?;
+        let wanted = dirty + dirty / 4 + frame_len + 2 * ADMISSION_STEP;
+        let enough = if only_deletes { free >= DELETE_RESERVE } else { free >= wanted };
+        if !enough {
+            self.ask_for_checkpoint();
+            let message = format!(
+                "the disk has {free} bytes free and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"
+            );
+            return Err(Error::new(ErrorKind::DiskFull, message));
+        }
+        self.admitted_until.store(now + ADMISSION_STEP, Ordering::Relaxed);
+        Ok(())
+    }
+}
+

@@ -1,0 +1,304 @@
+//! Commit: from a stage to a frame in the log and in the pages.
+
+use super::resolve::{Staging, key_names};
+use super::stage::{Fate, NewKey, Stage};
+use super::{Context, WriterState};
+use crate::change::{Cell, FrameHead, Target};
+use crate::error::{Conflict, Error, Result};
+use crate::id::{GROUP_ROWS, Lsn, ObjectId, RowId, TreeId};
+use crate::index;
+use crate::page::header::{self, SLOT_LEN};
+use crate::page::{Columns, slots, text};
+use crate::pagestore::GroupState;
+use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records};
+use crate::value::{Timestamp, key_hash};
+use crate::wal::Kind;
+
+/// Versions and rows are 48 bits in the id index; 2^48 rows are more than any disk holds.
+const ROW_MAX: u64 = 1 << 48;
+
+impl Staging<'_> {
+    /// Commits what is staged. `None` when nothing changes: no frame, no LSN.
+    ///
+    /// # Errors
+    /// `UniqueConflict`, `DiskFull`, `LimitExceeded`, `Corrupt` in front of the frame: no trace. `Poisoned`
+    /// behind it.
+    pub(crate) fn commit(&mut self) -> Result<Option<Lsn>> {
+        self.collect_keys()?;
+        self.check_unique()?;
+        let records = self.context.records;
+        if !self.give_rows()? && self.state.stage.schema.is_none() {
+            return Ok(None);
+        }
+        let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
+        build_frame(self.state, time);
+        touch(records, &self.catalog, &self.state.stage)?;
+        let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
+        (self.context.admit)(self.state, only_deletes)?;
+        append_and_apply(self.context, self.state).map(Some)
+    }
+
+    /// Every key that a staged record has at the end and did not have before, and every key it gives up.
+    fn collect_keys(&mut self) -> Result<()> {
+        let (mut key, mut cell) = (std::mem::take(&mut self.state.stage.key), std::mem::take(&mut self.state.stage.cell));
+        for staged in 0..self.state.stage.records().len() {
+            let record = self.state.stage.record(staged);
+            if !record.moves_keys || !record.is_live() {
+                continue;
+            }
+            let catalog = self.catalog.clone();
+            let Some(object) = catalog.object(record.object) else { continue };
+            for (number, index) in object.indexes.iter().enumerate() {
+                let record = self.state.stage.record(staged);
+                let touched = record.fate == Fate::Create || index.attributes.iter().any(|id| record.cell(*id).is_some());
+                key.clear();
+                if touched && self.staged_key(object, index, staged, &mut key, &mut cell)? {
+                    let hash = key_hash(self.context.records.hash_seed, &key);
+                    let stage = &mut self.state.stage;
+                    let start = stage.arena.len();
+                    stage.arena.extend_from_slice(&key);
+                    let bytes = start..stage.arena.len();
+                    stage.new_keys.push(NewKey { tree: index.tree, hash, bytes, staged, index: number });
+                }
+            }
+        }
+        self.state.stage.key = key;
+        self.state.stage.cell = cell;
+        Ok(())
+    }
+
+    /// The end state has each key once.
+    fn check_unique(&mut self) -> Result<()> {
+        if self.state.stage.new_keys.is_empty() {
+            return Ok(());
+        }
+        self.state.stage.new_keys.sort_unstable_by_key(|key| (key.tree, key.hash, key.staged));
+        let stage = &self.state.stage;
+        for pair in stage.new_keys.windows(2) {
+            let same = (pair[0].tree, pair[0].hash) == (pair[1].tree, pair[1].hash)
+                && stage.arena[pair[0].bytes.clone()] == stage.arena[pair[1].bytes.clone()];
+            if same {
+                let first = stage.record(pair[0].staged);
+                return Err(self.conflict(&pair[1], first.id, first.version));
+            }
+        }
+        for key in &self.state.stage.new_keys {
+            if let Some((id, version)) = self.held_by_another(key)? {
+                return Err(self.conflict(key, id, version));
+            }
+        }
+        Ok(())
+    }
+
+    fn held_by_another(&self, new: &NewKey) -> Result<Option<(crate::id::RecordId, u64)>> {
+        let stage = &self.state.stage;
+        let staged = stage.record(new.staged);
+        let records = self.context.records;
+        let object = self.catalog.object(staged.object).expect("staged records have an object");
+        let index = &object.indexes[new.index];
+        let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
+        let held = records.find_key(&records.pages.live(), object, &key, |_, header, _| Ok((header.id, header.version)))?;
+        let Some((id, version)) = held else { return Ok(None) };
+        // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
+        // a record has at the end was compared above.
+        let gives_up = stage.find(id).is_some_and(|other| {
+            let other = stage.record(other);
+            !other.is_live() || other.fate == Fate::Create || index.attributes.iter().any(|id| other.cell(*id).is_some())
+        });
+        let itself = id == staged.id && staged.fate == Fate::Update;
+        Ok((!gives_up && !itself).then_some((id, version)))
+    }
+
+    #[cold]
+    fn conflict(&self, key: &NewKey, record: crate::id::RecordId, version: u64) -> Error {
+        let stage = &self.state.stage;
+        let staged = stage.record(key.staged);
+        let object = self.catalog.schema.object_by_id(staged.object).expect("staged records have an object");
+        let layout = self.catalog.object(staged.object).expect("a layout for each object");
+        let index = &layout.indexes[key.index];
+        let mut rest = &stage.arena[key.bytes.clone()];
+        let mut texts = Vec::new();
+        for id in &index.attributes {
+            let (len, tail) = rest.split_at(4);
+            let len = u32::from_le_bytes(len.try_into().expect("four bytes")) as usize;
+            let (cell, tail) = tail.split_at(len);
+            rest = tail;
+            texts.extend(object.attribute_by_id(*id).map(|attribute| attribute.key_text(cell)));
+        }
+        Error::unique(Conflict {
+            object: object.key().to_string(),
+            attributes: key_names(object, index),
+            key: texts,
+            record,
+            version,
+        })
+    }
+
+    /// Gives creates their rows: free ones first, in the order in which `apply` will take them. False
+    /// when there is nothing to log.
+    fn give_rows(&mut self) -> Result<bool> {
+        let records = self.context.records;
+        let live = records.pages.live();
+        let mut any = false;
+        // Free list and row count of each object that gets records, as they will be after the creates
+        // so far.
+        let mut next: Vec<(ObjectId, u64, u64)> = Vec::new();
+        for staged in 0..self.state.stage.records().len() {
+            let record = self.state.stage.record(staged);
+            any |= record.fate != Fate::Gone;
+            if record.fate != Fate::Create {
+                continue;
+            }
+            let object = self.catalog.object(record.object).expect("staged records have an object");
+            let place = next.iter().position(|(id, _, _)| *id == object.id).unwrap_or_else(|| {
+                let (free, rows) =
+                    live.tree(object.tree).map_or((0, 0), |tree| (tree.meta(FREE_HEAD), tree.meta(ROWS)));
+                next.push((object.id, free, rows));
+                next.len() - 1
+            });
+            let (_, free, rows) = &mut next[place];
+            let row = RowId(if *free != 0 { *free - 1 } else { *rows });
+            if row.0 >= ROW_MAX {
+                return Err(Error::new(crate::ErrorKind::LimitExceeded, "the object has 2^48 rows"));
+            }
+            match *free {
+                0 => *rows += 1,
+                _ => *free = next_free(records, object, row)?.map_or(0, |row| row.0 + 1),
+            }
+            self.state.stage.record_mut(staged).row = row;
+        }
+        Ok(any)
+    }
+}
+
+fn next_free(records: &Records, object: &ObjectLayout, row: RowId) -> Result<Option<RowId>> {
+    let live = records.pages.live();
+    let next = records.with_row(&live, object, row, |state, slot| {
+        state.page(0).map_or(Ok(None), |page| header::read_next_free(page, slot))
+    })?;
+    Ok(next.flatten())
+}
+
+/// Creates first, then updates, then deletes: rows that creates take are those that were free before.
+fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
+    let WriterState { stage, frame, .. } = state;
+    frame.start(&FrameHead { commit_time, actor: 0 });
+    if let Some(schema) = &stage.schema {
+        frame.schema(&schema.encode());
+    }
+    for fate in [Fate::Create, Fate::Update, Fate::Delete] {
+        for staged in stage.records().iter().filter(|staged| staged.fate == fate) {
+            let target = Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
+            match fate {
+                Fate::Create => frame.create(&target, staged.at, staged.cells.len()),
+                Fate::Update => frame.update(&target, staged.at, staged.cells.len()),
+                _ => {
+                    frame.delete(&target);
+                    continue;
+                }
+            }
+            for cell in &staged.cells {
+                let bytes = cell.bytes.as_ref().map(|span| &stage.arena[span.clone()]);
+                frame.cell(Cell { attribute: cell.attribute, bytes });
+            }
+        }
+    }
+}
+
+/// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
+fn touch(records: &Records, catalog: &Catalog, stage: &Stage) -> Result<()> {
+    let live = records.pages.live();
+    let key_changes = stage.records().len() as u32;
+    let mut inserted: Vec<TreeId> = Vec::new();
+    for staged in stage.records() {
+        let Some(object) = catalog.object(staged.object) else { continue };
+        if staged.fate == Fate::Gone {
+            continue;
+        }
+        records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
+        if staged.fate != Fate::Update {
+            index::touch(&records.pages, &live, ID_TREE, records.id_hash(staged.id), key_changes)?;
+            inserted.push(ID_TREE);
+        }
+        if staged.fate != Fate::Create && (staged.moves_keys || staged.fate == Fate::Delete) {
+            touch_old_keys(records, &live, object, staged.row, key_changes)?;
+        }
+    }
+    for key in &stage.new_keys {
+        index::touch(&records.pages, &live, key.tree, key.hash, key_changes)?;
+        inserted.push(key.tree);
+    }
+    inserted.sort_unstable();
+    for trees in inserted.chunk_by(|a, b| a == b) {
+        index::touch_splits(&records.pages, &live, trees[0], trees.len() as u64)?;
+    }
+    Ok(())
+}
+
+fn touch_old_keys(records: &Records, live: &crate::pagestore::Root, object: &ObjectLayout, row: RowId, changes: u32) -> Result<()> {
+    let (mut key, mut cell) = (Vec::new(), Vec::new());
+    for index in &object.indexes {
+        key.clear();
+        let has = records.with_row(live, object, row, |state, slot| {
+            crate::records::read_key(state, object, index, slot, &mut key, &mut cell)
+        })?;
+        if has == Some(true) {
+            index::touch(&records.pages, live, index.tree, key_hash(records.hash_seed, &key), changes)?;
+        }
+    }
+    Ok(())
+}
+
+fn touch_row(state: &GroupState, object: &ObjectLayout, staged: &super::stage::Staged, slot: u32) -> Result<()> {
+    if let Some(page) = state.page(0) {
+        page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
+    }
+    match staged.fate {
+        Fate::Delete => object.attributes.iter().try_for_each(|attribute| touch_cell(state, attribute, slot)),
+        _ => staged
+            .cells
+            .iter()
+            .filter_map(|cell| object.attribute(cell.attribute))
+            .try_for_each(|attribute| touch_cell(state, attribute, slot)),
+    }
+}
+
+fn touch_cell(state: &GroupState, attribute: &crate::records::AttributeLayout, slot: u32) -> Result<()> {
+    debug_assert!(slot < GROUP_ROWS);
+    let Some(page) = state.page(attribute.column) else { return Ok(()) };
+    match attribute.width {
+        None => text::touch(state, attribute.column, slot),
+        Some(width) => {
+            let mut cell = [0; 16];
+            slots::read_fixed(page, width, slot, &mut cell)?;
+            page.touch(slots::slot_offset(width, slot), width.cell_len())
+        }
+    }
+}
+
+/// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
+/// and disk disagree and the store stops.
+fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Lsn> {
+    let WriterState { pages, log, frame, scratch, .. } = state;
+    log.reserve(frame.body().len())?;
+    let lsn = context.records.applied().next();
+    let durable = log.shared().durable();
+    log.append(Kind::Commit, lsn, durable, frame.body())?;
+    // A panic between the frame and the end of apply must stop the store too (crash rule 8).
+    let guard = PoisonOnUnwind(log.shared().clone());
+    let applied = context.records.apply(pages, scratch, lsn, frame.body());
+    std::mem::forget(guard);
+    if let Err(error) = applied {
+        log.shared().poison(error.again());
+        return Err(Error::poisoned(&error, log.shared().durable()));
+    }
+    Ok(lsn)
+}
+
+struct PoisonOnUnwind(std::sync::Arc<crate::wal::GroupCommit>);
+
+impl Drop for PoisonOnUnwind {
+    fn drop(&mut self) {
+        self.0.poison(Error::new(crate::ErrorKind::Poisoned, "a panic while a commit was applied"));
+    }
+}

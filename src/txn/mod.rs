@@ -1,0 +1,66 @@
+//! Transactions: stage mutations, check their end state, log one frame, apply it.
+//!
+//! ```text
+//! stage    names → ids, values → cells, find the record, refuse or note the change   no trace yet
+//! commit   unique keys on the end state, rows for creates, the frame's body
+//!          touch every page and bucket that apply will change; admission; log space
+//!          append the frame  ◄── from here on nothing can fail
+//!          records.apply(frame)
+//! ```
+//!
+//! All of it happens under the writer lock, on buffers that are used again, so that a patch of
+//! fixed-width attributes allocates nothing. A transaction that is refused, or whose closure fails or
+//! panics, leaves no trace: staging touches nothing but its own buffers, and row numbers, counters and
+//! versions are given at commit.
+//!
+//! Checks look at the end state: delete-then-create of a key, writing a key's own value, and swapping
+//! two keys all work in one transaction.
+
+mod commit;
+mod outcome;
+pub(crate) mod resolve;
+mod stage;
+
+pub use outcome::Outcome;
+pub(crate) use outcome::AttributeSet;
+pub(crate) use stage::Stage;
+
+use crate::change::FrameBuilder;
+use crate::error::Result;
+use crate::id::RecordId;
+use crate::pagestore::Writer;
+use crate::records::{ApplyScratch, Records};
+use crate::value::Timestamp;
+use crate::wal::Log;
+
+/// What the writer lock guards.
+#[derive(Debug)]
+pub(crate) struct WriterState {
+    pub(crate) pages: Writer,
+    pub(crate) log: Log,
+    pub(crate) stage: Stage,
+    pub(crate) frame: FrameBuilder,
+    pub(crate) scratch: ApplyScratch,
+}
+
+/// Where time and randomness come from; `Config` provides them.
+pub(crate) trait Source: Send + Sync {
+    /// Nanoseconds since 1970.
+    fn now(&self) -> Timestamp;
+    /// A new record id.
+    fn new_id(&self, now: Timestamp) -> RecordId;
+}
+
+/// What a commit needs beside the writer's state.
+pub(crate) struct Context<'a> {
+    pub(crate) records: &'a Records,
+    pub(crate) source: &'a dyn Source,
+    /// Asked once before a frame is logged: whether there is room for it (crash rule 12).
+    pub(crate) admit: &'a dyn Fn(&WriterState, bool) -> Result<()>,
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("records", &self.records).finish_non_exhaustive()
+    }
+}

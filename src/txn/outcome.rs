@@ -1,0 +1,65 @@
+//! The answer of a mutation.
+
+use crate::id::{AttributeId, Lsn, ObjectId, RecordId};
+use crate::records::Catalog;
+use crate::value::Record;
+use std::sync::Arc;
+
+/// A set of attributes; no allocation for the first 128 of an object.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct AttributeSet {
+    first: [u64; 2],
+    more: Vec<u16>,
+}
+
+impl AttributeSet {
+    pub(crate) fn insert(&mut self, id: AttributeId) {
+        match self.first.get_mut(usize::from(id.0) / 64) {
+            Some(word) => *word |= 1 << (id.0 % 64),
+            None if self.more.contains(&id.0) => {}
+            None => self.more.push(id.0),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first == [0, 0] && self.more.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = AttributeId> + '_ {
+        let first = (0..128u16).filter(|n| self.first[usize::from(n / 64)] >> (n % 64) & 1 == 1);
+        first.chain(self.more.iter().copied()).map(AttributeId)
+    }
+}
+
+/// What a mutation did: id, version, LSN, what changed; the whole record if it was asked for.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The record.
+    pub id: RecordId,
+    /// Its version now; the last one it had, for a delete.
+    pub version: u64,
+    /// The commit. A mutation that changes nothing makes none: this is then the newest one before.
+    pub lsn: Lsn,
+    /// Whether the record was made by this mutation.
+    pub created: bool,
+    /// The record after the mutation, where [`Patch::returning`](crate::Patch::returning) asked for it.
+    pub record: Option<Record>,
+    pub(crate) object: ObjectId,
+    pub(crate) changed: AttributeSet,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+impl Outcome {
+    /// Names of the attributes whose values changed, in the schema's order.
+    pub fn changed(&self) -> impl Iterator<Item = &str> {
+        let object = self.catalog.schema.object_by_id(self.object);
+        let attributes = object.map_or(&[][..], |object| object.attributes());
+        self.changed.iter().filter_map(|id| attributes.get(usize::from(id.0))).map(|attribute| attribute.key())
+    }
+
+    /// Whether the mutation changed nothing: no value, no version, no `updated_at`.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        !self.created && self.changed.is_empty()
+    }
+}

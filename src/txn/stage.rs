@@ -1,0 +1,200 @@
+//! What a transaction has staged so far: an overlay over the store that only its own reads see.
+
+use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
+use crate::schema::Schema;
+use crate::value::Timestamp;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Up to here a record is looked for by walking the list.
+const WALK_MAX: usize = 8;
+
+/// What becomes of a staged record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    Create,
+    Update,
+    Delete,
+    /// Made and removed in the same transaction: nothing is logged.
+    Gone,
+}
+
+/// One attribute's staged value: a span of the arena, or cleared.
+#[derive(Clone, Debug)]
+pub(crate) struct StagedCell {
+    pub(crate) attribute: AttributeId,
+    pub(crate) bytes: Option<Range<usize>>,
+}
+
+/// One record that the transaction changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Staged {
+    pub(crate) object: ObjectId,
+    pub(crate) id: RecordId,
+    /// Where it is; a create gets its row at commit.
+    pub(crate) row: RowId,
+    pub(crate) fate: Fate,
+    /// Version after the transaction; for a delete the last one.
+    pub(crate) version: u64,
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) cells: Vec<StagedCell>,
+    /// Whether a cell of a key is among them.
+    pub(crate) moves_keys: bool,
+}
+
+impl Staged {
+    pub(crate) fn cell(&self, attribute: AttributeId) -> Option<&StagedCell> {
+        self.cells.iter().find(|cell| cell.attribute == attribute)
+    }
+
+    pub(crate) fn put(&mut self, attribute: AttributeId, bytes: Option<Range<usize>>) {
+        match self.cells.iter_mut().find(|cell| cell.attribute == attribute) {
+            Some(cell) => cell.bytes = bytes,
+            None => self.cells.push(StagedCell { attribute, bytes }),
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.fate, Fate::Create | Fate::Update)
+    }
+}
+
+/// The buffers of one transaction, used again by the next.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    /// The first `count` are in use; the others keep their buffers.
+    records: Vec<Staged>,
+    count: usize,
+    by_id: HashMap<RecordId, usize>,
+    /// Keys that staged records took: (index tree, hash) → record. A hint; the key is compared.
+    claims: HashMap<(TreeId, u64), usize>,
+    /// Bytes of staged cells.
+    pub(crate) arena: Vec<u8>,
+    /// A new schema, where the transaction has one.
+    pub(crate) schema: Option<Schema>,
+    pub(crate) key: Vec<u8>,
+    pub(crate) cell: Vec<u8>,
+    pub(crate) new_keys: Vec<NewKey>,
+    pub(crate) old_keys: Vec<(TreeId, u64)>,
+}
+
+/// A key that a staged record has at the end of the transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct NewKey {
+    pub(crate) tree: TreeId,
+    pub(crate) hash: u64,
+    pub(crate) bytes: Range<usize>,
+    pub(crate) staged: usize,
+    pub(crate) index: usize,
+}
+
+impl Stage {
+    /// Forgets everything but the buffers; what one huge transaction left of those is given back.
+    pub(crate) fn clear(&mut self) {
+        const KEPT: usize = 4096;
+        self.count = 0;
+        if self.records.len() > KEPT {
+            self.records.truncate(KEPT);
+        }
+        if !self.by_id.is_empty() {
+            self.by_id.clear();
+        }
+        if !self.claims.is_empty() {
+            self.claims.clear();
+        }
+        self.arena.clear();
+        self.arena.shrink_to(KEPT << 10);
+        self.schema = None;
+        self.new_keys.clear();
+        self.old_keys.clear();
+    }
+
+    pub(crate) fn records(&self) -> &[Staged] {
+        &self.records[..self.count]
+    }
+
+    pub(crate) fn record(&self, index: usize) -> &Staged {
+        &self.records[..self.count][index]
+    }
+
+    pub(crate) fn record_mut(&mut self, index: usize) -> &mut Staged {
+        &mut self.records[..self.count][index]
+    }
+
+    /// The newest staged record with this id.
+    pub(crate) fn find(&self, id: RecordId) -> Option<usize> {
+        if self.count <= WALK_MAX {
+            return self.records().iter().rposition(|staged| staged.id == id);
+        }
+        self.by_id.get(&id).copied()
+    }
+
+    /// Adds a record without cells.
+    pub(crate) fn push(&mut self, object: ObjectId, id: RecordId, row: RowId, fate: Fate, version: u64) -> usize {
+        let index = self.count;
+        match self.records.get_mut(index) {
+            Some(staged) => {
+                staged.cells.clear();
+                let cells = std::mem::take(&mut staged.cells);
+                *staged = Staged { object, id, row, fate, version, at: None, cells, moves_keys: false };
+            }
+            None => {
+                let cells = Vec::new();
+                self.records.push(Staged { object, id, row, fate, version, at: None, cells, moves_keys: false });
+            }
+        }
+        self.count += 1;
+        if self.count == WALK_MAX + 1 {
+            self.by_id.extend(self.records[..index].iter().enumerate().map(|(index, staged)| (staged.id, index)));
+        }
+        if self.count > WALK_MAX {
+            self.by_id.insert(id, index);
+        }
+        index
+    }
+
+    /// Takes back the record that was pushed last.
+    pub(crate) fn pop(&mut self, before: Option<usize>) {
+        self.count -= 1;
+        let id = self.records[self.count].id;
+        if self.count >= WALK_MAX {
+            match before {
+                Some(before) => self.by_id.insert(id, before),
+                None => self.by_id.remove(&id),
+            };
+        }
+    }
+
+    pub(crate) fn claim(&mut self, tree: TreeId, hash: u64, staged: usize) {
+        self.claims.insert((tree, hash), staged);
+    }
+
+    pub(crate) fn claimed(&self, tree: TreeId, hash: u64) -> Option<usize> {
+        if self.claims.is_empty() {
+            return None;
+        }
+        self.claims.get(&(tree, hash)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_record_with_an_id_is_found_in_short_and_long_lists() {
+        let mut stage = Stage::default();
+        let id = |n: usize| RecordId::from_bytes([n as u8; 16]);
+        for n in 0..20 {
+            let index = stage.push(ObjectId(0), id(n), RowId(0), Fate::Create, 1);
+            assert_eq!((index, stage.find(id(n))), (n, Some(n)));
+            assert_eq!(stage.find(id(0)), Some(0));
+        }
+        let again = stage.push(ObjectId(0), id(3), RowId(0), Fate::Create, 1);
+        assert_eq!(stage.find(id(3)), Some(again));
+        stage.pop(Some(3));
+        assert_eq!(stage.find(id(3)), Some(3));
+        stage.clear();
+        assert_eq!(stage.find(id(3)), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! Integration tests of the engine, one binary.
+#![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
+
+mod api;
+mod common;
