@@ -30,7 +30,12 @@ impl Input {
     pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
         if is_stdin(path) {
             let bytes = Counted::new(Box::new(io::stdin()) as Box<dyn Read + Send>);
-            return Ok(Input { name: "standard input".to_string(), promises_gzip: false, bytes, total: None });
+            return Ok(Input {
+                name: "standard input".to_string(),
+                promises_gzip: false,
+                bytes,
+                total: None,
+            });
         }
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
@@ -66,7 +71,8 @@ impl Input {
         }
         if promises_gzip {
             let found = if head.is_empty() { "it is empty" } else { "its first bytes are others" };
-            let message = format!("{name} is no gzip file: {found}; fetch it again, or rename it if it is plain text");
+            let message =
+                format!("{name} is no gzip file: {found}; fetch it again, or rename it if it is plain text");
             return Err(Failure::damaged_input(message));
         }
         Ok(Text { name, is_gzip: false, reader: Box::new(Cursor::new(head).chain(bytes)) })
@@ -101,9 +107,9 @@ impl Text {
     pub(crate) fn explain(&self) -> impl Fn(io::Error) -> Failure + 'static {
         let (name, is_gzip) = (self.name.clone(), self.is_gzip);
         move |error| match error.kind() {
-            io::ErrorKind::UnexpectedEof if is_gzip => {
-                Failure::damaged_input(format!("{name} is cut short: the compressed data ends early; fetch it again"))
-            }
+            io::ErrorKind::UnexpectedEof if is_gzip => Failure::damaged_input(format!(
+                "{name} is cut short: the compressed data ends early; fetch it again"
+            )),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if is_gzip => {
                 Failure::damaged_input(format!("{name} is damaged: {error}; fetch it again"))
             }

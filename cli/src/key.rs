@@ -12,7 +12,8 @@ use vellum::{Error, Key, Mutation, Result, Schema, Value};
 pub(crate) fn parse_key(schema: &Schema, object: &str, text: &str) -> Result<Key> {
     schema.object(object)?;
     if text.starts_with('{') {
-        return parse_json(schema, object, "key", text).map(|mutation| mutation.key.expect("the line has a key"));
+        return parse_json(schema, object, "key", text)
+            .map(|mutation| mutation.key.expect("the line has a key"));
     }
     if !text.contains('=') {
         return text.parse().map(Key::Id).map_err(|_| {

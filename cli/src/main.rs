@@ -40,7 +40,9 @@ use std::process::ExitCode;
 /// Create, fill, read and check stores of typed records.
 #[derive(Parser)]
 #[command(name = "vellum", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done · 1 refused (conflict, not found, invalid) · 2 usage · 3 damage or I/O")]
+#[command(
+    after_help = "Exit codes: 0 done · 1 refused (conflict, not found, invalid) · 2 usage · 3 damage or I/O"
+)]
 struct Cli {
     /// Answer in JSON on stdout; an error is one JSON object on stderr
     #[arg(long, global = true)]

@@ -20,7 +20,8 @@ pub(crate) fn writable(path: &Path, durability: Durability, output: &Output) -> 
 fn open(config: Config, path: &Path, output: &Output) -> Result<Store, Failure> {
     let bar = Progress::of_recovery(output);
     let shown = bar.clone();
-    let config = config.on_progress(Arc::new(move |at: vellum::Progress| shown.reached_of(at.done_len, at.total_len)));
+    let config =
+        config.on_progress(Arc::new(move |at: vellum::Progress| shown.reached_of(at.done_len, at.total_len)));
     let store = config.open(path);
     bar.finish();
     Ok(store?)

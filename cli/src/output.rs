@@ -94,6 +94,7 @@ pub(crate) fn counted(number: u64, word: &str) -> String {
 pub(crate) fn columns<'a>(indent: &str, rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let rows: Vec<(&str, String)> = rows.into_iter().collect();
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let lines = rows.iter().map(|(name, text)| format!("{indent}{name:width$}  {text}").trim_end().to_string());
+    let lines =
+        rows.iter().map(|(name, text)| format!("{indent}{name:width$}  {text}").trim_end().to_string());
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -91,7 +91,8 @@ impl Target {
     fn columns(&self, header: &csv::ByteRecord) -> Result<Vec<Column>> {
         let object = self.schema.object(&self.object)?;
         let names: Vec<Cow<'_, str>> = header.iter().map(String::from_utf8_lossy).collect();
-        let is_export = names.len() >= EXPORT_HEAD.len() && names.iter().zip(EXPORT_HEAD).all(|(a, b)| a == b);
+        let is_export =
+            names.len() >= EXPORT_HEAD.len() && names.iter().zip(EXPORT_HEAD).all(|(a, b)| a == b);
         let mut columns = Vec::with_capacity(names.len());
         let mut seen = HashSet::new();
         for (at, name) in names.iter().enumerate() {
@@ -129,7 +130,11 @@ impl Target {
         let mut key = None;
         for (at, (column, field)) in columns.iter().zip(row).enumerate() {
             let field = std::str::from_utf8(field).map_err(|error| {
-                Error::invalid_input(format!("field {} is not UTF-8 at its byte {}", at + 1, error.valid_up_to()))
+                Error::invalid_input(format!(
+                    "field {} is not UTF-8 at its byte {}",
+                    at + 1,
+                    error.valid_up_to()
+                ))
             })?;
             let is_null = field.is_empty() || self.nulls.iter().any(|null| null == field);
             match column {

@@ -102,16 +102,22 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let blocks = Blocks::of_mutations(input, store.schema(), reading);
     let waits = args.ack || matches!(args.durability, Durability::Sync);
     let acks = if waits { Acks::spawn(args.ack) } else { Acks::none() };
-    let mut applier =
-        Applier { store: &store, batch_len: args.batch.get(), batch: Batch::default(), rejects, acks, summary: Summary::default() };
+    let mut applier = Applier {
+        store: &store,
+        batch_len: args.batch.get(),
+        batch: Batch::default(),
+        rejects,
+        acks,
+        summary: Summary::default(),
+    };
     let applied = applier.apply_all(blocks, output);
     let Applier { acks, mut summary, .. } = applier;
     // What was submitted is waited for and printed also when a later line failed. A failure of the
     // waiting comes first: it is about the disk, or about who listens.
     let held = acks.finish();
-    held.and(applied).map_err(|failure| failure.after(summary.applied))?;
     summary.lsn = store.applied_lsn().0;
-    store.close()?;
+    let closed = store.close().map_err(Failure::from);
+    held.and(applied).and(closed).map_err(|failure| failure.after(summary.applied))?;
     summary.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     if summary.applied + summary.rejected == 0 {
         output.note("the input has no lines");
@@ -129,10 +135,14 @@ fn rejects_of(args: &Args) -> Result<Option<Rejects>, Failure> {
         return Ok(None);
     };
     if args.on_error == OnError::Stop {
-        return Err(Failure::usage("--rejects needs --on-error skip; without it the first refusal ends the run"));
+        return Err(Failure::usage(
+            "--rejects needs --on-error skip; without it the first refusal ends the run",
+        ));
     }
     if input::is_same_file(path, &args.file) {
-        return Err(Failure::usage("--rejects names the input, which would be overwritten; name another file"));
+        return Err(Failure::usage(
+            "--rejects names the input, which would be overwritten; name another file",
+        ));
     }
     Ok(Some(Rejects::new(path.clone())))
 }
@@ -193,7 +203,8 @@ impl Applier<'_> {
     fn apply_blocks(&mut self, mut blocks: Blocks, bar: &Progress) -> Result<(), Failure> {
         while let Some(block) = blocks.next() {
             let block = block?;
-            let result = if self.batch_len == 1 { self.apply_lines(block) } else { self.apply_batches(block) };
+            let result =
+                if self.batch_len == 1 { self.apply_lines(block) } else { self.apply_batches(block) };
             result?;
             if !self.acks.hand_over() {
                 return Ok(());
@@ -287,7 +298,12 @@ impl Applier<'_> {
         culprit
     }
 
-    fn refuse_batch(&mut self, lines: &[(u64, Vec<u8>)], at: Option<usize>, error: Error) -> Result<(), Failure> {
+    fn refuse_batch(
+        &mut self,
+        lines: &[(u64, Vec<u8>)],
+        at: Option<usize>,
+        error: Error,
+    ) -> Result<(), Failure> {
         let (first, last) = (lines[0].0, lines[lines.len() - 1].0);
         let (line, _) = lines[at.unwrap_or(0)];
         let Some(rejects) = &mut self.rejects else {

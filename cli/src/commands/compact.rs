@@ -1,5 +1,6 @@
 //! `vellum compact`: give back the space of superseded pages.
 
+use super::checkpoint;
 use crate::failure::Failure;
 use crate::open;
 use crate::output::Output;
@@ -17,5 +18,5 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open::writable(&args.store, Durability::Sync, output)?;
     let report = store.compact()?;
     store.close()?;
-    todo!()
+    checkpoint::answer(output, &report)
 }

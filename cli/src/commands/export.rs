@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let schema = store.schema();
     let attributes = schema.object(&args.object)?.attributes();
     let names: Vec<&str> = attributes.iter().map(|attribute| attribute.key()).collect();
-    let snapshot = store.snapshot();
+    let snapshot = store.snapshot()?;
     let records = snapshot.iter(&args.object)?;
     let mut stream = output.stream();
     match args.format {
@@ -70,7 +70,9 @@ fn fields(record: &Record, names: &[&str]) -> Vec<String> {
     // A record brings its values in schema order, as the names are.
     let mut values = record.iter().peekable();
     fields.extend(names.iter().map(|name| {
-        values.next_if(|(present, _)| present == name).map_or_else(String::new, |(_, value)| value.to_string())
+        values
+            .next_if(|(present, _)| present == name)
+            .map_or_else(String::new, |(_, value)| value.to_string())
     }));
     fields
 }

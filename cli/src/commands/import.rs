@@ -14,7 +14,6 @@ use crate::rejects::Rejects;
 use crate::rows::{Target, read_csv, read_ndjson};
 use clap::ValueEnum;
 use serde::Serialize;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use vellum::{Action, Durability, Error, ErrorKind, Key, Mutation, Schema, Store, Value};
@@ -85,7 +84,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let schema = store.schema();
     let match_on = match_attributes(&schema, &args.object)?;
     if match_on.is_empty() && args.on_conflict == OnConflict::Update {
-        let message = format!("{} has no primary key and no unique attribute; rows are matched by id alone", args.object);
+        let message = format!(
+            "{} has no primary key and no unique attribute; rows are matched by id alone",
+            args.object
+        );
         output.note(message);
     }
     let target = Target { schema, object: args.object.clone(), nulls: args.null.clone() };
@@ -104,13 +106,12 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     };
     let imported = importer.import_all(blocks, output);
     let lsn = store.applied_lsn();
-    // Buffered while it ran; the end of the run is on stable storage.
-    let held = store.wait_durable(lsn).map_err(Failure::from);
-    held.and(imported).map_err(|failure| failure.after(importer.created + importer.updated))?;
-    let rejected = importer.rejects.count();
-    let rejects_file = (rejected > 0).then(|| importer.rejects.path().display().to_string());
-    let Importer { created, updated, skipped, .. } = importer;
-    store.close()?;
+    let Importer { rejects, created, updated, skipped, .. } = importer;
+    // Buffered while it ran; closing syncs.
+    let closed = store.close().map_err(Failure::from);
+    imported.and(closed).map_err(|failure| failure.after(created + updated))?;
+    let rejected = rejects.count();
+    let rejects_file = (rejected > 0).then(|| rejects.path().display().to_string());
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let summary = Summary { created, updated, skipped, rejected, rejects_file, lsn: lsn.0, elapsed_ms };
     if created + updated + skipped + rejected == 0 {
@@ -118,7 +119,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     }
     output.answer(&summary, summary.described(&args.object))?;
     summary.rejects_file.map_or(Ok(()), |file| {
-        Err(Failure::rejected(format!("{} rejected; line numbers and reasons are in {file}", counted(rejected, "row"))))
+        Err(Failure::rejected(format!(
+            "{} rejected; line numbers and reasons are in {file}",
+            counted(rejected, "row")
+        )))
     })
 }
 
@@ -147,7 +151,9 @@ fn rejects_path(args: &Args) -> Result<PathBuf, Failure> {
         }
     };
     if input::is_same_file(&path, &args.file) {
-        return Err(Failure::usage("--rejects names the input, which would be overwritten; name another file"));
+        return Err(Failure::usage(
+            "--rejects names the input, which would be overwritten; name another file",
+        ));
     }
     Ok(path)
 }
@@ -163,7 +169,9 @@ fn match_attributes(schema: &Schema, object: &str) -> Result<Vec<String>, Failur
 impl Summary {
     fn described(&self, object: &str) -> String {
         let mut text = format!("{object}: {} created", counted(self.created, "record"));
-        for (number, word) in [(self.updated, "updated"), (self.skipped, "skipped"), (self.rejected, "rejected")] {
+        for (number, word) in
+            [(self.updated, "updated"), (self.skipped, "skipped"), (self.rejected, "rejected")]
+        {
             if number > 0 {
                 text += &format!(", {} {word}", count(number));
             }
@@ -195,7 +203,7 @@ impl Importer<'_> {
             let Block { items, text } = block?;
             for item in items {
                 match item.mutation {
-                    Ok(mutation) => self.import(mutation, item.line, item.text, &text)?,
+                    Ok(mutation) => self.import(mutation, item.line, &text[item.text])?,
                     Err(error) => self.reject(error, item.line, &text[item.text])?,
                 }
             }
@@ -204,7 +212,7 @@ impl Importer<'_> {
         Ok(())
     }
 
-    fn import(&mut self, create: Mutation, line: u64, range: Range<usize>, text: &[u8]) -> Result<(), Failure> {
+    fn import(&mut self, create: Mutation, line: u64, text: &[u8]) -> Result<(), Failure> {
         let error = match self.store.submit(&create) {
             Ok(_) => {
                 self.created += 1;
@@ -213,11 +221,12 @@ impl Importer<'_> {
             Err(error) => error,
         };
         if error.kind() != ErrorKind::UniqueConflict {
-            return self.reject(error, line, &text[range]);
+            return self.reject(error, line, text);
         }
         match self.on_conflict {
             OnConflict::Fail => {
-                let hint = "--on-conflict skip passes over such rows, --on-conflict update changes the record";
+                let hint =
+                    "--on-conflict skip passes over such rows, --on-conflict update changes the record";
                 Err(Failure::from(error).hint(hint).at_line(line))
             }
             OnConflict::Skip => {
@@ -230,8 +239,8 @@ impl Importer<'_> {
                     Ok(())
                 }
                 // The refusal of the update says more than the conflict, where there is one.
-                Ok(false) => self.reject(error, line, &text[range]),
-                Err(refusal) => self.reject(refusal, line, &text[range]),
+                Ok(false) => self.reject(error, line, text),
+                Err(refusal) => self.reject(refusal, line, text),
             },
         }
     }
@@ -261,7 +270,8 @@ impl Importer<'_> {
 
 /// The key of a row, where it has all of the attributes that rows are matched by.
 fn matched(names: &[String], values: &[(String, Value)]) -> Option<Key> {
-    let value_of = |name: &String| values.iter().find(|(set, value)| set == name && !value.is_null()).cloned();
+    let value_of =
+        |name: &String| values.iter().find(|(set, value)| set == name && !value.is_null()).cloned();
     let key = names.iter().map(value_of).collect::<Option<Vec<_>>>()?;
     (!key.is_empty()).then_some(Key::Attributes(key))
 }

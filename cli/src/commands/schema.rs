@@ -31,7 +31,10 @@ fn described(schema: &Schema) -> String {
         }
         if let Some(key) = object.primary_key() {
             let names = key.attributes().iter().filter_map(|id| object.attribute_by_id(*id));
-            lines += &format!(" · primary key {}", names.map(|attribute| attribute.key()).collect::<Vec<_>>().join(", "));
+            lines += &format!(
+                " · primary key {}",
+                names.map(|attribute| attribute.key()).collect::<Vec<_>>().join(", ")
+            );
         }
         let attributes = object.attributes().iter().map(|attribute| {
             let mut words = vec![attribute.value_type().name().to_string()];

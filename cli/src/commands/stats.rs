@@ -33,6 +33,7 @@ struct Answer {
     checkpoint_generation: u64,
     dirty_len: u64,
     memory_len: u64,
+    checkpoint_written_len: u64,
     images_read: u64,
 }
 
@@ -88,6 +89,7 @@ impl From<Stats> for Answer {
             checkpoint_generation: stats.checkpoint_generation,
             dirty_len: stats.dirty_len,
             memory_len: stats.memory_len,
+            checkpoint_written_len: stats.checkpoint_written_len,
             images_read: stats.images_read,
         }
     }
@@ -101,7 +103,10 @@ impl Answer {
         });
         let indexes = self.indexes.iter().map(|index| {
             let (entries, buckets) = (count(index.entries), count(index.buckets));
-            (index.name.as_str(), format!("{entries} entries in {buckets} buckets, {:.1} a bucket", index.load))
+            (
+                index.name.as_str(),
+                format!("{entries} entries in {buckets} buckets, {:.1} a bucket", index.load),
+            )
         });
         let kinds = self.bytes_by_kind.iter().map(|(kind, len)| (kind.as_str(), bytes(*len)));
         let segments = [
@@ -112,7 +117,10 @@ impl Answer {
         let log = [
             ("log", format!("{} files, {}", self.log_file_count, bytes(self.log_len))),
             ("since checkpoint", bytes(self.log_since_checkpoint)),
-            ("last checkpoint", format!("lsn {}, number {}", self.checkpoint_lsn, self.checkpoint_generation)),
+            (
+                "last checkpoint",
+                format!("lsn {}, number {}", self.checkpoint_lsn, self.checkpoint_generation),
+            ),
             ("applied", format!("lsn {}, durable {}", self.applied_lsn, self.durable_lsn)),
         ];
         let memory = [("pages in memory", bytes(self.memory_len)), ("of these dirty", bytes(self.dirty_len))];
