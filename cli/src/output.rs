@@ -90,6 +90,18 @@ pub(crate) fn counted(number: u64, word: &str) -> String {
     format!("{} {word}{plural}", count(number))
 }
 
+/// The numbers that are not zero with their words, behind `before`: `: 2 created, 1 deleted`.
+pub(crate) fn listed(before: &str, numbers: &[(u64, &str)]) -> String {
+    let shown = numbers.iter().filter(|(number, _)| *number > 0);
+    let shown: Vec<String> = shown.map(|(number, word)| format!("{} {word}", count(*number))).collect();
+    if shown.is_empty() { String::new() } else { format!("{before}{}", shown.join(", ")) }
+}
+
+/// `0.53 s`
+pub(crate) fn seconds(ms: u64) -> String {
+    format!("{:.2} s", ms as f64 / 1000.0)
+}
+
 /// Rows of names and texts as two aligned columns, each line behind `indent`.
 pub(crate) fn columns<'a>(indent: &str, rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let rows: Vec<(&str, String)> = rows.into_iter().collect();

@@ -9,7 +9,7 @@ use crate::blocks::{Block, Blocks, Reading};
 use crate::failure::Failure;
 use crate::input::{self, Input};
 use crate::open;
-use crate::output::{Output, count, counted};
+use crate::output::{Output, counted, listed, seconds};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use clap::ValueEnum;
@@ -17,14 +17,14 @@ use serde::Serialize;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
-use vellum::{Action, Durability, Error, Mutation, Outcome, Store};
+use vellum::{Action, Conflict, Durability, Error, Key, Mutation, Outcome, Store};
 
 /// Apply mutations, one JSON object a line
 #[derive(clap::Args)]
 #[command(after_help = "Lines:\n  \
     {\"op\":\"create\",\"object\":\"plane\",\"values\":{\"tailnum\":\"N14228\",\"seats\":149}}\n  \
     {\"op\":\"update\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":150},\"clear\":[\"speed\"],\"if_version\":1}\n  \
-    {\"op\":\"upsert\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":151},\"mode\":\"replace\"}\n  \
+    {\"op\":\"upsert\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":151}}\n  \
     {\"op\":\"delete\",\"object\":\"plane\",\"id\":\"01234567-89ab-cdef-0123-456789abcdef\"}")]
 pub(crate) struct Args {
     /// Directory of the store
@@ -86,6 +86,8 @@ struct Summary {
     applied: u64,
     created: u64,
     updated: u64,
+    /// Lines that set what was there already.
+    unchanged: u64,
     deleted: u64,
     rejected: u64,
     transactions: u64,
@@ -153,19 +155,20 @@ impl Summary {
         match action {
             Action::Delete => self.deleted += 1,
             _ if outcome.created => self.created += 1,
+            _ if outcome.is_unchanged() => self.unchanged += 1,
             _ => self.updated += 1,
         }
     }
 
     fn described(&self, args: &Args) -> String {
-        let mut text = format!(
-            "{} applied in {:.2} s: {} created, {} updated, {} deleted",
-            counted(self.applied, "line"),
-            self.elapsed_ms as f64 / 1000.0,
-            count(self.created),
-            count(self.updated),
-            count(self.deleted)
-        );
+        let numbers = [
+            (self.created, "created"),
+            (self.updated, "updated"),
+            (self.unchanged, "unchanged"),
+            (self.deleted, "deleted"),
+        ];
+        let mut text = format!("{} applied in {}", counted(self.applied, "line"), seconds(self.elapsed_ms));
+        text += &listed(": ", &numbers);
         if let (Some(path), 1..) = (&args.rejects, self.rejected) {
             text += &format!("; {} rejected, see {}", counted(self.rejected, "line"), path.display());
         }
@@ -272,7 +275,7 @@ impl Applier<'_> {
         let (outcomes, commit) = match self.store.submit_batch(&mutations) {
             Ok(submitted) => submitted,
             Err(error) if error.kind().is_refusal() => {
-                return self.refuse_batch(&lines, self.culprit(&mutations), error);
+                return self.refuse_batch(&lines, self.culprit(&mutations, &error), error);
             }
             Err(error) => return Err(Failure::from(error).at_line(lines[0].0)),
         };
@@ -284,9 +287,13 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Which mutation of a refused batch it was; `None` where they only clash as a whole. They are
-    /// tried once more in a transaction that leaves no trace.
-    fn culprit(&self, mutations: &[Mutation]) -> Option<usize> {
+    /// Which mutation of a refused batch it was, as far as that can be told. They are tried once more in
+    /// a transaction that leaves no trace; keys are judged only at its end, so for a conflict it is the
+    /// last one that asks for the key.
+    fn culprit(&self, mutations: &[Mutation], error: &Error) -> Option<usize> {
+        if let Some(conflict) = error.conflict() {
+            return mutations.iter().rposition(|mutation| asks_for(mutation, conflict));
+        }
         let mut culprit = None;
         let tried: vellum::Result<()> = self.store.transaction(|txn| {
             for (at, mutation) in mutations.iter().enumerate() {
@@ -328,6 +335,19 @@ impl Applier<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the mutation gives its record the key in conflict.
+fn asks_for(mutation: &Mutation, conflict: &Conflict) -> bool {
+    let key = match &mutation.key {
+        Some(Key::Attributes(values)) => values.as_slice(),
+        _ => &[],
+    };
+    // What is set comes first: an update may move its record away from the key it was found by.
+    let value_of = |name: &String| mutation.patch.set.iter().chain(key).find(|(set, _)| set == name);
+    let mut parts = conflict.attributes.iter().zip(&conflict.key);
+    mutation.object == conflict.object
+        && parts.all(|(name, text)| value_of(name).is_some_and(|(_, value)| value.to_string() == *text))
 }
 
 /// Kind of a reject that is sound itself, in a batch that is not.

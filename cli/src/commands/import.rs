@@ -8,7 +8,7 @@ use crate::blocks::{Block, Blocks};
 use crate::failure::Failure;
 use crate::input::{self, Input};
 use crate::open;
-use crate::output::{Output, count, counted};
+use crate::output::{Output, counted, listed, seconds};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use crate::rows::{Target, read_csv, read_ndjson};
@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use vellum::{Action, Durability, Error, ErrorKind, Key, Mutation, Schema, Store, Value};
+use vellum::{Action, Durability, Error, ErrorKind, Key, Mutation, Outcome, Schema, Store, Value};
 
 /// Read records of one object from CSV or NDJSON
 ///
@@ -68,6 +68,7 @@ enum Format {
 struct Summary {
     created: u64,
     updated: u64,
+    unchanged: u64,
     skipped: u64,
     rejected: u64,
     rejects_file: Option<String>,
@@ -102,19 +103,21 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         rejects,
         created: 0,
         updated: 0,
+        unchanged: 0,
         skipped: 0,
     };
     let imported = importer.import_all(blocks, output);
     let lsn = store.applied_lsn();
-    let Importer { rejects, created, updated, skipped, .. } = importer;
+    let Importer { rejects, created, updated, unchanged, skipped, .. } = importer;
     // Buffered while it ran; closing syncs.
     let closed = store.close().map_err(Failure::from);
-    imported.and(closed).map_err(|failure| failure.after(created + updated))?;
+    imported.and(closed).map_err(|failure| failure.after(created + updated + unchanged))?;
     let rejected = rejects.count();
     let rejects_file = (rejected > 0).then(|| rejects.path().display().to_string());
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let summary = Summary { created, updated, skipped, rejected, rejects_file, lsn: lsn.0, elapsed_ms };
-    if created + updated + skipped + rejected == 0 {
+    let summary =
+        Summary { created, updated, unchanged, skipped, rejected, rejects_file, lsn: lsn.0, elapsed_ms };
+    if created + updated + unchanged + skipped + rejected == 0 {
         output.note("the input has no rows");
     }
     output.answer(&summary, summary.described(&args.object))?;
@@ -168,15 +171,14 @@ fn match_attributes(schema: &Schema, object: &str) -> Result<Vec<String>, Failur
 
 impl Summary {
     fn described(&self, object: &str) -> String {
-        let mut text = format!("{object}: {} created", counted(self.created, "record"));
-        for (number, word) in
-            [(self.updated, "updated"), (self.skipped, "skipped"), (self.rejected, "rejected")]
-        {
-            if number > 0 {
-                text += &format!(", {} {word}", count(number));
-            }
-        }
-        text + &format!(" in {:.2} s", self.elapsed_ms as f64 / 1000.0)
+        let numbers = [
+            (self.updated, "updated"),
+            (self.unchanged, "unchanged"),
+            (self.skipped, "skipped"),
+            (self.rejected, "rejected"),
+        ];
+        let created = counted(self.created, "record");
+        format!("{object}: {created} created{} in {}", listed(", ", &numbers), seconds(self.elapsed_ms))
     }
 }
 
@@ -187,6 +189,7 @@ struct Importer<'a> {
     rejects: Rejects,
     created: u64,
     updated: u64,
+    unchanged: u64,
     skipped: u64,
 }
 
@@ -207,7 +210,7 @@ impl Importer<'_> {
                     Err(error) => self.reject(error, item.line, &text[item.text])?,
                 }
             }
-            bar.reached(blocks.done(), self.created + self.updated + self.skipped);
+            bar.reached(blocks.done(), self.created + self.updated + self.unchanged + self.skipped);
         }
         Ok(())
     }
@@ -234,27 +237,29 @@ impl Importer<'_> {
                 Ok(())
             }
             OnConflict::Update => match self.update(create) {
-                Ok(true) => {
-                    self.updated += 1;
+                Ok(Some(outcome)) => {
+                    let counter =
+                        if outcome.is_unchanged() { &mut self.unchanged } else { &mut self.updated };
+                    *counter += 1;
                     Ok(())
                 }
                 // The refusal of the update says more than the conflict, where there is one.
-                Ok(false) => self.reject(error, line, text),
+                Ok(None) => self.reject(error, line, text),
                 Err(refusal) => self.reject(refusal, line, text),
             },
         }
     }
 
-    /// Updates the record that the row means; false where there is none, and so the conflict was about
+    /// Updates the record that the row means; `None` where there is none, and so the conflict was about
     /// another attribute than those that rows are matched by.
-    fn update(&self, create: Mutation) -> Result<bool, Error> {
+    fn update(&self, create: Mutation) -> Result<Option<Outcome>, Error> {
         let Mutation { object, key: id, patch, .. } = create;
         let Some(key) = matched(&self.match_on, &patch.set).or(id) else {
-            return Ok(false);
+            return Ok(None);
         };
         match self.store.submit(&Mutation { object, action: Action::Update, key: Some(key), patch }) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::RecordNotFound => Ok(false),
+            Ok((outcome, _)) => Ok(Some(outcome)),
+            Err(error) if error.kind() == ErrorKind::RecordNotFound => Ok(None),
             Err(error) => Err(error),
         }
     }

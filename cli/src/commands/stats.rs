@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::open;
-use crate::output::{Output, bytes, columns, count};
+use crate::output::{Output, bytes, columns, count, counted};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -98,8 +98,9 @@ impl From<Stats> for Answer {
 impl Answer {
     fn described(&self) -> String {
         let objects = self.objects.iter().map(|object| {
-            let groups = count(object.row_groups);
-            (object.name.as_str(), format!("{} records in {groups} row groups", count(object.records)))
+            let (records, groups) =
+                (counted(object.records, "record"), counted(object.row_groups, "row group"));
+            (object.name.as_str(), format!("{records} in {groups}"))
         });
         let indexes = self.indexes.iter().map(|index| {
             let (entries, buckets) = (count(index.entries), count(index.buckets));
@@ -110,12 +111,12 @@ impl Answer {
         });
         let kinds = self.bytes_by_kind.iter().map(|(kind, len)| (kind.as_str(), bytes(*len)));
         let segments = [
-            ("segments", format!("{} files, {}", self.segment_count, bytes(self.segment_len))),
+            ("segments", format!("{}, {}", counted(self.segment_count, "file"), bytes(self.segment_len))),
             ("live", bytes(self.live_len)),
             ("dead", bytes(self.dead_len)),
         ];
         let log = [
-            ("log", format!("{} files, {}", self.log_file_count, bytes(self.log_len))),
+            ("log", format!("{}, {}", counted(self.log_file_count, "file"), bytes(self.log_len))),
             ("since checkpoint", bytes(self.log_since_checkpoint)),
             (
                 "last checkpoint",
