@@ -206,19 +206,21 @@ impl PageStore {
     }
 
     /// The chunks of a tree, read from its node at first use.
-    fn chunks(&self, tree: &Tree) -> Result<Arc<Vec<Slot<Chunk>>>> {
-        if let Some(chunks) = tree.chunks.read().as_ref() {
-            return Ok(chunks.clone());
+    #[inline]
+    fn chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Vec<Slot<Chunk>>> {
+        match tree.chunks.get() {
+            Some(chunks) => Ok(chunks),
+            None => self.load_chunks(tree),
         }
-        let mut chunks = tree.chunks.write();
-        if let Some(chunks) = chunks.as_ref() {
-            return Ok(chunks.clone());
-        }
-        let refs = match &*tree.node.lock() {
+    }
+
+    #[cold]
+    fn load_chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Vec<Slot<Chunk>>> {
+        let node = tree.node.lock().clone();
+        let refs = match &node {
             None => Vec::new(),
             Some(stored) => {
-                let address = table_address(tree.id, 0, TREE_LEVEL);
-                let payload = stored.payload(Kind::Node, &address)?;
+                let payload = stored.payload(Kind::Node, &table_address(tree.id, 0, TREE_LEVEL))?;
                 node::decode_refs(payload, usize::MAX).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
             }
         };
@@ -226,9 +228,8 @@ impl PageStore {
             .into_iter()
             .map(|image| Ok(Slot::new(image.map(|image| self.resolve(image)).transpose()?, None)))
             .collect();
-        let made = Arc::new(slots?);
-        *chunks = Some(made.clone());
-        Ok(made)
+        let slots = slots?;
+        Ok(tree.chunks.get_or_init(|| slots))
     }
 
     #[cold]
@@ -279,26 +280,21 @@ impl PageStore {
             return Ok(tree.clone());
         }
         let tree = match root.tree(id) {
-            Some(tree) => Arc::new(tree.copy(writer.epoch, self.copied_chunks(tree, 0)?)),
-            None => {
-                let tree = Tree::new(id, writer.epoch, None, [0; 4]);
-                *tree.chunks.write() = Some(Arc::new(Vec::new()));
-                Arc::new(tree)
-            }
+            Some(tree) => Arc::new(tree.copy(writer.epoch, self.chunks(tree)?.clone())),
+            None => Arc::new(Tree::new(id, writer.epoch, None, [0; 4])),
         };
-        let mut trees = root.trees.clone();
-        match trees.binary_search_by_key(&id, |(id, _)| *id) {
-            Ok(index) => trees[index].1 = tree.clone(),
-            Err(index) => trees.insert(index, (id, tree.clone())),
-        }
-        self.live.store(Arc::new(Root { epoch: writer.epoch, trees }));
+        self.put_tree(writer, &tree);
         Ok(tree)
     }
 
-    fn copied_chunks(&self, tree: &Tree, more: usize) -> Result<Arc<Vec<Slot<Chunk>>>> {
-        let chunks = self.chunks(tree)?;
-        let empty = (0..more).map(|_| Slot::new(None, None));
-        Ok(Arc::new(chunks.iter().cloned().chain(empty).collect()))
+    /// Makes `tree` the live one of its id.
+    fn put_tree(&self, writer: &Writer, tree: &Arc<Tree>) {
+        let mut trees = self.live.load().trees.clone();
+        match trees.binary_search_by_key(&tree.id, |(id, _)| *id) {
+            Ok(index) => trees[index].1 = tree.clone(),
+            Err(index) => trees.insert(index, (tree.id, tree.clone())),
+        }
+        self.live.store(Arc::new(Root { epoch: writer.epoch, trees }));
     }
 
     /// The group `number` of `tree`, ready to be changed and on the dirty list; made if there is none.
@@ -312,7 +308,7 @@ impl PageStore {
         let root = self.live.load();
         if let Some(tree) = root.tree(tree)
             && tree.epoch == writer.epoch
-            && let Some(chunks) = tree.chunks.read().as_ref()
+            && let Some(chunks) = tree.chunks.get()
             && let Some(slot) = chunks.get(chunk_index)
             && let Some(chunk) = slot.loaded().as_ref()
             && chunk.epoch == writer.epoch
@@ -328,16 +324,14 @@ impl PageStore {
     #[cold]
     fn group_mut_cold(&self, writer: &mut Writer, id: TreeId, number: u64) -> Result<Arc<Group>> {
         let (chunk_index, index) = place(number);
-        let tree = self.tree_mut(writer, id)?;
+        let mut tree = self.tree_mut(writer, id)?;
         let chunks = self.chunks(&tree)?;
-        let chunks = if chunk_index < chunks.len() {
-            chunks
-        } else {
-            let more = self.copied_chunks(&tree, chunk_index + 1 - chunks.len())?;
-            *tree.chunks.write() = Some(more.clone());
-            more
-        };
-        let slot = &chunks[chunk_index];
+        if chunk_index >= chunks.len() {
+            let more = (chunks.len()..=chunk_index).map(|_| Slot::new(None, None));
+            tree = Arc::new(tree.grown(chunks.iter().cloned().chain(more).collect()));
+            self.put_tree(writer, &tree);
+        }
+        let slot = &self.chunks(&tree)?[chunk_index];
         let loaded = slot.loaded().clone();
         let chunk = match loaded {
             Some(chunk) => Some(chunk),

@@ -17,7 +17,7 @@ use crate::id::{Address, TreeId};
 use crate::page::Columns;
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One place in a node: what is on disk, and what of it is in memory.
@@ -86,14 +86,15 @@ pub(crate) struct Tree {
     pub(crate) epoch: u64,
     /// The tree node on disk; its chunk references are read at first use.
     pub(crate) node: Mutex<Option<StoredImage>>,
-    /// Chunks; set once the node was read.
-    pub(crate) chunks: RwLock<Option<Arc<Vec<Slot<Chunk>>>>>,
-    meta: [AtomicU64; 4],
+    /// Chunks; set once the node was read. A tree that gets more is made anew.
+    pub(crate) chunks: OnceLock<Vec<Slot<Chunk>>>,
+    /// Shared with the tree that this one was made anew from in the same epoch.
+    meta: Arc<[AtomicU64; 4]>,
 }
 
 impl Tree {
     pub(crate) fn new(id: TreeId, epoch: u64, node: Option<StoredImage>, meta: Meta) -> Tree {
-        Tree { id, epoch, node: Mutex::new(node), chunks: RwLock::new(None), meta: meta.map(AtomicU64::new) }
+        Tree { id, epoch, node: Mutex::new(node), chunks: OnceLock::new(), meta: Arc::new(meta.map(AtomicU64::new)) }
     }
 
     /// Reads the four numbers. A writer changes them one by one: readers that need several at one
@@ -112,10 +113,15 @@ impl Tree {
         [self.meta(0), self.meta(1), self.meta(2), self.meta(3)]
     }
 
-    pub(crate) fn copy(&self, epoch: u64, chunks: Arc<Vec<Slot<Chunk>>>) -> Tree {
-        let copy = Tree::new(self.id, epoch, self.node.lock().clone(), self.metas());
-        *copy.chunks.write() = Some(chunks);
-        copy
+    /// The same tree for a new epoch: its numbers change apart from this one's.
+    pub(crate) fn copy(&self, epoch: u64, chunks: Vec<Slot<Chunk>>) -> Tree {
+        let meta = Arc::new(self.metas().map(AtomicU64::new));
+        Tree { id: self.id, epoch, node: Mutex::new(self.node.lock().clone()), chunks: OnceLock::from(chunks), meta }
+    }
+
+    /// The same tree in the same epoch, with more chunks.
+    pub(crate) fn grown(&self, chunks: Vec<Slot<Chunk>>) -> Tree {
+        Tree { meta: self.meta.clone(), ..self.copy(self.epoch, chunks) }
     }
 }
 

@@ -28,7 +28,7 @@ mod read;
 
 pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use apply::ApplyScratch;
-pub(crate) use read::{Found, IndexKey, read_cell, read_header, read_key, read_record};
+pub(crate) use read::{Found, in_group, IndexKey, read_cell, read_header, read_key, read_record};
 
 use crate::error::Result;
 use crate::id::{Lsn, TreeId};

@@ -7,7 +7,8 @@ use crate::id::{GROUP_ROWS, ObjectId, RecordId, RowId};
 use crate::index;
 use crate::page::header::Header;
 use crate::page::{Columns, slots, text};
-use crate::pagestore::{GroupState, Root};
+use crate::pagestore::{Group, GroupState, Root};
+use std::sync::Arc;
 use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
 
 /// Where a record is.
@@ -112,6 +113,13 @@ pub(crate) fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<
     Ok(rest.is_empty())
 }
 
+/// Runs `read` on a row of a group under its latch.
+#[inline]
+pub(crate) fn in_group<R>(group: &Group, row: RowId, read: impl FnOnce(&GroupState, u32) -> Result<R>) -> Result<R> {
+    let state = group.state.read();
+    read(&state, row.slot()).map_err(|error| crate::pagestore::about_row(group.tree, row, &error))
+}
+
 impl Records {
     /// Hash of a record id.
     #[inline]
@@ -129,8 +137,12 @@ impl Records {
         read: impl FnOnce(&GroupState, u32) -> Result<R>,
     ) -> Result<Option<R>> {
         let Some(group) = self.pages.group(root, object.tree, row.group())? else { return Ok(None) };
-        let state = group.state.read();
-        read(&state, row.slot()).map(Some).map_err(|error| crate::pagestore::about_row(object.tree, row, &error))
+        in_group(&group, row, read).map(Some)
+    }
+
+    /// The group of a row.
+    pub(crate) fn group_of(&self, root: &Root, object: &ObjectLayout, row: RowId) -> Result<Option<Arc<Group>>> {
+        self.pages.group(root, object.tree, row.group())
     }
 
     /// Finds a record by id and reads it under the same latch.

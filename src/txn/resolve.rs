@@ -9,7 +9,7 @@ use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
 use crate::pagestore::GroupState;
 use crate::records::{
-    AttributeLayout, Catalog, IndexKey, IndexLayout, ObjectLayout, read_cell, read_header, read_record,
+    AttributeLayout, Catalog, IndexKey, IndexLayout, ObjectLayout, in_group, read_cell, read_header, read_record,
 };
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::{Record, Value, append_key_bytes, key_hash};
@@ -30,6 +30,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) context: &'a Context<'a>,
     pub(crate) catalog: Arc<Catalog>,
+    /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
+    pub(crate) single: bool,
 }
 
 /// Schema and layout of the object that a mutation is about.
@@ -147,7 +149,7 @@ impl Staging<'_> {
     ) -> Result<bool> {
         for id in &index.attributes {
             let Some(attribute) = object.attribute(*id) else { return Ok(false) };
-            if !self.staged_cell(object, staged, attribute, cell)? {
+            if !self.staged_cell(staged, attribute, cell)? {
                 return Ok(false);
             }
             append_key_bytes(out, attribute.value_type, cell);
@@ -156,7 +158,7 @@ impl Staging<'_> {
     }
 
     /// An attribute's value as the transaction sees it.
-    fn staged_cell(&self, object: &ObjectLayout, staged: usize, attribute: &AttributeLayout, out: &mut Vec<u8>) -> Result<bool> {
+    fn staged_cell(&self, staged: usize, attribute: &AttributeLayout, out: &mut Vec<u8>) -> Result<bool> {
         let stage = &self.state.stage;
         let record = stage.record(staged);
         if let Some(cell) = record.cell(attribute.id) {
@@ -169,11 +171,10 @@ impl Staging<'_> {
         if record.fate != Fate::Update {
             return Ok(false);
         }
-        let records = self.context.records;
-        let hit = records.with_row(&records.pages.live(), object, record.row, |state, slot| {
-            read_cell(state, attribute, slot, out)
-        })?;
-        Ok(hit.unwrap_or(false))
+        match &record.group {
+            Some(group) => in_group(group, record.row, |state, slot| read_cell(state, attribute, slot, out)),
+            None => Ok(false),
+        }
     }
 
     fn create(
@@ -280,9 +281,7 @@ impl Staging<'_> {
         }
         let (staged, backup) = match located {
             Located::Staged(staged) => (staged, Some(self.state.stage.record(staged).clone())),
-            Located::Stored { id, row, version } => {
-                (self.state.stage.push(object.layout.id, id, row, Fate::Update, version), None)
-            }
+            Located::Stored { id, row, version } => (self.push(object, id, row, Fate::Update, version)?, None),
         };
         match self.fill_update(object, staged, patch) {
             Ok(changed) if changed.is_empty() && backup.is_none() => {
@@ -313,6 +312,15 @@ impl Staging<'_> {
         }
     }
 
+    /// Stages a record that the store has.
+    fn push(&mut self, object: ObjectRef<'_>, id: RecordId, row: RowId, fate: Fate, version: u64) -> Result<usize> {
+        let records = self.context.records;
+        let group = records.group_of(&records.pages.live(), object.layout, row)?;
+        let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
+        self.state.stage.record_mut(staged).group = group;
+        Ok(staged)
+    }
+
     fn identity(&self, located: Located) -> (RecordId, u64) {
         match located {
             Located::Stored { id, version, .. } => (id, version),
@@ -328,12 +336,12 @@ impl Staging<'_> {
         for (name, value) in &patch.set {
             let (schema, layout) = attribute_ref(object, name)?;
             let span = self.encode(object.schema, schema, value)?;
-            self.stage_cell(object, staged, layout, span, &mut changed)?;
+            self.stage_cell(staged, layout, span, &mut changed)?;
         }
         for name in &patch.clear {
             let (schema, layout) = attribute_ref(object, name)?;
             let cleared = self.encode(object.schema, schema, &Value::Null)?;
-            self.stage_cell(object, staged, layout, cleared, &mut changed)?;
+            self.stage_cell(staged, layout, cleared, &mut changed)?;
         }
         if patch.mode == Mode::Replace {
             self.clear_unnamed(object, staged, patch, &mut changed)?;
@@ -351,7 +359,7 @@ impl Staging<'_> {
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
             let named = patch.set.iter().any(|(name, _)| name == schema.key());
             if !named && !schema.is_read_only() {
-                self.stage_cell(object, staged, layout, None, changed)?;
+                self.stage_cell(staged, layout, None, changed)?;
             }
         }
         Ok(())
@@ -360,13 +368,12 @@ impl Staging<'_> {
     /// Stages one attribute's new value, unless it is the one that the transaction sees already.
     fn stage_cell(
         &mut self,
-        object: ObjectRef<'_>,
         staged: usize,
         layout: &AttributeLayout,
         span: Option<std::ops::Range<usize>>,
         changed: &mut AttributeSet,
     ) -> Result<()> {
-        if self.is_same(object.layout, staged, layout, span.as_ref())? {
+        if self.is_same(staged, layout, span.as_ref())? {
             if let Some(span) = span {
                 self.state.stage.arena.truncate(span.start);
             }
@@ -381,7 +388,6 @@ impl Staging<'_> {
 
     fn is_same(
         &self,
-        object: &ObjectLayout,
         staged: usize,
         layout: &AttributeLayout,
         span: Option<&std::ops::Range<usize>>,
@@ -395,11 +401,10 @@ impl Staging<'_> {
         if record.fate == Fate::Create {
             return Ok(new.is_none());
         }
-        let records = self.context.records;
-        let same = records.with_row(&records.pages.live(), object, record.row, |state, slot| {
-            cell_equals(state, layout, slot, new)
-        })?;
-        Ok(same.unwrap_or(false))
+        match &record.group {
+            Some(group) => in_group(group, record.row, |state, slot| cell_equals(state, layout, slot, new)),
+            None => Ok(false),
+        }
     }
 
     fn delete(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
@@ -411,9 +416,7 @@ impl Staging<'_> {
         }
         let mut changed = AttributeSet::default();
         let staged = match located {
-            Located::Stored { id, row, version } => {
-                self.state.stage.push(object.layout.id, id, row, Fate::Delete, version)
-            }
+            Located::Stored { id, row, version } => self.push(object, id, row, Fate::Delete, version)?,
             Located::Staged(staged) => staged,
         };
         let before = match patch.returning {
@@ -454,7 +457,7 @@ impl Staging<'_> {
         let Some(max) = object.schema.max_record_len() else { return Ok(()) };
         let (mut len, mut cell) = (0, Vec::new());
         for attribute in &object.layout.attributes {
-            if self.staged_cell(object.layout, staged, attribute, &mut cell)? {
+            if self.staged_cell(staged, attribute, &mut cell)? {
                 len += cell.len();
             }
         }
@@ -467,6 +470,9 @@ impl Staging<'_> {
 
     /// Notes the keys that a staged record has now, so that later mutations of the transaction find it.
     fn claim_keys(&mut self, object: &ObjectLayout, staged: usize) -> Result<()> {
+        if self.single {
+            return Ok(());
+        }
         let (mut key, mut cell) = (Vec::new(), std::mem::take(&mut self.state.stage.cell));
         for index in &object.indexes {
             key.clear();
@@ -499,11 +505,12 @@ impl Staging<'_> {
         let mut read = match fate {
             Fate::Update => {
                 let all = |_: &AttributeLayout| true;
-                let stored = records.with_row(&records.pages.live(), object.layout, record.row, |state, slot| {
+                let Some(group) = &record.group else { return Ok(None) };
+                let stored = in_group(group, record.row, |state, slot| {
                     let Some(header) = read_header(state, slot)? else { return Ok(None) };
                     read_record(&self.catalog, object.layout, &header, state, slot, &all).map(Some)
                 })?;
-                let Some(stored) = stored.flatten() else { return Ok(None) };
+                let Some(stored) = stored else { return Ok(None) };
                 stored
             }
             _ => {

@@ -1,10 +1,12 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
+use crate::pagestore::Group;
 use crate::schema::Schema;
 use crate::value::Timestamp;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Up to here a record is looked for by walking the list.
 const WALK_MAX: usize = 8;
@@ -40,6 +42,8 @@ pub(crate) struct Staged {
     pub(crate) cells: Vec<StagedCell>,
     /// Whether a cell of a key is among them.
     pub(crate) moves_keys: bool,
+    /// The row's group, looked up once; `None` for a create.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 impl Staged {
@@ -75,7 +79,10 @@ pub(crate) struct Stage {
     pub(crate) key: Vec<u8>,
     pub(crate) cell: Vec<u8>,
     pub(crate) new_keys: Vec<NewKey>,
-    pub(crate) old_keys: Vec<(TreeId, u64)>,
+    /// Free list head and row count of each object that gets records, as they will be.
+    pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
+    /// Trees that get entries, one for each.
+    pub(crate) inserted: Vec<TreeId>,
 }
 
 /// A key that a staged record has at the end of the transaction.
@@ -92,6 +99,10 @@ impl Stage {
     /// Forgets everything but the buffers; what one huge transaction left of those is given back.
     pub(crate) fn clear(&mut self) {
         const KEPT: usize = 4096;
+        for staged in &mut self.records[..self.count] {
+            // A group that is held here would keep its pages from being patched in place.
+            staged.group = None;
+        }
         self.count = 0;
         if self.records.len() > KEPT {
             self.records.truncate(KEPT);
@@ -106,7 +117,8 @@ impl Stage {
         self.arena.shrink_to(KEPT << 10);
         self.schema = None;
         self.new_keys.clear();
-        self.old_keys.clear();
+        self.next_rows.clear();
+        self.inserted.clear();
     }
 
     pub(crate) fn records(&self) -> &[Staged] {
@@ -136,11 +148,12 @@ impl Stage {
             Some(staged) => {
                 staged.cells.clear();
                 let cells = std::mem::take(&mut staged.cells);
-                *staged = Staged { object, id, row, fate, version, at: None, cells, moves_keys: false };
+                *staged = Staged { object, id, row, fate, version, at: None, cells, moves_keys: false, group: None };
             }
             None => {
                 let cells = Vec::new();
-                self.records.push(Staged { object, id, row, fate, version, at: None, cells, moves_keys: false });
+                let (at, moves_keys, group) = (None, false, None);
+                self.records.push(Staged { object, id, row, fate, version, at, cells, moves_keys, group });
             }
         }
         self.count += 1;
@@ -156,6 +169,7 @@ impl Stage {
     /// Takes back the record that was pushed last.
     pub(crate) fn pop(&mut self, before: Option<usize>) {
         self.count -= 1;
+        self.records[self.count].group = None;
         let id = self.records[self.count].id;
         if self.count >= WALK_MAX {
             match before {

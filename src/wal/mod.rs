@@ -36,7 +36,7 @@ pub(crate) use file::log_name;
 pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind};
 pub(crate) use group::{FlusherWork, GroupCommit};
 pub(crate) use log::Log;
-pub(crate) use reader::{FrameRef, Scan, Seal, Torn, keep_torn_tail, make_durable, scan};
+pub(crate) use reader::{FrameRef, Scan, Seal, Torn, Unused, keep_torn_tail, make_durable, scan};
 
 use crate::id::Lsn;
 

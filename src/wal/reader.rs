@@ -81,6 +81,15 @@ pub(crate) struct FrameRef<'a> {
     pub(crate) durable: Lsn,
 }
 
+/// Whether the room behind a closed log's end is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unused {
+    /// It is left for `verify`: what is there cannot be taken for frames.
+    Skip,
+    /// It must be zero.
+    Check,
+}
+
 /// Walks the frames from `from` (a checkpoint's place in the log) and calls `each` for every one. `floor`
 /// is the newest lsn that the superblock calls durable, `closed` its seal, if the store was closed.
 ///
@@ -93,6 +102,7 @@ pub(crate) fn scan(
     from: &Resume,
     floor: Lsn,
     closed: Option<Seal>,
+    unused: Unused,
     each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>,
 ) -> Result<Scan> {
     let files = open_files(disk, store_id, from)?;
@@ -104,6 +114,7 @@ pub(crate) fn scan(
         later_generation: None,
         at: *from,
         closed,
+        unused,
         floor,
         newest_durable: floor.max(from.lsn),
         durable_until: from.position,
@@ -191,6 +202,7 @@ struct Walk<'d> {
     later_generation: Option<(usize, Before)>,
     at: Resume,
     closed: Option<Seal>,
+    unused: Unused,
     floor: Lsn,
     newest_durable: Lsn,
     durable_until: Position,
@@ -302,6 +314,9 @@ impl Walk<'_> {
                 "the log was closed here behind a frame with crc {:08x}, {:08x} is found",
                 seal.crc, self.at.prev_crc
             )));
+        }
+        if self.unused == Unused::Skip {
+            return Ok(true);
         }
         let end = self.at;
         let mut offset = end.position.offset as usize;
@@ -457,8 +472,17 @@ impl Walk<'_> {
         let len = usize::try_from(listed.header.file_len).map_err(|_| {
             Error::corrupt(listed.name(), 0, "the file is longer than this machine can address".to_string())
         })?;
-        self.bytes.resize(len, 0);
-        self.disk.open(&listed.name(), Access::Read)?.read_at(0, &mut self.bytes)
+        // Of a log that was closed only what was written since the checkpoint is looked at: opening must
+        // not cost what a whole file does.
+        let (start, end) = match self.closed {
+            Some(seal) if self.unused == Unused::Skip && seal.position.file == listed.header.number => {
+                let start = if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
+                (start.min(seal.position.offset) as usize, seal.position.offset.min(len as u64) as usize)
+            }
+            _ => (0, len),
+        };
+        self.bytes = vec![0; end];
+        self.disk.open(&listed.name(), Access::Read)?.read_at(start as u64, &mut self.bytes[start..])
     }
 
     fn corrupt(&self, reason: String) -> Error {

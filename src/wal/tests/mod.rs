@@ -64,7 +64,7 @@ fn mark(log: &mut Log, kind: Kind) {
 /// Reads from `from` and checks that commits come in order, each with its own body.
 fn read_from(disk: &dyn Disk, from: &Resume, floor: Lsn, closed: Option<Seal>) -> Result<Scan> {
     let mut last = from.lsn;
-    let found = scan(disk, STORE, from, floor, closed, &mut |frame| {
+    let found = scan(disk, STORE, from, floor, closed, Unused::Check, &mut |frame| {
         if frame.kind == Kind::Commit {
             last = last.next();
             assert_eq!(frame.body, body(last.0), "lsn {last}");
@@ -102,7 +102,7 @@ fn what_was_appended_is_read_back_over_file_boundaries() {
     // From a place in the middle, the same end.
     let middle = {
         let mut at = None;
-        scan(&*disk, STORE, &start, Lsn(0), None, &mut |frame| {
+        scan(&*disk, STORE, &start, Lsn(0), None, Unused::Check, &mut |frame| {
             at = at.or((frame.lsn == Lsn(1500)).then_some(frame.position));
             Ok(())
         })
@@ -373,7 +373,7 @@ fn a_closed_log_that_lost_or_gained_bytes_is_damaged() {
         disk.set_bytes(name, other);
         expect_error(&disk, "is another");
     }
-    let error = scan(&memory, [9; 16], &start, Lsn(0), None, &mut |_| Ok(())).unwrap_err();
+    let error = scan(&memory, [9; 16], &start, Lsn(0), None, Unused::Check, &mut |_| Ok(())).unwrap_err();
     assert!(error.to_string().contains("belongs to store"), "{error}");
 }
 
@@ -393,7 +393,7 @@ fn a_frame_that_fits_no_file_gets_one_of_its_own() {
         log.shared().prepare_next().unwrap();
     }
     let mut found = Vec::new();
-    let end = scan(&memory, STORE, &start, Lsn(0), None, &mut |frame| {
+    let end = scan(&memory, STORE, &start, Lsn(0), None, Unused::Check, &mut |frame| {
         found.push(frame.body.len());
         Ok(())
     });
