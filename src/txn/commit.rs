@@ -5,7 +5,7 @@ use super::stage::{Fate, NewKey, Stage};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
-use crate::id::{GROUP_ROWS, Lsn, ObjectId, RowId, TreeId};
+use crate::id::{GROUP_ROWS, Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots, text};
@@ -32,7 +32,7 @@ impl Staging<'_> {
         }
         let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
         build_frame(self.state, time);
-        touch(records, &self.catalog, &self.state.stage)?;
+        touch(records, &self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
         append_and_apply(self.context, self.state).map(Some)
@@ -140,9 +140,7 @@ impl Staging<'_> {
         let records = self.context.records;
         let live = records.pages.live();
         let mut any = false;
-        // Free list and row count of each object that gets records, as they will be after the creates
-        // so far.
-        let mut next: Vec<(ObjectId, u64, u64)> = Vec::new();
+        let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
             any |= record.fate != Fate::Gone;
@@ -167,6 +165,7 @@ impl Staging<'_> {
             }
             self.state.stage.record_mut(staged).row = row;
         }
+        self.state.stage.next_rows = next;
         Ok(any)
     }
 }
@@ -206,10 +205,10 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 }
 
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
-fn touch(records: &Records, catalog: &Catalog, stage: &Stage) -> Result<()> {
+fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
+    let mut inserted = std::mem::take(&mut stage.inserted);
     let live = records.pages.live();
     let key_changes = stage.records().len() as u32;
-    let mut inserted: Vec<TreeId> = Vec::new();
     for staged in stage.records() {
         let Some(object) = catalog.object(staged.object) else { continue };
         if staged.fate == Fate::Gone {
@@ -238,6 +237,7 @@ fn touch(records: &Records, catalog: &Catalog, stage: &Stage) -> Result<()> {
     for trees in inserted.chunk_by(|a, b| a == b) {
         index::touch_splits(&records.pages, &live, trees[0], trees.len() as u64)?;
     }
+    stage.inserted = inserted;
     Ok(())
 }
 

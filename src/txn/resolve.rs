@@ -30,6 +30,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) context: &'a Context<'a>,
     pub(crate) catalog: Arc<Catalog>,
+    /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
+    pub(crate) single: bool,
 }
 
 /// Schema and layout of the object that a mutation is about.
@@ -468,6 +470,9 @@ impl Staging<'_> {
 
     /// Notes the keys that a staged record has now, so that later mutations of the transaction find it.
     fn claim_keys(&mut self, object: &ObjectLayout, staged: usize) -> Result<()> {
+        if self.single {
+            return Ok(());
+        }
         let (mut key, mut cell) = (Vec::new(), std::mem::take(&mut self.state.stage.cell));
         for index in &object.indexes {
             key.clear();
