@@ -111,11 +111,18 @@ impl Staging<'_> {
     fn locate_key(&self, object: ObjectRef<'_>, index: &IndexLayout, bytes: &[u8]) -> Result<Option<Located>> {
         let records = self.context.records;
         let hash = key_hash(records.hash_seed, bytes);
-        if let Some(staged) = self.state.stage.claimed(index.tree, hash)
-            && self.state.stage.record(staged).is_live()
-            && self.staged_has_key(object.layout, index, staged, bytes)?
-        {
-            return Ok(Some(Located::Staged(staged)));
+        if let Some(claimed) = self.state.stage.claimed(index.tree, hash) {
+            // The last one that took the key; where that one gave it up again, any other that took it.
+            let others = (0..self.state.stage.records().len()).rev();
+            for staged in std::iter::once(claimed).chain(others) {
+                let record = self.state.stage.record(staged);
+                if record.is_live()
+                    && record.object == object.layout.id
+                    && self.staged_has_key(object.layout, index, staged, bytes)?
+                {
+                    return Ok(Some(Located::Staged(staged)));
+                }
+            }
         }
         let key = IndexKey { index, bytes, hash };
         let hit = records.find_key(&records.pages.live(), object.layout, &key, |found, header, _| {
