@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Name of the lock's file in a store's directory.
 pub(crate) const LOCK_NAME: &str = "lock";
+/// Name of the file of zeros that holds room for a checkpoint.
+pub(crate) const RESERVE_NAME: &str = "reserve";
 
 /// A directory of flat file names.
 pub trait Disk: Send + Sync + Debug {

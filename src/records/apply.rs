@@ -84,13 +84,10 @@ impl Records {
         let slot = target.row.slot();
         {
             let mut state = group.state.write();
-            let next_free = match tree.meta(FREE_HEAD) == target.row.0 + 1 {
-                true => state.page(0).map_or(Ok(None), |page| header::read_next_free(page, slot)),
-                false => Ok(Some(RowId(tree.meta(FREE_HEAD).wrapping_sub(1)))),
-            };
             if tree.meta(FREE_HEAD) == target.row.0 + 1 {
                 // A link that cannot be read ends the list: the rows behind it stay unused.
-                tree.set_meta(FREE_HEAD, next_free.unwrap_or(None).map_or(0, |row| row.0 + 1));
+                let next = state.page(0).and_then(|page| header::read_next_free(page, slot).unwrap_or(None));
+                tree.set_meta(FREE_HEAD, next.map_or(0, |row| row.0 + 1));
             }
             tree.set_meta(ROWS, tree.meta(ROWS).max(target.row.0 + 1));
             tree.set_meta(RECORDS, tree.meta(RECORDS) + 1);

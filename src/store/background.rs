@@ -1,6 +1,6 @@
 //! The two threads of a store, and the checkpoint that one of them takes.
 
-use super::{Durability, Inner};
+use super::{Durability, Inner, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagestore::superblock::Superblock;
 use crate::pagestore::{CheckpointReport, Compaction};
@@ -134,6 +134,10 @@ impl Inner {
         }
         let Some(writing) = &self.writing else { return Ok(()) };
         let Some(mut writer) = writing.writer.try_lock() else { return Ok(()) };
+        // A closed log is covered by its seal, and takes no frame before `open` is durable (crash rule 6).
+        if self.sealed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let durable = shared.durable();
         if writer.log.testified() >= durable || shared.appended() > durable {
             return Ok(());
@@ -184,7 +188,13 @@ impl Inner {
     /// [`Store::health`]: crate::Store::health
     pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let _one_at_a_time = self.checkpointing.lock();
-        let result = self.checkpoint_now(compaction);
+        let mut result = self.checkpoint_now(compaction);
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) && reserve::give_up(&*self.disk) {
+            result = self.checkpoint_now(compaction);
+        }
+        if result.is_ok() {
+            reserve::keep(&*self.disk);
+        }
         let mut health = self.health.lock();
         match &result {
             Ok(report) => {
@@ -228,7 +238,7 @@ impl Inner {
         }
         let generation = self.flip(start, &written)?;
         pages.adopt(&written);
-        drop_in_pieces(self, &mut written)?;
+        install_all(self, &mut written)?;
         drop(frozen);
         self.mark_checkpoint(generation, start.lsn)?;
         let oldest = self.superblocks().oldest_log();
@@ -271,7 +281,7 @@ impl Inner {
 }
 
 /// Lets the live pages know where they lie, a few groups in each hold of the writer lock.
-fn drop_in_pieces(inner: &Inner, written: &mut crate::pagestore::Checkpoint) -> Result<()> {
+fn install_all(inner: &Inner, written: &mut crate::pagestore::Checkpoint) -> Result<()> {
     loop {
         let mut writer = inner.lock_writer()?;
         if inner.records.pages.install(&mut writer.pages, written, INSTALL_BATCH)? {

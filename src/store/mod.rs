@@ -12,6 +12,7 @@ mod background;
 mod commit;
 mod config;
 mod object;
+mod reserve;
 mod snapshot;
 mod stats;
 mod write;
@@ -33,7 +34,7 @@ use crate::records::{ApplyScratch, Records};
 use crate::recover::{self, RecoveryReport};
 use crate::schema::Schema;
 use crate::txn::{Source, Stage, WriterState};
-use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume, Seal};
+use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
 use config::ConfigSource;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -43,7 +44,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A close leaves no more than this to replay.
+/// A close takes a last checkpoint when more row groups and buckets than this are dirty: each costs the
+/// next opening up to eight images, and an opening reads at most 64.
+const CLOSE_DIRTY_MAX: usize = 4;
+/// … or when there is more log than this to replay.
 const CLOSE_LOG_LEN: u64 = 1 << 20;
 
 /// An open store. Cheap to clone; the last clone closes it.
@@ -72,6 +76,8 @@ pub(crate) struct Inner {
     /// Taken by whoever takes a checkpoint; lock order: before the writer.
     checkpointing: Mutex<()>,
     superblocks: Mutex<Superblocks>,
+    /// Whether the superblock copies say that the store is closed.
+    sealed: AtomicBool,
     health: Mutex<HealthState>,
     /// Wakes the checkpointer, and writers that wait for it.
     wake: Mutex<Wake>,
@@ -102,8 +108,6 @@ pub(crate) struct Superblocks {
     file: Option<Arc<dyn File>>,
     pub(crate) live: Superblock,
     pub(crate) other: Option<Superblock>,
-    /// Whether the copies say that the store is closed.
-    sealed: bool,
 }
 
 impl std::fmt::Debug for Inner {
@@ -156,8 +160,9 @@ impl Store {
         log.reserve(frame.body().len())?;
         log.append(Kind::Commit, Lsn(1), Lsn(0), frame.body())?;
         log.shared().sync_now()?;
+        let seal = Some(Sealed { seal: log.resume_point().seal(), lsn: Lsn(1) });
         drop(log);
-        superblock::create(&*disk, &Superblock { store_id, generation: 0, log: start, root: None, seal: None })?;
+        superblock::create(&*disk, &Superblock { store_id, generation: 0, log: start, root: None, seal })?;
         drop(lock);
         Store::open_with(disk, config)
     }
@@ -194,7 +199,8 @@ impl Store {
             writing,
             closed: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
-            superblocks: Mutex::new(Superblocks { file, live: found.live, other: found.other, sealed }),
+            superblocks: Mutex::new(Superblocks { file, live: found.live, other: found.other }),
+            sealed: AtomicBool::new(sealed),
             health: Mutex::new(HealthState::default()),
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),
@@ -205,6 +211,12 @@ impl Store {
             lock: Mutex::new(lock),
         });
         let threads = Mutex::new(Threads::start(&inner)?);
+        if !inner.config.read_only {
+            reserve::keep(&*inner.disk);
+            if inner.report.replayed_len > inner.config.checkpoint_log_len {
+                inner.ask_for_checkpoint();
+            }
+        }
         Ok(Store { handle: Arc::new(Handle { inner, threads }) })
     }
 
@@ -363,11 +375,15 @@ impl Inner {
     }
 
     /// Crash rule 6: before the first frame of a session, both copies say `open`, durably.
+    #[inline]
     pub(crate) fn mark_open(&self) -> Result<()> {
-        let mut superblocks = self.superblocks.lock();
-        if superblocks.sealed {
-            superblocks.write_seal(None).inspect_err(|error| self.poison(error))?;
-        }
+        if self.sealed.load(Ordering::Acquire) { self.write_seal(None) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn write_seal(&self, seal: Option<Sealed>) -> Result<()> {
+        self.superblocks.lock().write_seal(seal).inspect_err(|error| self.poison(error))?;
+        self.sealed.store(seal.is_some(), Ordering::Release);
         Ok(())
     }
 
@@ -380,17 +396,18 @@ impl Inner {
     /// Crash rule 6: a clean close names the log's end in both copies.
     fn seal(&self) -> Result<()> {
         let Some(writing) = &self.writing else { return Ok(()) };
-        if writing.shared.poisoned().is_some() || self.superblocks.lock().sealed {
+        if writing.shared.poisoned().is_some() || self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
-        if self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
+        let dirty_count = writing.writer.lock().pages.dirty.len();
+        if dirty_count > CLOSE_DIRTY_MAX || self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
             self.checkpoint(pagestore::Compaction::Bounded)?;
         }
         let writer = writing.writer.lock();
         writing.shared.sync_now()?;
         let end = writer.log.resume_point();
-        let sealed = Sealed { seal: Seal { position: end.position, crc: end.prev_crc }, lsn: end.lsn };
-        self.superblocks.lock().write_seal(Some(sealed))
+        let sealed = Sealed { seal: end.seal(), lsn: end.lsn };
+        self.write_seal(Some(sealed))
     }
 
     pub(crate) fn superblocks(&self) -> MutexGuard<'_, Superblocks> {
@@ -410,9 +427,7 @@ impl Superblocks {
         other.seal = seal;
         superblock::write(file, other)?;
         self.live.seal = seal;
-        superblock::write(file, &self.live)?;
-        self.sealed = seal.is_some();
-        Ok(())
+        superblock::write(file, &self.live)
     }
 
     /// Switches to a new checkpoint: one write, one sync, to the copy that is not live.
@@ -440,7 +455,9 @@ fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
         let message = format!("{} holds a store already; open it, or choose another directory", disk.place());
         return Err(Error::new(ErrorKind::AlreadyExists, message));
     }
-    let ours = |name: &String| name == LOCK_NAME || name == "superblock.new" || name.starts_with("log-") || name.starts_with("spare-");
+    let ours = |name: &String| {
+        name == LOCK_NAME || name == "superblock.new" || name.starts_with("log-") || name.starts_with("spare-")
+    };
     if let Some(name) = names.iter().find(|name| !ours(name)) {
         let message = format!("{} is not empty (it holds {name}); choose an empty directory", disk.place());
         return Err(Error::new(ErrorKind::AlreadyExists, message));

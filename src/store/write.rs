@@ -9,12 +9,11 @@ use crate::schema::Schema;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Outcome, WriterState};
 use crate::value::{Record, Value};
+use crate::wal;
 use std::sync::atomic::Ordering;
 
 /// Disk space is looked at again after this many more bytes are dirty or logged.
 const ADMISSION_STEP: u64 = 4 << 20;
-/// Deletes go on until this little is left: they make room.
-const DELETE_RESERVE: u64 = 1 << 20;
 
 /// A transaction over many records: its reads see its own writes, nobody else does before it commits.
 ///
@@ -128,7 +127,7 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let (mut outcomes, lsn) = self.inner().write(|staging| {
+        let (mut outcomes, lsn) = self.inner().write(false, |staging| {
             mutations.iter().map(|mutation| staging.mutate(mutation)).collect::<Result<Vec<Outcome>>>()
         })?;
         for outcome in &mut outcomes {
@@ -157,7 +156,7 @@ impl Store {
         let (value, lsn) = self.inner().write_with(|context, state| {
             let inside = Inside::enter(self.inner());
             let catalog = self.inner().records.catalog().clone();
-            let mut txn = Txn { staging: Staging { state, context, catalog } };
+            let mut txn = Txn { staging: Staging { state, context, catalog, single: false } };
             let value = body(&mut txn);
             drop(inside);
             let value = value?;
@@ -183,7 +182,7 @@ impl Store {
     }
 
     fn change_schema(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
-        let ((), lsn) = self.inner().write(|staging| {
+        let ((), lsn) = self.inner().write(false, |staging| {
             let mut schema = staging.catalog.schema.clone();
             change(&mut schema)?;
             staging.state.stage.schema = Some(schema);
@@ -194,7 +193,7 @@ impl Store {
     }
 
     fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
-        let (mut outcome, lsn) = self.inner().write(|staging| staging.mutate(mutation))?;
+        let (mut outcome, lsn) = self.inner().write(true, |staging| staging.mutate(mutation))?;
         outcome.lsn = lsn;
         Ok((outcome, lsn))
     }
@@ -215,10 +214,10 @@ impl Inner {
 
     /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
     /// nothing changed.
-    fn write<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+    fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
         self.write_with(|context, state| {
             let catalog = self.records.catalog().clone();
-            let mut staging = Staging { state, context, catalog };
+            let mut staging = Staging { state, context, catalog, single };
             let value = body(&mut staging)?;
             Ok((value, staging.commit()?))
         })
@@ -238,7 +237,7 @@ impl Inner {
         let (value, lsn) = result?;
         match lsn {
             Some(lsn) => {
-                self.after_commit(state.frame.body().len() as u64);
+                self.after_commit(state.frame.body().len());
                 Ok((value, lsn))
             }
             None => Ok((value, self.records.applied())),
@@ -247,8 +246,9 @@ impl Inner {
 
     /// Counts what was logged, and wakes the checkpointer when it is time.
     #[inline]
-    fn after_commit(&self, body_len: u64) {
-        let log_since = self.log_since.fetch_add(body_len + 48, Ordering::Relaxed) + body_len + 48;
+    fn after_commit(&self, body_len: usize) {
+        let frame_len = wal::frame_len(body_len) as u64;
+        let log_since = self.log_since.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
         let dirty = self.records.pages.memory.dirtied_since_checkpoint();
         let log_len_max = self.config.checkpoint_log_len.max(dirty / 8);
         if log_since >= log_len_max || dirty >= self.config.dirty_budget / 2 {
@@ -257,19 +257,18 @@ impl Inner {
     }
 
     /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
-    /// on the disk. Deletes may go into the last of it: they make room.
+    /// on the disk. Deletes go on while the log has room: they make room.
     fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
         self.mark_open()?;
         let frame_len = state.frame.body().len() as u64;
         let dirty = self.records.pages.memory.dirty();
         let now = dirty + self.log_since.load(Ordering::Relaxed) + frame_len;
-        if now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP {
+        if only_deletes || (now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP) {
             return Ok(());
         }
         let free = self.disk.free_len()?;
         let wanted = dirty + dirty / 4 + frame_len + 2 * ADMISSION_STEP;
-        let enough = if only_deletes { free >= DELETE_RESERVE } else { free >= wanted };
-        if !enough {
+        if free < wanted {
             self.ask_for_checkpoint();
             let message = format!(
                 "the disk has {free} bytes free and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"

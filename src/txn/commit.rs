@@ -1,14 +1,14 @@
 //! Commit: from a stage to a frame in the log and in the pages.
 
-use super::resolve::{Staging, key_names};
+use super::resolve::{Staging, key_names, touch_cell};
 use super::stage::{Fate, NewKey, Stage};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
-use crate::id::{GROUP_ROWS, Lsn, ObjectId, RowId, TreeId};
+use crate::id::{Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, SLOT_LEN};
-use crate::page::{Columns, slots, text};
+use crate::page::{Columns, slots};
 use crate::pagestore::GroupState;
 use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group};
 use crate::value::{Timestamp, key_hash};
@@ -32,7 +32,7 @@ impl Staging<'_> {
         }
         let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
         build_frame(self.state, time);
-        touch(records, &self.catalog, &self.state.stage)?;
+        touch(records, &self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
         append_and_apply(self.context, self.state).map(Some)
@@ -140,9 +140,7 @@ impl Staging<'_> {
         let records = self.context.records;
         let live = records.pages.live();
         let mut any = false;
-        // Free list and row count of each object that gets records, as they will be after the creates
-        // so far.
-        let mut next: Vec<(ObjectId, u64, u64)> = Vec::new();
+        let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
             any |= record.fate != Fate::Gone;
@@ -167,6 +165,7 @@ impl Staging<'_> {
             }
             self.state.stage.record_mut(staged).row = row;
         }
+        self.state.stage.next_rows = next;
         Ok(any)
     }
 }
@@ -206,19 +205,21 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 }
 
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
-fn touch(records: &Records, catalog: &Catalog, stage: &Stage) -> Result<()> {
+fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
+    let mut inserted = std::mem::take(&mut stage.inserted);
     let live = records.pages.live();
     let key_changes = stage.records().len() as u32;
-    let mut inserted: Vec<TreeId> = Vec::new();
     for staged in stage.records() {
         let Some(object) = catalog.object(staged.object) else { continue };
         if staged.fate == Fate::Gone {
             continue;
         }
-        match &staged.group {
-            Some(group) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
+        match (&staged.group, staged.fate) {
+            // The header was read when the record was found, the cells when they were staged.
+            (_, Fate::Update) => {}
+            (Some(group), _) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
             // A create: its row's group is there already unless the row is the group's first.
-            None => {
+            (None, _) => {
                 records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
             }
         }
@@ -238,6 +239,7 @@ fn touch(records: &Records, catalog: &Catalog, stage: &Stage) -> Result<()> {
     for trees in inserted.chunk_by(|a, b| a == b) {
         index::touch_splits(&records.pages, &live, trees[0], trees.len() as u64)?;
     }
+    stage.inserted = inserted;
     Ok(())
 }
 
@@ -259,29 +261,17 @@ fn touch_row(state: &GroupState, object: &ObjectLayout, staged: &super::stage::S
     if let Some(page) = state.page(0) {
         page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
     }
-    match staged.fate {
-        Fate::Delete => object.attributes.iter().try_for_each(|attribute| touch_cell(state, attribute, slot)),
-        _ => staged
-            .cells
-            .iter()
-            .filter_map(|cell| object.attribute(cell.attribute))
-            .try_for_each(|attribute| touch_cell(state, attribute, slot)),
-    }
-}
-
-fn touch_cell(state: &GroupState, attribute: &crate::records::AttributeLayout, slot: u32) -> Result<()> {
-    debug_assert!(slot < GROUP_ROWS);
-    let Some(page) = state.page(attribute.column) else { return Ok(()) };
-    match attribute.width {
-        None => text::touch(state, attribute.column, slot),
-        Some(_) if page.is_resident() => Ok(()),
-        Some(width) => {
-            let mut cell = [0; 16];
-            slots::read_fixed(page, width, slot, &mut cell)?;
-            page.touch(slots::slot_offset(width, slot), width.cell_len())
+    for attribute in &object.attributes {
+        if staged.fate == Fate::Delete || staged.cell(attribute.id).is_some() {
+            if let Some(page) = state.page(attribute.column) {
+                slots::is_present(page, slot)?;
+            }
+            touch_cell(state, attribute, slot)?;
         }
     }
+    Ok(())
 }
+
 
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.
@@ -292,7 +282,7 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     let durable = log.shared().durable();
     log.append(Kind::Commit, lsn, durable, frame.body())?;
     // A panic between the frame and the end of apply must stop the store too (crash rule 8).
-    let guard = PoisonOnUnwind(log.shared().clone());
+    let guard = PoisonOnUnwind(log.shared());
     let applied = context.records.apply(pages, scratch, lsn, frame.body());
     std::mem::forget(guard);
     if let Err(error) = applied {
@@ -302,9 +292,9 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     Ok(lsn)
 }
 
-struct PoisonOnUnwind(std::sync::Arc<crate::wal::GroupCommit>);
+struct PoisonOnUnwind<'a>(&'a crate::wal::GroupCommit);
 
-impl Drop for PoisonOnUnwind {
+impl Drop for PoisonOnUnwind<'_> {
     fn drop(&mut self) {
         self.0.poison(Error::new(crate::ErrorKind::Poisoned, "a panic while a commit was applied"));
     }

@@ -79,7 +79,10 @@ pub(crate) struct Stage {
     pub(crate) key: Vec<u8>,
     pub(crate) cell: Vec<u8>,
     pub(crate) new_keys: Vec<NewKey>,
-    pub(crate) old_keys: Vec<(TreeId, u64)>,
+    /// Free list head and row count of each object that gets records, as they will be.
+    pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
+    /// Trees that get entries, one for each.
+    pub(crate) inserted: Vec<TreeId>,
 }
 
 /// A key that a staged record has at the end of the transaction.
@@ -114,7 +117,8 @@ impl Stage {
         self.arena.shrink_to(KEPT << 10);
         self.schema = None;
         self.new_keys.clear();
-        self.old_keys.clear();
+        self.next_rows.clear();
+        self.inserted.clear();
     }
 
     pub(crate) fn records(&self) -> &[Staged] {

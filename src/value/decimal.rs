@@ -21,7 +21,8 @@ pub(crate) const SCALE_MAX: u8 = 38;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decimal {
-    mantissa: i128,
+    /// The mantissa's bytes: an `i128` would align every `Value` to 16 bytes and make it half as large again.
+    bytes: [u8; 16],
     scale: u8,
 }
 
@@ -29,13 +30,17 @@ impl Decimal {
     /// The decimal with this mantissa and scale; `None` when the scale is over 38.
     #[must_use]
     pub fn new(mantissa: i128, scale: u8) -> Option<Decimal> {
-        (scale <= SCALE_MAX).then_some(Decimal { mantissa, scale })
+        (scale <= SCALE_MAX).then_some(Decimal::of(mantissa, scale))
+    }
+
+    fn of(mantissa: i128, scale: u8) -> Decimal {
+        Decimal { bytes: mantissa.to_ne_bytes(), scale }
     }
 
     /// The number without its point.
     #[must_use]
     pub fn mantissa(self) -> i128 {
-        self.mantissa
+        i128::from_ne_bytes(self.bytes)
     }
 
     /// Digits behind the point.
@@ -52,37 +57,37 @@ impl Decimal {
             return None;
         }
         let mantissa = if scale >= self.scale {
-            self.mantissa.checked_mul(power_of_ten(scale - self.scale))?
+            self.mantissa().checked_mul(power_of_ten(scale - self.scale))?
         } else {
             let divisor = power_of_ten(self.scale - scale);
-            (self.mantissa % divisor == 0).then(|| self.mantissa / divisor)?
+            (self.mantissa() % divisor == 0).then(|| self.mantissa() / divisor)?
         };
-        Some(Decimal { mantissa, scale })
+        Some(Decimal::of(mantissa, scale))
     }
 
     /// The same number with the fewest digits behind the point.
     #[must_use]
     pub fn normalized(self) -> Decimal {
-        let Decimal { mut mantissa, mut scale } = self;
+        let (mut mantissa, mut scale) = (self.mantissa(), self.scale);
         // Most mantissas fit 64 bits, where a division is several times cheaper.
         if let Ok(mut small) = i64::try_from(mantissa) {
             while scale > 0 && small % 10 == 0 {
                 small /= 10;
                 scale -= 1;
             }
-            return Decimal { mantissa: i128::from(small), scale };
+            return Decimal::of(i128::from(small), scale);
         }
         while scale > 0 && mantissa % 10 == 0 {
             mantissa /= 10;
             scale -= 1;
         }
-        Decimal { mantissa, scale }
+        Decimal::of(mantissa, scale)
     }
 
     /// The whole number, where it is one and fits.
     #[must_use]
     pub fn to_i64(self) -> Option<i64> {
-        i64::try_from(self.rescale(0)?.mantissa).ok()
+        i64::try_from(self.rescale(0)?.mantissa()).ok()
     }
 
     /// The nearest double.
@@ -113,7 +118,7 @@ impl Decimal {
 
     // The magnitudes as integers and decimals, aligned; used where alignment overflows.
     fn compare_magnitude(self, other: Decimal) -> Ordering {
-        let (a, b) = (self.mantissa.unsigned_abs(), other.mantissa.unsigned_abs());
+        let (a, b) = (self.mantissa().unsigned_abs(), other.mantissa().unsigned_abs());
         let scaled = |magnitude: u128, by: u8| magnitude.checked_mul(power_of_ten(by).unsigned_abs());
         if self.scale >= other.scale {
             // An overflow means that the scaled number is over 2^128, and so over the other one.
@@ -186,7 +191,7 @@ impl Digits {
         let magnitude = self.magnitude?;
         if magnitude == 0 {
             let scale = self.fraction_count.clamp(0, i64::from(SCALE_MAX)) as u8;
-            return Some(Decimal { mantissa: 0, scale });
+            return Some(Decimal::of(0, scale));
         }
         let (magnitude, scale) = if self.exponent >= 0 {
             let power = 10u128.checked_pow(u32::try_from(self.exponent).ok()?)?;
@@ -199,7 +204,7 @@ impl Digits {
         } else {
             i128::try_from(magnitude).ok()?
         };
-        let exact = Decimal { mantissa, scale };
+        let exact = Decimal::of(mantissa, scale);
         // The zeros that were written behind the point are kept where there is room.
         let shown = self.fraction_count.clamp(i64::from(scale), i64::from(SCALE_MAX)) as u8;
         Some(exact.rescale(shown).unwrap_or(exact))
@@ -222,8 +227,8 @@ fn exponent_of(bytes: &[u8]) -> Option<i64> {
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.mantissa < 0 { "-" } else { "" };
-        let magnitude = self.mantissa.unsigned_abs();
+        let sign = if self.mantissa() < 0 { "-" } else { "" };
+        let magnitude = self.mantissa().unsigned_abs();
         if self.scale == 0 {
             return write!(f, "{sign}{magnitude}");
         }
@@ -257,8 +262,8 @@ impl PartialOrd for Decimal {
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Decimal) -> Ordering {
-        match self.mantissa.signum().cmp(&other.mantissa.signum()) {
-            Ordering::Equal if self.mantissa < 0 => other.compare_magnitude(*self),
+        match self.mantissa().signum().cmp(&other.mantissa().signum()) {
+            Ordering::Equal if self.mantissa() < 0 => other.compare_magnitude(*self),
             Ordering::Equal => self.compare_magnitude(*other),
             apart => apart,
         }
@@ -267,7 +272,8 @@ impl Ord for Decimal {
 
 impl Hash for Decimal {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Decimal { mantissa, scale } = self.normalized();
+        let normalized = self.normalized();
+        let (mantissa, scale) = (normalized.mantissa(), normalized.scale);
         (mantissa, scale).hash(state);
     }
 }
@@ -276,7 +282,7 @@ macro_rules! from_integer {
     ($($int:ty),*) => {$(
         impl From<$int> for Decimal {
             fn from(value: $int) -> Decimal {
-                Decimal { mantissa: i128::from(value), scale: 0 }
+                Decimal::of(i128::from(value), 0)
             }
         }
     )*};

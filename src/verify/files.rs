@@ -2,15 +2,18 @@
 //! another holds.
 
 use super::{Report, name_of_page};
-use crate::disk::{Disk, LOCK_NAME};
+use crate::disk::{Access, Disk, LOCK_NAME, RESERVE_NAME};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::pagestore::segment::{self, HEADER_LEN};
-use crate::pagestore::superblock::{self, Found, Superblock};
+use crate::pagestore::superblock::{self, Found, Sealed};
 use crate::pagestore::{Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
 use crate::records::Catalog;
 use crate::wal::{self, Landmark, LogAudit, Scan};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of the reserve read at a time.
+const RESERVE_STEP: usize = 1 << 16;
 
 /// What the files hold, before it is told to anybody: who is affected is known only once the schema is.
 pub(super) struct Files {
@@ -46,7 +49,8 @@ pub(super) fn read(disk: &dyn Disk, report: &mut Report) -> Result<Files> {
         return Ok(files);
     };
     files.check_tables(disk, &found, report);
-    files.log = wal::audit(disk, found.live.store_id, &landmarks(&found))?;
+    let end = found.live.seal.map(|sealed| sealed.seal.position);
+    files.log = wal::audit(disk, found.live.store_id, &landmarks(&found), end)?;
     report.report.file_count += files.log.file_count;
     report.report.byte_count += files.log.byte_count;
     report.report.frame_count = files.log.frame_count;
@@ -86,10 +90,39 @@ fn read_superblock(disk: &dyn Disk, report: &mut Report) -> Result<Option<Found>
     }
 }
 
+/// The reserve is nothing but zeros. One that is changed harms nobody, and is a sign of a bad disk.
+fn read_reserve(disk: &dyn Disk, report: &mut Report) {
+    let mut check = || -> Result<()> {
+        let file = disk.open(RESERVE_NAME, Access::Read)?;
+        let len = file.len()?;
+        report.report.file_count += 1;
+        report.report.byte_count += len;
+        let mut bytes = Vec::new();
+        for offset in (0..len).step_by(RESERVE_STEP) {
+            bytes.resize((len - offset).min(RESERVE_STEP as u64) as usize, 0);
+            file.read_at(offset, &mut bytes)?;
+            if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
+                return Err(Error::corrupt(RESERVE_NAME, offset + at as u64, "this file holds nothing but zeros"));
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = check() {
+        report.error(&error);
+    }
+}
+
 /// Places in the log that the superblock names.
 fn landmarks(found: &Found) -> Vec<Landmark> {
-    let copy = |copy: &Superblock| Landmark { at: copy.log, named_by: "a superblock copy" };
-    std::iter::once(&found.live).chain(&found.other).map(copy).collect()
+    let mut landmarks = Vec::new();
+    for copy in std::iter::once(&found.live).chain(&found.other) {
+        let (position, lsn, prev_crc) = (copy.log.position, copy.log.lsn, copy.log.prev_crc);
+        landmarks.push(Landmark { position, lsn, prev_crc, named_by: "a checkpoint" });
+    }
+    if let Some(Sealed { seal, lsn }) = found.live.seal {
+        landmarks.push(Landmark { position: seal.position, lsn, prev_crc: seal.crc, named_by: "the close" });
+    }
+    landmarks
 }
 
 impl Files {
@@ -105,6 +138,8 @@ impl Files {
                     0,
                     "a torn tail that a recovery cut and kept aside; remove it when it is not needed",
                 );
+            } else if name == RESERVE_NAME {
+                read_reserve(disk, report);
             } else if name != LOCK_NAME && name != superblock::FILE_NAME && wal::log_number(&name).is_none() {
                 report.error(&Error::corrupt(name, 0, "this file is none of the store's"));
             }

@@ -5,10 +5,10 @@
 //! in its place nor zero is a fault, except behind the place where a later generation says that its file's
 //! generation ended (crash rule 3). Those bytes are compared with the copy that was kept aside.
 
+use super::Position;
 use super::file::{self, FRAMES_AT, FileHeader};
-use super::frame::{self, ALIGN, Header};
+use super::frame::{self, ALIGN, HEADER_LEN, Header};
 use super::reader::{first_nonzero, used_len};
-use super::{Position, Resume};
 use crate::disk::{Access, Disk};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
@@ -28,20 +28,28 @@ pub(crate) struct LogAudit {
 /// A place that something outside the log names, and must be one between two frames.
 #[derive(Clone, Debug)]
 pub(crate) struct Landmark {
-    pub(crate) at: Resume,
+    pub(crate) position: Position,
+    pub(crate) lsn: Lsn,
+    /// Header CRC of the frame before.
+    pub(crate) prev_crc: u32,
     /// Who names it.
     pub(crate) named_by: &'static str,
 }
 
-/// Checks all log files of a store. Collects what is wrong.
+/// Checks all log files of a store. `end`: where a clean close ended the log; behind it is nothing.
 ///
 /// # Errors
 /// What the disk says about listing the directory.
-pub(crate) fn audit(disk: &dyn Disk, store_id: [u8; 16], landmarks: &[Landmark]) -> Result<LogAudit> {
+pub(crate) fn audit(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    landmarks: &[Landmark],
+    end: Option<Position>,
+) -> Result<LogAudit> {
     let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| file::log_number(name)).collect();
     numbers.sort_unstable();
-    let needed_from = landmarks.iter().map(|landmark| landmark.at.position.file).min().unwrap_or(0);
-    let mut walk = AuditWalk { landmarks: landmarks.to_vec(), needed_from, ..AuditWalk::default() };
+    let needed_from = landmarks.iter().map(|landmark| landmark.position.file).min().unwrap_or(0);
+    let mut walk = AuditWalk { landmarks: landmarks.to_vec(), needed_from, end, ..AuditWalk::default() };
     let mut listed = Vec::with_capacity(numbers.len());
     for number in numbers {
         walk.found.file_count += 1;
@@ -85,6 +93,7 @@ struct AuditWalk {
     landmarks: Vec<Landmark>,
     /// Files before this one are on their way out, in any order.
     needed_from: u64,
+    end: Option<Position>,
 }
 
 impl AuditWalk {
@@ -155,47 +164,49 @@ impl AuditWalk {
         let mut offset = FRAMES_AT as usize;
         loop {
             let here = Position { file: header.number, offset: offset as u64 };
-            self.pass(header, here, chain);
+            self.pass(here, chain);
             if cut_at.is_some_and(|cut| here >= cut) {
                 return (offset, chain);
             }
             let before = chain.or_else(|| taken_on_trust(&bytes[offset..], header.salt));
             let decoded = match before {
+                _ if self.end.is_some_and(|end| here >= end) => {
+                    Err("the log was closed in front of this".into())
+                }
                 Some(before) => frame::decode(&bytes[offset..], header.salt, before.lsn, before.prev_crc),
                 None => Err("no frame starts here".to_string()),
             };
-            match decoded {
+            let reason = match decoded {
                 Ok((frame, _, crc)) => {
                     self.found.frame_count += 1;
                     chain = Some(Chain { lsn: frame.lsn, prev_crc: crc });
                     offset += frame::frame_len(frame.body_len);
+                    continue;
                 }
-                Err(reason) => match next_frame(bytes, offset, header.salt) {
-                    Some(next) => {
-                        self.found.faults.push(Error::corrupt(name, offset as u64, reason));
-                        chain = None;
-                        offset = next;
-                    }
-                    None if first_nonzero(bytes, offset).is_some() => {
-                        self.found.faults.push(Error::corrupt(name, offset as u64, reason));
-                        return (bytes.len(), None);
-                    }
-                    None => return (offset, chain),
-                },
+                Err(reason) => reason,
+            };
+            let Some(stray) = first_nonzero(bytes, offset) else { return (offset, chain) };
+            let (place, reason) = match stray - offset {
+                0..HEADER_LEN => (offset, reason),
+                _ => (stray, format!("zeros are expected behind the last frame at byte {offset}")),
+            };
+            self.found.faults.push(Error::corrupt(name, place as u64, reason));
+            match next_frame(bytes, offset, header.salt) {
+                Some(next) => (chain, offset) = (None, next),
+                None => return (bytes.len(), None),
             }
         }
     }
 
     /// Notes that a place between two frames was come by.
-    fn pass(&mut self, header: &FileHeader, here: Position, chain: Option<Chain>) {
+    fn pass(&mut self, here: Position, chain: Option<Chain>) {
         let faults = &mut self.found.faults;
         self.landmarks.retain(|landmark| {
-            let at = &landmark.at;
-            if at.position != here {
+            if landmark.position != here {
                 return true;
             }
-            let same = chain.is_none_or(|chain| (chain.lsn, chain.prev_crc) == (at.lsn, at.prev_crc));
-            if at.generation != header.generation || !same {
+            let expected = (landmark.lsn, landmark.prev_crc);
+            if chain.is_some_and(|chain| (chain.lsn, chain.prev_crc) != expected) {
                 let reason =
                     format!("{} names this place behind another frame than is found", landmark.named_by);
                 faults.push(Error::corrupt(file::log_name(here.file), here.offset, reason));
@@ -205,13 +216,9 @@ impl AuditWalk {
     }
 
     fn check_landmarks_left(&mut self) {
-        for Landmark { at, named_by } in std::mem::take(&mut self.landmarks) {
+        for Landmark { position, named_by, .. } in std::mem::take(&mut self.landmarks) {
             let reason = format!("{named_by} names this place, and no frame ends here");
-            self.found.faults.push(Error::corrupt(
-                file::log_name(at.position.file),
-                at.position.offset,
-                reason,
-            ));
+            self.found.faults.push(Error::corrupt(file::log_name(position.file), position.offset, reason));
         }
     }
 
