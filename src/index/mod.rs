@@ -15,10 +15,10 @@
 //! buckets split from it; they answer `Corrupt`, since they cannot say that a key is absent. The
 //! records are untouched by that, and an index can be built again from them.
 
-use crate::error::{ErrorKind, Result};
-use crate::id::TreeId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{Address, TreeId};
 use crate::page::{Columns, PageWrite, bucket};
-use crate::pagestore::{Group, PageStore, Root, Writer};
+use crate::pagestore::{Group, PageStore, Root, Writer, about};
 use std::sync::Arc;
 
 /// Entries a bucket on average: 4 to 8 KiB a bucket, so that a bucket's table entries cost little
@@ -59,6 +59,11 @@ pub(crate) fn bucket_of(hash: u64, bucket_count: u64) -> u64 {
     if wide < bucket_count.max(1) { wide } else { hash & ((1 << level) - 1) }
 }
 
+#[cold]
+fn in_bucket(group: &Group, error: &Error) -> Error {
+    about(&Address { tree: group.tree, number: group.number, column: 0 }, error)
+}
+
 fn bucket_group(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Option<Arc<Group>>> {
     let Some(index) = root.tree(tree) else { return Ok(None) };
     store.group(root, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))
@@ -74,10 +79,11 @@ pub(crate) fn find(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> R
     if let Some(group) = bucket_group(store, root, tree, hash)?
         && let Some(page) = group.state.read().page(0)
     {
-        bucket::find(page, hash, &mut |value| {
+        let found = bucket::find(page, hash, &mut |value| {
             hits.push(value);
             Ok(false)
-        })?;
+        });
+        found.map_err(|error| in_bucket(&group, &error))?;
     }
     Ok(hits)
 }
@@ -92,7 +98,7 @@ pub(crate) fn touch(store: &PageStore, root: &Root, tree: TreeId, hash: u64, cha
         && let Some(page) = group.state.read().page(0)
         && !page.is_resident()
     {
-        bucket::touch(page, hash, change_count)?;
+        bucket::touch(page, hash, change_count).map_err(|error| in_bucket(&group, &error))?;
     }
     Ok(())
 }
@@ -109,7 +115,7 @@ pub(crate) fn touch_splits(store: &PageStore, root: &Root, tree: TreeId, insert_
         if let Some(group) = store.group(root, tree, split_source(buckets))?
             && let Some(page) = group.state.read().page(0)
         {
-            bucket::entries(page, &mut |_, _| Ok(()))?;
+            bucket::entries(page, &mut |_, _| Ok(())).map_err(|error| in_bucket(&group, &error))?;
         }
         store.group(root, tree, buckets)?;
         buckets += 1;
