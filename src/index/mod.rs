@@ -2,7 +2,8 @@
 //! not what they stand for.
 //!
 //! A tree of buckets numbered from 0; bucket b is the page at number b, column 0. The tree's meta
-//! words are the entry count (0) and the bucket count (1; 0 is read as 1). The bucket of a hash is its
+//! words are the entry count (0), the bucket count (1; 0 is read as 1) and the number of entries that
+//! the index lacks because their key could not be read when the log was replayed (2). The bucket of a hash is its
 //! low bits: with n buckets and 2^k ≤ n < 2^(k+1), the low k + 1 bits if that bucket exists, else the
 //! low k. Whenever an insert makes more than [`TARGET`] entries a bucket on average, bucket n − 2^k is
 //! split by bit k into itself and bucket n (Litwin, "Linear hashing", VLDB 1980). So the shape follows
@@ -13,7 +14,8 @@
 //!
 //! Damage: a bucket that cannot be read while the log is replayed is marked incomplete, and so are
 //! buckets split from it; they answer `Corrupt`, since they cannot say that a key is absent. The
-//! records are untouched by that, and an index can be built again from them.
+//! records are untouched by that, and an index can be built again from them. An index that lacks an
+//! entry answers `Corrupt` instead of a miss ([`check_complete`]).
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Address, TreeId};
@@ -28,6 +30,7 @@ const TARGET: u64 = 160;
 /// Meta words of an index tree.
 pub(crate) const ENTRY_COUNT: usize = 0;
 pub(crate) const BUCKET_COUNT: usize = 1;
+pub(crate) const MISSING_COUNT: usize = 2;
 
 /// Values found for one hash: nearly always at most one, without an allocation.
 #[derive(Debug, Default)]
@@ -86,6 +89,34 @@ pub(crate) fn find(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> R
         found.map_err(|error| in_bucket(&group, &error))?;
     }
     Ok(hits)
+}
+
+/// Whether a miss says that there is no such key.
+///
+/// # Errors
+/// `Corrupt` when the index lacks entries.
+#[inline]
+pub(crate) fn check_complete(root: &Root, tree: TreeId) -> Result<()> {
+    match root.tree(tree).map_or(0, |index| index.meta(MISSING_COUNT)) {
+        0 => Ok(()),
+        missing => Err(incomplete(tree, missing)),
+    }
+}
+
+#[cold]
+fn incomplete(tree: TreeId, missing: u64) -> Error {
+    let reason = "on damaged pages; whether this key exists is not known: the index must be built anew";
+    Error::new(ErrorKind::Corrupt, format!("the index in tree {tree} lacks {missing} keys that lie {reason}"))
+}
+
+/// Notes that an entry could not be added because its key cannot be read. Only `apply` calls this.
+///
+/// # Errors
+/// `Corrupt` when the page table is damaged.
+pub(crate) fn note_missing(store: &PageStore, writer: &Writer, tree: TreeId) -> Result<()> {
+    let index = store.tree_mut(writer, tree)?;
+    index.set_meta(MISSING_COUNT, index.meta(MISSING_COUNT) + 1);
+    Ok(())
 }
 
 /// Reads all that inserts and removals of this hash will read, among `change_count` changes of the

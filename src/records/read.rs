@@ -188,6 +188,7 @@ impl Records {
                 return Ok(Some(hit));
             }
         }
+        index::check_complete(root, key.index.tree)?;
         Ok(None)
     }
 
