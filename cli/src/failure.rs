@@ -180,6 +180,12 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
+        Failure::from(&error)
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Failure {
         let exit_code = if error.kind().is_refusal() { REFUSED } else { DAMAGE };
         let mut failure = Failure::new(exit_code, error.kind().name(), error.to_string());
         failure.0.conflict = error.conflict().map(|conflict| Conflict {
