@@ -72,7 +72,7 @@ pub(crate) fn recover(
                 let applied = records.apply(&mut writer, &mut scratch, frame.lsn, frame.body);
                 applied.map_err(|error| in_frame(&frame, &error))?;
                 report.replayed += 1;
-                report.replayed_len += frame.body.len() as u64;
+                report.replayed_len += wal::frame_len(frame.body.len()) as u64;
             }
             Kind::CheckpointMark => {
                 newest_mark = newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));

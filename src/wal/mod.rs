@@ -33,7 +33,7 @@ mod reader;
 mod tests;
 
 pub(crate) use file::log_name;
-pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind};
+pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind, frame_len};
 pub(crate) use group::{FlusherWork, GroupCommit};
 pub(crate) use log::Log;
 pub(crate) use reader::{FrameRef, Scan, Seal, Torn, Unused, keep_torn_tail, make_durable, scan};
