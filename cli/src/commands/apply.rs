@@ -50,7 +50,7 @@ pub(crate) struct Args {
     ack: bool,
 
     /// What to do at a line that is refused: stop with exit code 1, or write it to the rejects file and go on
-    #[arg(long, value_enum, default_value_t = OnError::Stop, requires_if("skip", "rejects"))]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnError::Stop, requires_if("skip", "rejects"))]
     on_error: OnError,
 
     /// Where lines go that are refused: NDJSON with line, kind, reason and input
