@@ -63,7 +63,7 @@ impl Blocks {
     pub(crate) fn of_mutations(input: Input, schema: Schema, reading: Reading) -> Blocks {
         Blocks::spawn(input, reading.keeps_text, move |text, sink| {
             read_lines(text, sink, |line| {
-                let mut mutation = text::parse_mutation(&schema, line)?;
+                let mut mutation = text::parse_mutation(&schema, line).map_err(without_prefix)?;
                 if !reading.keeps_at {
                     mutation.patch.at = None;
                 }
@@ -158,6 +158,13 @@ impl Sink {
         }
         self.sender.send(Ok(std::mem::replace(&mut self.block, empty))).is_ok()
     }
+}
+
+/// The line's number stands before the message; that it is a mutation line is then known.
+fn without_prefix(error: Error) -> Error {
+    let text = error.to_string();
+    let reason = text.strip_prefix("mutation line, ").or_else(|| text.strip_prefix("mutation line: "));
+    reason.map_or(error, Error::invalid_input)
 }
 
 /// Hands each line that is not blank to `parse`.
