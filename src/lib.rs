@@ -16,6 +16,7 @@ mod store;
 pub mod text;
 mod txn;
 mod value;
+mod verify;
 mod wal;
 
 pub use change::{Action, Key, Mode, Mutation, Patch};
@@ -28,4 +29,7 @@ pub use store::{
     Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, Progress, Snapshot, Stats, Store, Txn,
 };
 pub use txn::Outcome;
+pub use verify::{Finding, VerifyReport, verify};
+#[doc(hidden)]
+pub use verify::verify_on;
 pub use value::{Date, Decimal, Json, Record, Timestamp, Value};

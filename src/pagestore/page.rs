@@ -18,7 +18,7 @@ use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
 use crate::error::{Error, Result};
 use crate::id::Address;
-use crate::page::delta::Delta;
+use crate::page::delta::{Cover, Delta};
 use crate::page::image::{self, BLOCK_LEN, Kind};
 use crate::page::{PageRead, PageWrite};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -367,11 +367,12 @@ impl PageRead for Page {
         let Some(delta) = self.delta()? else {
             return self.base_run(offset, len);
         };
-        if !delta.touches(offset, len) {
-            return self.base_run(offset, len);
+        match delta.cover(offset, len) {
+            Cover::None => self.base_run(offset, len),
+            Cover::Part => Ok(None),
+            // A damaged block must answer `Corrupt` even where the overlay has the range.
+            Cover::Whole(bytes) => self.touch(offset, len).map(|()| Some(bytes)),
         }
-        self.touch(offset, len)?;
-        Ok(delta.covering(offset, len))
     }
 }
 

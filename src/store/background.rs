@@ -134,6 +134,10 @@ impl Inner {
         }
         let Some(writing) = &self.writing else { return Ok(()) };
         let Some(mut writer) = writing.writer.try_lock() else { return Ok(()) };
+        // A closed log is covered by its seal, and takes no frame before `open` is durable (crash rule 6).
+        if self.sealed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let durable = shared.durable();
         if writer.log.testified() >= durable || shared.appended() > durable {
             return Ok(());

@@ -45,7 +45,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const LOCK_NAME: &str = "lock";
-/// A close leaves no more than this to replay.
+/// A close takes a last checkpoint when more row groups and buckets than this are dirty: each costs the
+/// next opening up to eight images, and an opening reads at most 64.
+const CLOSE_DIRTY_MAX: usize = 4;
+/// … or when there is more log than this to replay.
 const CLOSE_LOG_LEN: u64 = 1 << 20;
 
 /// An open store. Cheap to clone; the last clone closes it.
@@ -397,7 +400,8 @@ impl Inner {
         if writing.shared.poisoned().is_some() || self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
-        if self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
+        let dirty_count = writing.writer.lock().pages.dirty.len();
+        if dirty_count > CLOSE_DIRTY_MAX || self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
             self.checkpoint(pagestore::Compaction::Bounded)?;
         }
         let writer = writing.writer.lock();

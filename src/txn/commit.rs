@@ -1,14 +1,14 @@
 //! Commit: from a stage to a frame in the log and in the pages.
 
-use super::resolve::{Staging, key_names};
+use super::resolve::{Staging, key_names, touch_cell};
 use super::stage::{Fate, NewKey, Stage};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
-use crate::id::{GROUP_ROWS, Lsn, RowId};
+use crate::id::{Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, SLOT_LEN};
-use crate::page::{Columns, slots, text};
+use crate::page::{Columns, slots};
 use crate::pagestore::GroupState;
 use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group};
 use crate::value::{Timestamp, key_hash};
@@ -214,10 +214,12 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
         if staged.fate == Fate::Gone {
             continue;
         }
-        match &staged.group {
-            Some(group) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
+        match (&staged.group, staged.fate) {
+            // The header was read when the record was found, the cells when they were staged.
+            (_, Fate::Update) => {}
+            (Some(group), _) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
             // A create: its row's group is there already unless the row is the group's first.
-            None => {
+            (None, _) => {
                 records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
             }
         }
@@ -259,29 +261,17 @@ fn touch_row(state: &GroupState, object: &ObjectLayout, staged: &super::stage::S
     if let Some(page) = state.page(0) {
         page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
     }
-    match staged.fate {
-        Fate::Delete => object.attributes.iter().try_for_each(|attribute| touch_cell(state, attribute, slot)),
-        _ => staged
-            .cells
-            .iter()
-            .filter_map(|cell| object.attribute(cell.attribute))
-            .try_for_each(|attribute| touch_cell(state, attribute, slot)),
-    }
-}
-
-fn touch_cell(state: &GroupState, attribute: &crate::records::AttributeLayout, slot: u32) -> Result<()> {
-    debug_assert!(slot < GROUP_ROWS);
-    let Some(page) = state.page(attribute.column) else { return Ok(()) };
-    match attribute.width {
-        None => text::touch(state, attribute.column, slot),
-        Some(_) if page.is_resident() => Ok(()),
-        Some(width) => {
-            let mut cell = [0; 16];
-            slots::read_fixed(page, width, slot, &mut cell)?;
-            page.touch(slots::slot_offset(width, slot), width.cell_len())
+    for attribute in &object.attributes {
+        if staged.fate == Fate::Delete || staged.cell(attribute.id).is_some() {
+            if let Some(page) = state.page(attribute.column) {
+                slots::is_present(page, slot)?;
+            }
+            touch_cell(state, attribute, slot)?;
         }
     }
+    Ok(())
 }
+
 
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.

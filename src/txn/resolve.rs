@@ -111,11 +111,18 @@ impl Staging<'_> {
     fn locate_key(&self, object: ObjectRef<'_>, index: &IndexLayout, bytes: &[u8]) -> Result<Option<Located>> {
         let records = self.context.records;
         let hash = key_hash(records.hash_seed, bytes);
-        if let Some(staged) = self.state.stage.claimed(index.tree, hash)
-            && self.state.stage.record(staged).is_live()
-            && self.staged_has_key(object.layout, index, staged, bytes)?
-        {
-            return Ok(Some(Located::Staged(staged)));
+        if let Some(claimed) = self.state.stage.claimed(index.tree, hash) {
+            // The last one that took the key; where that one gave it up again, any other that took it.
+            let others = (0..self.state.stage.records().len()).rev();
+            for staged in std::iter::once(claimed).chain(others) {
+                let record = self.state.stage.record(staged);
+                if record.is_live()
+                    && record.object == object.layout.id
+                    && self.staged_has_key(object.layout, index, staged, bytes)?
+                {
+                    return Ok(Some(Located::Staged(staged)));
+                }
+            }
         }
         let key = IndexKey { index, bytes, hash };
         let hit = records.find_key(&records.pages.live(), object.layout, &key, |found, header, _| {
@@ -401,10 +408,15 @@ impl Staging<'_> {
         if record.fate == Fate::Create {
             return Ok(new.is_none());
         }
-        match &record.group {
-            Some(group) => in_group(group, record.row, |state, slot| cell_equals(state, layout, slot, new)),
-            None => Ok(false),
-        }
+        let Some(group) = &record.group else { return Ok(false) };
+        in_group(group, record.row, |state, slot| {
+            let same = cell_equals(state, layout, slot, new)?;
+            if !same {
+                // Crash rule 8: what apply will read of an update's cells is read here.
+                touch_cell(state, layout, slot)?;
+            }
+            Ok(same)
+        })
     }
 
     fn delete(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
@@ -676,4 +688,14 @@ fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
 fn missing_required(object: ObjectRef<'_>, id: AttributeId) -> Error {
     let name = object.schema.attribute_by_id(id).map_or("", |attribute| attribute.key());
     Error::attribute(ErrorKind::MissingRequired, object.schema.key(), name, "a value is required")
+}
+
+/// Reads what changing a cell will read. The presence byte was read before.
+pub(super) fn touch_cell(state: &GroupState, layout: &AttributeLayout, slot: u32) -> Result<()> {
+    let Some(page) = state.page(layout.column) else { return Ok(()) };
+    match layout.width {
+        None => text::touch(state, layout.column, slot),
+        Some(_) if page.is_resident() => Ok(()),
+        Some(width) => page.touch(slots::slot_offset(width, slot), width.cell_len()),
+    }
 }

@@ -1,1 +1,17 @@
-//! Test tools for vellum.
+//! Test tools for vellum: a model of what a store should answer, a generator of operations, a disk in
+//! memory that crashes and fails on demand, and the comparison of store and model.
+//!
+//! Nothing here shares code with the engine: a mistake there is not repeated here.
+
+pub mod compare;
+pub mod mem;
+pub mod model;
+pub mod ops;
+pub mod rng;
+pub mod run;
+pub mod schema;
+
+pub use compare::{compare, replay_check};
+pub use mem::{Event, MemDisk, Op};
+pub use model::Model;
+pub use rng::Rng;

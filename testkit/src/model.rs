@@ -1,0 +1,497 @@
+//! What a store should answer: records in a map, with the documented meaning of each mutation.
+//!
+//! Written for being right at a glance, not for speed, and without a line of the engine's: a mutation
+//! changes the map in place and notes how to undo it; a transaction that is refused is undone.
+
+use crate::schema::{AttributeDef, ObjectDef, Type};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use vellum::{Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Patch, RecordId, Timestamp, Value};
+
+/// A record.
+#[derive(Clone, PartialEq, Debug)]
+#[expect(missing_docs, reason = "as in `vellum::Record`")]
+pub struct ModelRecord {
+    pub object: usize,
+    pub version: u64,
+    pub counter: u64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    /// By position of the attribute.
+    pub values: BTreeMap<usize, Value>,
+}
+
+/// Records by id, as a snapshot keeps them.
+pub type Records = BTreeMap<RecordId, Arc<ModelRecord>>;
+/// Object, number of the key, its parts.
+type KeyOf = (usize, usize, Vec<String>);
+
+/// What a mutation should answer.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as in `vellum::Outcome`")]
+pub struct Expected {
+    pub id: RecordId,
+    pub version: u64,
+    pub created: bool,
+    /// Positions of the attributes.
+    pub changed: BTreeSet<usize>,
+    /// Values after the mutation; before it, for a delete.
+    pub values: BTreeMap<usize, Value>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Create,
+    Update,
+    Delete,
+    Gone,
+}
+
+/// What a transaction did to one record, in the order in which they were touched.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: RecordId,
+    fate: Fate,
+    at: Option<i64>,
+    version: u64,
+}
+
+/// A committed state, to go back to.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    objects: Arc<Vec<ObjectDef>>,
+    records: Records,
+    lsn: u64,
+    commit_time: i64,
+    counters: Vec<u64>,
+}
+
+/// The store's state, and the transaction that is open on it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The schema.
+    pub objects: Arc<Vec<ObjectDef>>,
+    /// Committed and staged records.
+    pub records: Records,
+    /// Newest commit.
+    pub lsn: u64,
+    /// Time of the newest commit.
+    pub commit_time: i64,
+    counters: Vec<u64>,
+    holders: BTreeMap<KeyOf, BTreeSet<RecordId>>,
+    entries: Vec<Entry>,
+    undo: Vec<(RecordId, Option<Arc<ModelRecord>>)>,
+}
+
+impl Model {
+    /// A store that was just created: its schema is commit 1.
+    #[must_use]
+    pub fn new(objects: Vec<ObjectDef>, created: i64) -> Model {
+        Model {
+            counters: vec![0; objects.len()],
+            objects: Arc::new(objects),
+            records: Records::new(),
+            lsn: 1,
+            commit_time: created,
+            holders: BTreeMap::new(),
+            entries: Vec::new(),
+            undo: Vec::new(),
+        }
+    }
+
+    /// Adds an object or, to an object, an attribute: one commit.
+    pub fn change_schema(&mut self, now: i64, change: impl FnOnce(&mut Vec<ObjectDef>)) {
+        change(Arc::make_mut(&mut self.objects));
+        self.counters.resize(self.objects.len(), 0);
+        self.lsn += 1;
+        self.commit_time = self.commit_time.max(now);
+    }
+
+    /// The state as it is now.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        Saved {
+            objects: self.objects.clone(),
+            records: self.records.clone(),
+            lsn: self.lsn,
+            commit_time: self.commit_time,
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// Goes back to a state.
+    #[must_use]
+    pub fn restore(saved: &Saved) -> Model {
+        let mut model = Model::new(Vec::new(), saved.commit_time);
+        (model.objects, model.lsn) = (saved.objects.clone(), saved.lsn);
+        model.counters.clone_from(&saved.counters);
+        for (id, record) in &saved.records {
+            model.set(*id, Some(record.clone()));
+        }
+        model.undo.clear();
+        model
+    }
+
+    /// The position of an object.
+    #[must_use]
+    pub fn object(&self, name: &str) -> Option<usize> {
+        self.objects.iter().position(|object| object.name == name)
+    }
+
+    /// The records that have this key now; several only in the middle of a transaction.
+    #[must_use]
+    pub fn holders(&self, object: usize, key: usize, parts: &[String]) -> Vec<RecordId> {
+        self.holders.get(&(object, key, parts.to_vec())).map_or(Vec::new(), |ids| ids.iter().copied().collect())
+    }
+
+    /// How many entries each key of an object has.
+    #[must_use]
+    pub fn key_count(&self, object: usize, key: usize) -> usize {
+        self.holders.range((object, key, Vec::new())..(object, key + 1, Vec::new())).map(|(_, ids)| ids.len()).sum()
+    }
+
+    /// Whether the mutation names a key that two records have at this point of the transaction.
+    #[must_use]
+    pub fn is_ambiguous(&self, mutation: &Mutation) -> bool {
+        let Some(object) = self.object(&mutation.object) else { return false };
+        let Some(Key::Attributes(parts)) = &mutation.key else { return false };
+        let Ok((key, Some(parts))) = self.key_parts(object, parts) else { return false };
+        self.holders(object, key, &parts).len() > 1
+    }
+
+    fn set(&mut self, id: RecordId, record: Option<Arc<ModelRecord>>) {
+        let before = match &record {
+            Some(record) => self.records.insert(id, record.clone()),
+            None => self.records.remove(&id),
+        };
+        if let Some(before) = &before {
+            for key in self.keys_of(before) {
+                let holders = self.holders.get_mut(&key).expect("a key that a record has is held");
+                holders.remove(&id);
+                if holders.is_empty() {
+                    self.holders.remove(&key);
+                }
+            }
+        }
+        for key in record.iter().flat_map(|record| self.keys_of(record)).collect::<Vec<_>>() {
+            self.holders.entry(key).or_default().insert(id);
+        }
+        self.undo.push((id, before));
+    }
+
+    fn undo_to(&mut self, len: usize) {
+        while self.undo.len() > len {
+            let (id, before) = self.undo.pop().expect("longer than len");
+            self.set(id, before);
+            self.undo.pop();
+        }
+    }
+
+    /// The complete keys of a record.
+    #[must_use]
+    pub fn keys_of(&self, record: &ModelRecord) -> Vec<KeyOf> {
+        let keys = self.objects[record.object].keys();
+        let complete = keys.iter().enumerate().filter_map(|(number, key)| {
+            let parts: Option<Vec<String>> = key.iter().map(|at| record.values.get(at).map(key_part)).collect();
+            parts.map(|parts| (record.object, number, parts))
+        });
+        complete.collect()
+    }
+
+    /// The key that these attributes are, and its parts; no parts when one is null.
+    fn key_parts(&self, object: usize, parts: &[(String, Value)]) -> Result<(usize, Option<Vec<String>>), ErrorKind> {
+        let def = &self.objects[object];
+        let keys = def.keys();
+        let named = |key: &Vec<usize>| {
+            key.len() == parts.len() && key.iter().all(|at| parts.iter().any(|(name, _)| *name == def.attributes[*at].name))
+        };
+        let Some(number) = keys.iter().position(named) else {
+            let known = parts.iter().all(|(name, _)| def.find(name).is_some());
+            return Err(if known { ErrorKind::MatchNotUnique } else { ErrorKind::UnknownAttribute });
+        };
+        let mut out = Vec::new();
+        for at in &keys[number] {
+            let attribute = &def.attributes[*at];
+            let (_, value) = parts.iter().find(|(name, _)| *name == attribute.name).expect("named above");
+            match canonical(attribute, value)? {
+                Some(value) => out.push(key_part(&value)),
+                None => return Ok((number, None)),
+            }
+        }
+        Ok((number, Some(out)))
+    }
+
+    fn locate(&self, object: usize, key: &Key) -> Result<Option<RecordId>, ErrorKind> {
+        match key {
+            Key::Id(id) => Ok(self.records.get(id).filter(|record| record.object == object).map(|_| *id)),
+            Key::Attributes(parts) => {
+                let (key, parts) = self.key_parts(object, parts)?;
+                Ok(parts.and_then(|parts| self.holders(object, key, &parts).first().copied()))
+            }
+        }
+    }
+
+    /// Stages one mutation. `new_id` is what a create without an id gets.
+    ///
+    /// # Errors
+    /// What the store should refuse it with; the transaction is as before.
+    pub fn mutate(&mut self, mutation: &Mutation, new_id: RecordId) -> Result<Expected, ErrorKind> {
+        let (undo_len, entries) = (self.undo.len(), self.entries.clone());
+        let result = self.try_mutate(mutation, new_id);
+        if result.is_err() {
+            self.undo_to(undo_len);
+            self.entries = entries;
+        }
+        result
+    }
+
+    fn try_mutate(&mut self, mutation: &Mutation, new_id: RecordId) -> Result<Expected, ErrorKind> {
+        let object = self.object(&mutation.object).ok_or(ErrorKind::ObjectNotFound)?;
+        let patch = &mutation.patch;
+        match (mutation.action, &mutation.key) {
+            (Action::Create, None) => self.create(object, new_id, 1, &[], patch),
+            (Action::Create, Some(Key::Id(id))) => self.create_given(object, *id, patch),
+            (Action::Create, Some(_)) | (_, None) => Err(ErrorKind::InvalidInput),
+            (action, Some(key)) => match (action, self.locate(object, key)?, key) {
+                (Action::Delete, Some(id), _) => self.delete(id, patch),
+                (_, Some(id), _) => self.update(id, patch),
+                (Action::Upsert, None, Key::Id(id)) => self.create_given(object, *id, patch),
+                (Action::Upsert, None, Key::Attributes(parts)) => self.create(object, new_id, 1, parts, patch),
+                _ => Err(ErrorKind::RecordNotFound),
+            },
+        }
+    }
+
+    /// A version never restarts for the same id: it starts at this commit's number.
+    fn create_given(&mut self, object: usize, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
+        if patch.if_version.is_some() {
+            return Err(ErrorKind::PreconditionFailed);
+        }
+        if self.records.contains_key(&id) {
+            return Err(ErrorKind::UniqueConflict);
+        }
+        let last = self.entries.iter().rfind(|entry| entry.id == id).map_or(0, |entry| entry.version + 1);
+        self.create(object, id, last.max(self.lsn + 1), &[], patch)
+    }
+
+    fn create(
+        &mut self,
+        object: usize,
+        id: RecordId,
+        version: u64,
+        key: &[(String, Value)],
+        patch: &Patch,
+    ) -> Result<Expected, ErrorKind> {
+        if patch.if_version.is_some() {
+            return Err(ErrorKind::PreconditionFailed);
+        }
+        let objects = self.objects.clone();
+        let def = &objects[object];
+        let mut values = BTreeMap::new();
+        for (name, value) in key.iter().chain(&patch.set) {
+            let at = def.find(name).ok_or(ErrorKind::UnknownAttribute)?;
+            match canonical(&def.attributes[at], value)? {
+                Some(value) => values.insert(at, value),
+                None => values.remove(&at),
+            };
+        }
+        for name in &patch.clear {
+            values.remove(&def.find(name).ok_or(ErrorKind::UnknownAttribute)?);
+        }
+        require(def, &values)?;
+        let changed = values.keys().copied().collect();
+        let (counter, created_at, updated_at) = (0, 0, 0);
+        let record = ModelRecord { object, version, counter, created_at, updated_at, values: values.clone() };
+        self.set(id, Some(Arc::new(record)));
+        self.entries.push(Entry { id, fate: Fate::Create, at: patch.at.map(|at| at.0), version });
+        Ok(Expected { id, version, created: true, changed, values })
+    }
+
+    fn update(&mut self, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
+        let mut record = ModelRecord::clone(&self.records[&id]);
+        let objects = self.objects.clone();
+        let def = &objects[record.object];
+        if patch.if_version.is_some_and(|expected| expected != record.version) {
+            return Err(ErrorKind::PreconditionFailed);
+        }
+        let mut changed = BTreeSet::new();
+        let mut put = |values: &mut BTreeMap<usize, Value>, at: usize, value: Option<Value>| {
+            if !same(values.get(&at), value.as_ref()) {
+                changed.insert(at);
+                match value {
+                    Some(value) => values.insert(at, value),
+                    None => values.remove(&at),
+                };
+            }
+        };
+        for (name, value) in &patch.set {
+            let at = def.find(name).ok_or(ErrorKind::UnknownAttribute)?;
+            put(&mut record.values, at, canonical(&def.attributes[at], value)?);
+        }
+        for name in &patch.clear {
+            put(&mut record.values, def.find(name).ok_or(ErrorKind::UnknownAttribute)?, None);
+        }
+        if patch.mode == Mode::Replace {
+            for (at, attribute) in def.attributes.iter().enumerate() {
+                if !patch.set.iter().any(|(name, _)| *name == attribute.name) {
+                    put(&mut record.values, at, None);
+                }
+            }
+        }
+        require(def, &record.values)?;
+        if !changed.is_empty() {
+            let at = patch.at.map(|at| at.0);
+            match self.entries.iter_mut().rfind(|entry| entry.id == id) {
+                Some(entry) => entry.at = at.or(entry.at),
+                None => {
+                    record.version += 1;
+                    self.entries.push(Entry { id, fate: Fate::Update, at, version: record.version });
+                }
+            }
+        }
+        let expected =
+            Expected { id, version: record.version, created: false, changed, values: record.values.clone() };
+        if !expected.changed.is_empty() {
+            self.set(id, Some(Arc::new(record)));
+        }
+        Ok(expected)
+    }
+
+    fn delete(&mut self, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
+        let record = self.records[&id].clone();
+        if patch.if_version.is_some_and(|expected| expected != record.version) {
+            return Err(ErrorKind::PreconditionFailed);
+        }
+        match self.entries.iter_mut().rfind(|entry| entry.id == id) {
+            Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::Gone,
+            Some(entry) => entry.fate = Fate::Delete,
+            None => self.entries.push(Entry { id, fate: Fate::Delete, at: None, version: record.version }),
+        }
+        self.set(id, None);
+        let changed = (0..self.objects[record.object].attributes.len()).collect();
+        Ok(Expected { id, version: record.version, created: false, changed, values: record.values.clone() })
+    }
+
+    /// Commits what is staged; returns the LSN that the answer carries.
+    ///
+    /// # Errors
+    /// `UniqueConflict`: nothing of the transaction is there.
+    pub fn commit(&mut self, now: i64) -> Result<u64, ErrorKind> {
+        let touched: BTreeSet<RecordId> = self.entries.iter().map(|entry| entry.id).collect();
+        let taken = touched.iter().filter_map(|id| self.records.get(id)).any(|record| {
+            self.keys_of(record).iter().any(|key| self.holders.get(key).is_some_and(|ids| ids.len() > 1))
+        });
+        if taken {
+            self.abort();
+            return Err(ErrorKind::UniqueConflict);
+        }
+        let entries = std::mem::take(&mut self.entries);
+        if entries.iter().all(|entry| entry.fate == Fate::Gone) {
+            self.undo.clear();
+            return Ok(self.lsn);
+        }
+        self.lsn += 1;
+        self.commit_time = self.commit_time.max(now);
+        for entry in entries {
+            if !matches!(entry.fate, Fate::Create | Fate::Update) {
+                continue;
+            }
+            let mut record = ModelRecord::clone(&self.records[&entry.id]);
+            record.updated_at = entry.at.unwrap_or(self.commit_time);
+            if entry.fate == Fate::Create {
+                self.counters[record.object] += 1;
+                record.counter = self.counters[record.object];
+                record.created_at = record.updated_at;
+            }
+            self.set(entry.id, Some(Arc::new(record)));
+        }
+        self.undo.clear();
+        Ok(self.lsn)
+    }
+
+    /// Drops what is staged.
+    pub fn abort(&mut self) {
+        self.undo_to(0);
+        self.entries.clear();
+    }
+}
+
+fn require(def: &ObjectDef, values: &BTreeMap<usize, Value>) -> Result<(), ErrorKind> {
+    let in_key = |at: &usize| def.primary_key.contains(at);
+    let missing = (0..def.attributes.len())
+        .any(|at| (def.attributes[at].required || in_key(&at)) && !values.contains_key(&at));
+    if missing { Err(ErrorKind::MissingRequired) } else { Ok(()) }
+}
+
+/// A value as uniqueness sees it: -0.0 is 0.0, decimals of any scale are their number.
+#[must_use]
+pub fn key_part(value: &Value) -> String {
+    match value {
+        Value::Number(number) => format!("number {:x}", if *number == 0.0 { 0 } else { number.to_bits() }),
+        other => format!("{} {other}", other.kind_name()),
+    }
+}
+
+/// Whether two values are the same, bit for bit.
+#[must_use]
+pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => a.to_bits() == b.to_bits(),
+        _ => a == b,
+    }
+}
+
+/// What an attribute keeps of a value.
+///
+/// # Errors
+/// `InvalidValue`, `UnknownOption`, `LimitExceeded`.
+pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value>, ErrorKind> {
+    let kept = match (attribute.of, value) {
+        (_, Value::Null) => return Ok(None),
+        (Type::Text | Type::LongText, Value::Text(text)) if text.len() > 16 << 20 => {
+            return Err(ErrorKind::LimitExceeded);
+        }
+        (Type::Text | Type::LongText, Value::Text(_)) => Some(value.clone()),
+        (Type::Integer, Value::Integer(_)) => Some(value.clone()),
+        (Type::Integer, Value::Number(number)) if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 => {
+            Some(Value::Integer(*number as i64))
+        }
+        (Type::Integer, Value::Decimal(decimal)) => decimal.to_i64().map(Value::Integer),
+        (Type::Number, Value::Number(number)) => number.is_finite().then(|| value.clone()),
+        (Type::Number, Value::Integer(whole)) => {
+            let number = *whole as f64;
+            (number as i128 == i128::from(*whole)).then_some(Value::Number(number))
+        }
+        (Type::Decimal, value) => {
+            let decimal = match value {
+                Value::Decimal(decimal) => Some(*decimal),
+                Value::Integer(whole) => Some(Decimal::from(*whole)),
+                Value::Number(number) => Decimal::from_f64(*number),
+                Value::Text(text) => text.parse().ok(),
+                _ => None,
+            };
+            decimal.and_then(|d| d.rescale(attribute.decimals)).map(|d| Value::Decimal(d.normalized()))
+        }
+        (Type::Boolean, Value::Boolean(_)) | (Type::Uuid, Value::Uuid(_)) => Some(value.clone()),
+        (Type::Date, Value::Date(date)) => (Date::MIN..=Date::MAX).contains(date).then(|| value.clone()),
+        (Type::Date, Value::Text(text)) => text.parse().ok().map(Value::Date),
+        (Type::Timestamp, Value::Timestamp(time)) => micros(attribute, *time),
+        (Type::Timestamp, Value::Text(text)) => text.parse().ok().and_then(|time| micros(attribute, time)),
+        (Type::Uuid, Value::Text(text)) => text.parse::<RecordId>().ok().map(|id| Value::Uuid(id.0)),
+        (Type::Select, Value::Text(text)) => {
+            if !attribute.options.contains(text) {
+                return Err(ErrorKind::UnknownOption);
+            }
+            Some(value.clone())
+        }
+        (Type::Json, Value::Json(_)) => Some(value.clone()),
+        (Type::Json, Value::Number(number)) if !number.is_finite() => None,
+        (Type::Json, other) => Some(Value::Json(Json::from_value(&other.to_json()))),
+        _ => None,
+    };
+    kept.map(Some).ok_or(ErrorKind::InvalidValue)
+}
+
+fn micros(attribute: &AttributeDef, time: Timestamp) -> Option<Value> {
+    (!attribute.micros || time.0 % 1000 == 0).then_some(Value::Timestamp(time))
+}

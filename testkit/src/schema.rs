@@ -1,0 +1,194 @@
+//! Schemas as the model knows them, and a generator of them.
+
+use crate::rng::Rng;
+use std::fmt::Write;
+
+/// What an attribute holds: the eleven types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Type {
+    Text,
+    LongText,
+    Integer,
+    Number,
+    Decimal,
+    Boolean,
+    Date,
+    Timestamp,
+    Uuid,
+    Select,
+    Json,
+}
+
+impl Type {
+    /// All of them.
+    pub const ALL: [Type; 11] = [
+        Type::Text,
+        Type::LongText,
+        Type::Integer,
+        Type::Number,
+        Type::Decimal,
+        Type::Boolean,
+        Type::Date,
+        Type::Timestamp,
+        Type::Uuid,
+        Type::Select,
+        Type::Json,
+    ];
+    const KEYS: [Type; 8] = [
+        Type::Text,
+        Type::Integer,
+        Type::Number,
+        Type::Decimal,
+        Type::Date,
+        Type::Timestamp,
+        Type::Uuid,
+        Type::Select,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Type::Text => "text",
+            Type::LongText => "long_text",
+            Type::Integer => "integer",
+            Type::Number => "number",
+            Type::Decimal => "decimal",
+            Type::Boolean => "boolean",
+            Type::Date => "date",
+            Type::Timestamp => "timestamp",
+            Type::Uuid => "uuid",
+            Type::Select => "select",
+            Type::Json => "json",
+        }
+    }
+}
+
+/// One attribute.
+#[derive(Clone, Debug)]
+pub struct AttributeDef {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub of: Type,
+    /// Whether each record must have a value.
+    pub required: bool,
+    /// Whether no two records may have the same value.
+    pub unique: bool,
+    /// Scale of a decimal.
+    pub decimals: u8,
+    /// Whether a timestamp keeps microseconds.
+    pub micros: bool,
+    /// Options of a select.
+    pub options: Vec<String>,
+}
+
+/// One object.
+#[derive(Clone, Debug)]
+pub struct ObjectDef {
+    /// Its name.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: Vec<AttributeDef>,
+    /// Positions of the primary key's attributes; none without a primary key.
+    pub primary_key: Vec<usize>,
+}
+
+impl AttributeDef {
+    /// An optional attribute.
+    #[must_use]
+    pub fn new(name: impl Into<String>, of: Type) -> AttributeDef {
+        let options = if of == Type::Select { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
+        let decimals = if of == Type::Decimal { 2 } else { 0 };
+        AttributeDef { name: name.into(), of, required: false, unique: false, decimals, micros: false, options }
+    }
+
+    /// As the neutral form has it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = format!(r#"{{"key":"{}","type":"{}""#, self.name, self.of.name());
+        for (name, on) in [("required", self.required), ("unique", self.unique)] {
+            if on {
+                let _ = write!(out, r#","{name}":true"#);
+            }
+        }
+        if self.of == Type::Decimal {
+            let _ = write!(out, r#","decimals":{}"#, self.decimals);
+        }
+        if self.micros {
+            out.push_str(r#","unit":"us""#);
+        }
+        if !self.options.is_empty() {
+            let options: Vec<String> = self.options.iter().map(|key| format!(r#"{{"key":"{key}"}}"#)).collect();
+            let _ = write!(out, r#","options":[{}]"#, options.join(","));
+        }
+        out + "}"
+    }
+}
+
+impl ObjectDef {
+    /// Its unique keys as positions: the primary key first, then unique attributes.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Vec<usize>> {
+        let mut keys = Vec::new();
+        if !self.primary_key.is_empty() {
+            keys.push(self.primary_key.clone());
+        }
+        let unique = (0..self.attributes.len()).filter(|at| self.attributes[*at].unique && self.primary_key != [*at]);
+        keys.extend(unique.map(|at| vec![at]));
+        keys
+    }
+
+    /// The position of an attribute.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.attributes.iter().position(|attribute| attribute.name == name)
+    }
+
+    /// As the neutral form has it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let attributes: Vec<String> = self.attributes.iter().map(AttributeDef::to_json).collect();
+        let key: Vec<String> = self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
+        let primary = if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
+        format!(r#"{{"key":"{}",{primary}"attributes":[{}]}}"#, self.name, attributes.join(","))
+    }
+}
+
+/// A whole schema in the neutral form.
+#[must_use]
+pub fn to_json(objects: &[ObjectDef]) -> String {
+    let objects: Vec<String> = objects.iter().map(ObjectDef::to_json).collect();
+    format!(r#"{{"objects":[{}]}}"#, objects.join(","))
+}
+
+/// An object with a composite, a single or no primary key, unique attributes, and some of all types.
+pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
+    let mut attributes = Vec::new();
+    let key_len = rng.below(4);
+    for at in 0..key_len {
+        let of = if at > 0 && rng.one_in(6) { Type::Boolean } else { *rng.pick(&Type::KEYS) };
+        attributes.push(AttributeDef { required: true, ..AttributeDef::new(format!("key{at}"), of) });
+    }
+    for at in 0..rng.below(3) {
+        attributes.push(AttributeDef { unique: true, ..AttributeDef::new(format!("unique{at}"), *rng.pick(&Type::KEYS)) });
+    }
+    let all = rng.one_in(4);
+    for (at, of) in Type::ALL.into_iter().enumerate() {
+        if all || rng.one_in(2) {
+            let mut attribute = AttributeDef { required: rng.one_in(10), ..AttributeDef::new(format!("plain{at}"), of) };
+            if of == Type::Decimal {
+                attribute.decimals = *rng.pick(&[0, 2, 9, 38]);
+            }
+            attribute.micros = of == Type::Timestamp && rng.one_in(3);
+            attributes.push(attribute);
+        }
+    }
+    if attributes.is_empty() {
+        attributes.push(AttributeDef::new("only", Type::Integer));
+    }
+    let mut primary_key: Vec<usize> = (0..key_len).collect();
+    if rng.one_in(2) {
+        primary_key.reverse();
+    }
+    ObjectDef { name: format!("object{number}"), attributes, primary_key }
+}
