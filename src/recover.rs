@@ -75,7 +75,8 @@ pub(crate) fn recover(
                 report.replayed_len += wal::frame_len(frame.body.len()) as u64;
             }
             Kind::CheckpointMark => {
-                newest_mark = newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
+                newest_mark =
+                    newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
             }
             Kind::Watermark => {}
         }
@@ -95,7 +96,10 @@ pub(crate) fn recover(
         );
         report.damage = Some(report.damage.take().map_or(note.clone(), |damage| format!("{damage}; {note}")));
     }
-    report.torn = scan.torn.as_ref().map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
+    report.torn = scan
+        .torn
+        .as_ref()
+        .map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
     Ok(Recovered { records, writer, scan, report })
 }
 

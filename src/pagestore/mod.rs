@@ -27,6 +27,7 @@
 
 mod census;
 mod checkpoint;
+mod compact;
 mod memory;
 mod node;
 mod page;
@@ -34,8 +35,9 @@ mod segment;
 pub(crate) mod superblock;
 mod tree;
 
+pub(crate) use checkpoint::Checkpoint;
 pub use checkpoint::CheckpointReport;
-pub(crate) use checkpoint::{Checkpoint, Compaction};
+pub(crate) use compact::Compaction;
 use memory::Memory;
 pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
 pub(crate) use page::about;
@@ -147,7 +149,8 @@ impl PageStore {
             freed: Vec::new(),
             root: Some(root_image),
         };
-        let (store, writer) = PageStore::with(disk, store_id, keep_len, Root { epoch: 1, trees }, segments, table);
+        let (store, writer) =
+            PageStore::with(disk, store_id, keep_len, Root { epoch: 1, trees }, segments, table);
         Ok((store, writer, node))
     }
 
@@ -221,7 +224,8 @@ impl PageStore {
             None => Vec::new(),
             Some(stored) => {
                 let payload = stored.payload(Kind::Node, &table_address(tree.id, 0, TREE_LEVEL))?;
-                node::decode_refs(payload, usize::MAX).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
+                node::decode_refs(payload, usize::MAX)
+                    .map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
             }
         };
         let slots: Result<Vec<Slot<Chunk>>> = refs
@@ -259,7 +263,8 @@ impl PageStore {
 
     fn read_group(&self, tree: TreeId, number: u64, stored: &StoredImage) -> Result<GroupState> {
         let payload = stored.payload(Kind::Node, &table_address(tree, number, GROUP_LEVEL))?;
-        let pages = node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
+        let pages =
+            node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
         let segments = self.segments.load();
         let mut resolved = Vec::with_capacity(pages.len());
         for (column, page) in pages {
@@ -428,7 +433,11 @@ fn read_root(
 }
 
 /// Segments that a root names, without opening anything but its own; for deciding what may go.
-pub(crate) fn segments_of(disk: &dyn Disk, store_id: [u8; 16], root: Option<ImageRef>) -> Result<Vec<SegmentId>> {
+pub(crate) fn segments_of(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    root: Option<ImageRef>,
+) -> Result<Vec<SegmentId>> {
     let Some(root) = root else { return Ok(Vec::new()) };
     let file_len = disk.open(&segment::file_name(root.segment), crate::disk::Access::Read)?.len()?;
     let entry = SegmentEntry { id: root.segment, len: file_len, live_len: 0 };

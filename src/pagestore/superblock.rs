@@ -116,7 +116,9 @@ impl Superblock {
     }
 
     fn decode(bytes: &[u8], copy: u64) -> Result<Superblock> {
-        let corrupt = |field: usize, reason: &str| Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason);
+        let corrupt = |field: usize, reason: &str| {
+            Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason)
+        };
         if MAGIC.get(bytes) != MAGIC_BYTES {
             return Err(corrupt(0, "this is not the start of a vellum superblock"));
         }
@@ -126,7 +128,9 @@ impl Superblock {
         if version > FORMAT_VERSION && CRC.get(bytes) == crc {
             return Err(Error::new(
                 ErrorKind::UnknownFormat,
-                format!("this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"),
+                format!(
+                    "this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"
+                ),
             ));
         }
         if CRC.get(bytes) != crc {
@@ -134,8 +138,15 @@ impl Superblock {
         }
         let state = STATE.get(bytes);
         let rest_is_zero = bytes[CRC.end()..].iter().all(|byte| *byte == 0);
-        if version != FORMAT_VERSION || ZERO.get(bytes) != 0 || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
-            return Err(corrupt(VERSION.offset(), "reserved bytes of the superblock are not zero, or its state is unknown"));
+        if version != FORMAT_VERSION
+            || ZERO.get(bytes) != 0
+            || !rest_is_zero
+            || !(STATE_OPEN..=STATE_CLOSED).contains(&state)
+        {
+            return Err(corrupt(
+                VERSION.offset(),
+                "reserved bytes of the superblock are not zero, or its state is unknown",
+            ));
         }
         if ROWS.get(bytes) != GROUP_ROWS {
             return Err(corrupt(ROWS.offset(), "row groups of another size"));
@@ -203,7 +214,11 @@ fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
         [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::UnknownFormat => return Err(error),
         [Ok(a), Ok(b)] => {
             if a.store_id != b.store_id || a.generation % 2 != 0 || b.generation % 2 != 1 {
-                return Err(Error::corrupt(FILE_NAME, 0, "the two copies are not of one store, or changed places"));
+                return Err(Error::corrupt(
+                    FILE_NAME,
+                    0,
+                    "the two copies are not of one store, or changed places",
+                ));
             }
             let (live, other) = if a.generation > b.generation { (a, b) } else { (b, a) };
             Found { live, other: Some(other), damage: None }
@@ -243,7 +258,12 @@ mod tests {
         Superblock {
             store_id: [7; 16],
             generation,
-            log: Resume { position: Position { file: 3, offset: 64 }, lsn: Lsn(9), prev_crc: 5, generation: 2 },
+            log: Resume {
+                position: Position { file: 3, offset: 64 },
+                lsn: Lsn(9),
+                prev_crc: 5,
+                generation: 2,
+            },
             root: Some(ImageRef { segment: crate::id::SegmentId(1), place: 2, payload_len: 3, crc: 4 }),
             seal: Some(Sealed {
                 seal: Seal { position: Position { file: 3, offset: 128 }, crc: 6 },

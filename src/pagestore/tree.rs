@@ -17,8 +17,8 @@ use crate::id::{Address, TreeId};
 use crate::page::Columns;
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// One place in a node: what is on disk, and what of it is in memory.
 #[derive(Debug)]
@@ -94,7 +94,13 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new(id: TreeId, epoch: u64, node: Option<StoredImage>, meta: Meta) -> Tree {
-        Tree { id, epoch, node: Mutex::new(node), chunks: OnceLock::new(), meta: Arc::new(meta.map(AtomicU64::new)) }
+        Tree {
+            id,
+            epoch,
+            node: Mutex::new(node),
+            chunks: OnceLock::new(),
+            meta: Arc::new(meta.map(AtomicU64::new)),
+        }
     }
 
     /// Reads the four numbers. A writer changes them one by one: readers that need several at one
@@ -116,7 +122,13 @@ impl Tree {
     /// The same tree for a new epoch: its numbers change apart from this one's.
     pub(crate) fn copy(&self, epoch: u64, chunks: Vec<Slot<Chunk>>) -> Tree {
         let meta = Arc::new(self.metas().map(AtomicU64::new));
-        Tree { id: self.id, epoch, node: Mutex::new(self.node.lock().clone()), chunks: OnceLock::from(chunks), meta }
+        Tree {
+            id: self.id,
+            epoch,
+            node: Mutex::new(self.node.lock().clone()),
+            chunks: OnceLock::from(chunks),
+            meta,
+        }
     }
 
     /// The same tree in the same epoch, with more chunks.

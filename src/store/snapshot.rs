@@ -48,9 +48,16 @@ impl Snapshot {
     /// As [`Object::get`](crate::Object::get).
     pub fn get(&self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
         let records = &self.handle.inner.records;
-        find_at(records, &self.catalog, &self.view.root, object, &key.into(), &mut |object, header, state, slot| {
-            read_record(&self.catalog, object, header, state, slot, &|_| true)
-        })
+        find_at(
+            records,
+            &self.catalog,
+            &self.view.root,
+            object,
+            &key.into(),
+            &mut |object, header, state, slot| {
+                read_record(&self.catalog, object, header, state, slot, &|_| true)
+            },
+        )
     }
 
     /// The record with this key as a struct.

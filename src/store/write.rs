@@ -279,4 +279,3 @@ impl Inner {
         Ok(())
     }
 }
-

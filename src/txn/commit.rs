@@ -1,6 +1,7 @@
 //! Commit: from a stage to a frame in the log and in the pages.
 
-use super::resolve::{Staging, key_names, touch_cell};
+use super::key::key_names;
+use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
@@ -40,7 +41,8 @@ impl Staging<'_> {
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
     fn collect_keys(&mut self) -> Result<()> {
-        let (mut key, mut cell) = (std::mem::take(&mut self.state.stage.key), std::mem::take(&mut self.state.stage.cell));
+        let (mut key, mut cell) =
+            (std::mem::take(&mut self.state.stage.key), std::mem::take(&mut self.state.stage.cell));
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
             if !record.moves_keys || !record.is_live() {
@@ -50,7 +52,8 @@ impl Staging<'_> {
             let Some(object) = catalog.object(record.object) else { continue };
             for (number, index) in object.indexes.iter().enumerate() {
                 let record = self.state.stage.record(staged);
-                let touched = record.fate == Fate::Create || index.attributes.iter().any(|id| record.cell(*id).is_some());
+                let touched = record.fate == Fate::Create
+                    || index.attributes.iter().any(|id| record.cell(*id).is_some());
                 key.clear();
                 if touched && self.staged_key(object, index, staged, &mut key, &mut cell)? {
                     let hash = key_hash(self.context.records.hash_seed, &key);
@@ -97,13 +100,16 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(&records.pages.live(), object, &key, |_, header, _| Ok((header.id, header.version)))?;
+        let held = records
+            .find_key(&records.pages.live(), object, &key, |_, header, _| Ok((header.id, header.version)))?;
         let Some((id, version)) = held else { return Ok(None) };
         // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
         // a record has at the end was compared above.
         let gives_up = stage.find(id).is_some_and(|other| {
             let other = stage.record(other);
-            !other.is_live() || other.fate == Fate::Create || index.attributes.iter().any(|id| other.cell(*id).is_some())
+            !other.is_live()
+                || other.fate == Fate::Create
+                || index.attributes.iter().any(|id| other.cell(*id).is_some())
         });
         let itself = id == staged.id && staged.fate == Fate::Update;
         Ok((!gives_up && !itself).then_some((id, version)))
@@ -187,7 +193,8 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
     }
     for fate in [Fate::Create, Fate::Update, Fate::Delete] {
         for staged in stage.records().iter().filter(|staged| staged.fate == fate) {
-            let target = Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
+            let target =
+                Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
             match fate {
                 Fate::Create => frame.create(&target, staged.at, staged.cells.len()),
                 Fate::Update => frame.update(&target, staged.at, staged.cells.len()),
@@ -217,10 +224,14 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
         match (&staged.group, staged.fate) {
             // The header was read when the record was found, the cells when they were staged.
             (_, Fate::Update) => {}
-            (Some(group), _) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
+            (Some(group), _) => {
+                in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?
+            }
             // A create: its row's group is there already unless the row is the group's first.
             (None, _) => {
-                records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
+                records.with_row(&live, object, staged.row, |state, slot| {
+                    touch_row(state, object, staged, slot)
+                })?;
             }
         }
         if staged.fate != Fate::Update {
@@ -243,7 +254,13 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
     Ok(())
 }
 
-fn touch_old_keys(records: &Records, live: &crate::pagestore::Root, object: &ObjectLayout, row: RowId, changes: u32) -> Result<()> {
+fn touch_old_keys(
+    records: &Records,
+    live: &crate::pagestore::Root,
+    object: &ObjectLayout,
+    row: RowId,
+    changes: u32,
+) -> Result<()> {
     let (mut key, mut cell) = (Vec::new(), Vec::new());
     for index in &object.indexes {
         key.clear();
@@ -257,7 +274,12 @@ fn touch_old_keys(records: &Records, live: &crate::pagestore::Root, object: &Obj
     Ok(())
 }
 
-fn touch_row(state: &GroupState, object: &ObjectLayout, staged: &super::stage::Staged, slot: u32) -> Result<()> {
+fn touch_row(
+    state: &GroupState,
+    object: &ObjectLayout,
+    staged: &super::stage::Staged,
+    slot: u32,
+) -> Result<()> {
     if let Some(page) = state.page(0) {
         page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
     }
@@ -271,7 +293,6 @@ fn touch_row(state: &GroupState, object: &ObjectLayout, staged: &super::stage::S
     }
     Ok(())
 }
-
 
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.

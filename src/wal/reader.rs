@@ -476,7 +476,8 @@ impl Walk<'_> {
         // not cost what a whole file does.
         let (start, end) = match self.closed {
             Some(seal) if self.unused == Unused::Skip && seal.position.file == listed.header.number => {
-                let start = if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
+                let start =
+                    if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
                 (start.min(seal.position.offset) as usize, seal.position.offset.min(len as u64) as usize)
             }
             _ => (0, len),
