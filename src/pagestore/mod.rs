@@ -25,16 +25,18 @@
 //! writer → chunks of a tree → group latches ascending → slots. Background work takes the writer lock
 //! before any latch, never after.
 
+mod audit;
 mod census;
 mod checkpoint;
 mod compact;
 mod memory;
 mod node;
 mod page;
-mod segment;
+pub(crate) mod segment;
 pub(crate) mod superblock;
 mod tree;
 
+pub(crate) use audit::{Fault, Reference, SegmentScan, open_table, scan_segment};
 pub(crate) use checkpoint::Checkpoint;
 pub use checkpoint::CheckpointReport;
 pub(crate) use compact::Compaction;
@@ -478,22 +480,28 @@ fn read_root(
     store_id: [u8; 16],
     root_image: ImageRef,
 ) -> Result<(RootNode, BTreeMap<SegmentId, Arc<Segment>>)> {
+    let node = read_root_node(disk, store_id, root_image)?;
+    let mut segments = BTreeMap::new();
+    for entry in &node.segments {
+        segments.insert(entry.id, Segment::open(disk, entry, store_id)?);
+    }
+    Ok((node, segments))
+}
+
+/// Reads a root image alone.
+fn read_root_node(disk: &dyn Disk, store_id: [u8; 16], root_image: ImageRef) -> Result<RootNode> {
     // The root's own segment is listed only inside it, so its length is taken from the file here and
-    // compared with the list below.
+    // compared with the list by those who open what it lists.
     let file_len = disk.open(&segment::file_name(root_image.segment), crate::disk::Access::Read)?.len()?;
     let entry = SegmentEntry { id: root_image.segment, len: file_len, live_len: 0 };
     let stored = StoredImage { image: root_image, segment: Segment::open(disk, &entry, store_id)? };
     let payload = stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?;
     let node = node::decode_root(payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))?;
-    let mut segments = BTreeMap::new();
-    for entry in &node.segments {
-        segments.insert(entry.id, Segment::open(disk, entry, store_id)?);
-    }
-    if !segments.contains_key(&root_image.segment) {
+    if !node.segments.iter().any(|entry| entry.id == root_image.segment) {
         let reason = "the root does not list the segment that it lies in";
         return Err(Error::corrupt(stored.segment.name.clone(), root_image.offset(), reason));
     }
-    Ok((node, segments))
+    Ok(node)
 }
 
 /// Segments that a root names, without opening anything but its own; for deciding what may go.
@@ -503,11 +511,7 @@ pub(crate) fn segments_of(
     root: Option<ImageRef>,
 ) -> Result<Vec<SegmentId>> {
     let Some(root) = root else { return Ok(Vec::new()) };
-    let file_len = disk.open(&segment::file_name(root.segment), crate::disk::Access::Read)?.len()?;
-    let entry = SegmentEntry { id: root.segment, len: file_len, live_len: 0 };
-    let stored = StoredImage { image: root, segment: Segment::open(disk, &entry, store_id)? };
-    let node = node::decode_root(stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?)?;
-    Ok(node.segments.iter().map(|entry| entry.id).collect())
+    Ok(read_root_node(disk, store_id, root)?.segments.iter().map(|entry| entry.id).collect())
 }
 
 /// An id behind everything that lies in the directory, so that no file of a failed checkpoint is met.

@@ -124,11 +124,7 @@ impl Store {
         let mut objects = Vec::new();
         for (schema, layout) in catalog.schema.objects().iter().zip(catalog.objects()) {
             let (name, count) = (schema.key().to_string(), records.count(live, layout));
-            objects.push(ObjectStats {
-                name,
-                records: count,
-                row_groups: records.group_count(live, layout),
-            });
+            objects.push(ObjectStats { name, records: count, row_groups: records.group_count(live, layout) });
             for key in &layout.indexes {
                 let names = crate::txn::key::key_names(schema, key).join("+");
                 indexes.push(index(format!("{}.{names}", schema.key()), key.tree));
