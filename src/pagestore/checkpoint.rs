@@ -144,9 +144,8 @@ impl PageStore {
             table.root = Some(checkpoint.root);
             std::mem::replace(&mut table.freed, checkpoint.freed.clone())
         };
-        let mut segments = BTreeMap::clone(&self.segments.load());
-        segments.retain(|id, _| !unlink.iter().any(|entry| entry.id == *id));
-        self.segments.store(Arc::new(segments));
+        let epoch = self.live().epoch;
+        self.retired.lock().extend(unlink.iter().map(|entry| (epoch, entry.id)));
         for entry in &unlink {
             if let Err(error) = self.disk.remove(&file_name(entry.id)) {
                 tracing::warn!(%error, "an empty segment stays behind");

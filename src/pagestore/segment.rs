@@ -136,7 +136,11 @@ impl Segment {
     }
 }
 
-fn check_header(bytes: &[u8], id: SegmentId, store_id: [u8; 16]) -> std::result::Result<(), String> {
+pub(super) fn check_header(
+    bytes: &[u8],
+    id: SegmentId,
+    store_id: [u8; 16],
+) -> std::result::Result<(), String> {
     if MAGIC.get(bytes) != MAGIC_BYTES {
         return Err("this is no segment".into());
     }

@@ -41,8 +41,8 @@ use std::sync::Arc;
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "superblock";
-const TEMPORARY_NAME: &str = "superblock.new";
-const COPY_LEN: usize = 4096;
+pub(crate) const TEMPORARY_NAME: &str = "superblock.new";
+pub(crate) const COPY_LEN: usize = 4096;
 /// Format version that this build writes; it reads 1 alone.
 pub(crate) const FORMAT_VERSION: u16 = 1;
 const MAGIC_BYTES: [u8; 8] = *b"VELLUM\r\n";
@@ -187,6 +187,18 @@ pub(crate) struct Found {
 /// # Errors
 /// `NotAStore` without the file, `UnknownFormat` for a newer one, `Corrupt` when neither copy is valid.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Found> {
+    let (len, copies) = read_copies(disk)?;
+    if len != 2 * COPY_LEN as u64 {
+        return Err(wrong_len(len));
+    }
+    choose(copies)
+}
+
+/// Both copies, each for itself, and the length of the file.
+///
+/// # Errors
+/// `NotAStore` without the file, `Corrupt` when it is too short for two copies.
+pub(crate) fn read_copies(disk: &dyn Disk) -> Result<(u64, [Result<Superblock>; 2])> {
     if !disk.list()?.iter().any(|name| name == FILE_NAME) {
         return Err(Error::new(
             ErrorKind::NotAStore,
@@ -195,12 +207,16 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Found> {
     }
     let file = disk.open(FILE_NAME, Access::Read)?;
     let len = file.len()?;
-    if len != 2 * COPY_LEN as u64 {
-        let reason = format!("the superblock has {len} bytes instead of {}", 2 * COPY_LEN);
-        return Err(Error::corrupt(FILE_NAME, len.min(2 * COPY_LEN as u64), reason));
+    if len < 2 * COPY_LEN as u64 {
+        return Err(wrong_len(len));
     }
-    let copies = [read_copy(&*file, 0)?, read_copy(&*file, 1)?];
-    choose(copies)
+    Ok((len, [read_copy(&*file, 0)?, read_copy(&*file, 1)?]))
+}
+
+/// The file has another length than two copies take.
+pub(crate) fn wrong_len(len: u64) -> Error {
+    let reason = format!("the superblock has {len} bytes instead of {}", 2 * COPY_LEN);
+    Error::corrupt(FILE_NAME, len.min(2 * COPY_LEN as u64), reason)
 }
 
 fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
@@ -209,7 +225,8 @@ fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
     Ok(Superblock::decode(&bytes, copy))
 }
 
-fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
+/// Picks the live copy; see [`read`].
+pub(crate) fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
     let found = match copies {
         [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::UnknownFormat => return Err(error),
         [Ok(a), Ok(b)] => {

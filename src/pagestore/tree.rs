@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::node::{CHUNK_GROUPS, Meta, Stored};
 use super::page::Page;
 use super::segment::{Segment, StoredImage};
+use crate::error::Result;
 use crate::id::{Address, TreeId};
 use crate::page::Columns;
 use arc_swap::ArcSwapOption;
@@ -49,10 +50,26 @@ impl<T> Slot<T> {
         self.loaded.store(loaded);
     }
 
-    /// Installs what a reader loaded, unless somebody was faster; returns what is there.
-    pub(crate) fn fill(&self, made: Arc<T>) -> Arc<T> {
-        let before = self.loaded.compare_and_swap(&None::<Arc<T>>, Some(made.clone()));
-        before.as_ref().map_or(made, Arc::clone)
+    /// What is in memory, read with `read` if need be; `None` where nothing is stored either.
+    ///
+    /// A checkpoint may give the place another image, and forget what was in memory, while this reads:
+    /// what was read from the old image then must not come to stand behind the new one, and an error
+    /// that the old one gave says nothing. Both are told by the image and tried again.
+    pub(crate) fn load_with(&self, read: impl Fn(&StoredImage) -> Result<Arc<T>>) -> Result<Option<Arc<T>>> {
+        loop {
+            if let Some(loaded) = self.loaded.load_full() {
+                return Ok(Some(loaded));
+            }
+            let Some(stored) = self.stored() else { return Ok(self.loaded.load_full()) };
+            let made = read(&stored);
+            let now = self.stored.lock();
+            if now.as_ref().map(|now| now.image) != Some(stored.image) {
+                continue;
+            }
+            let made = made?;
+            let before = self.loaded.compare_and_swap(&None::<Arc<T>>, Some(made.clone()));
+            return Ok(Some(before.as_ref().map_or(made, Arc::clone)));
+        }
     }
 }
 

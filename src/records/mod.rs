@@ -28,7 +28,9 @@ mod read;
 
 pub(crate) use apply::ApplyScratch;
 pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
-pub(crate) use read::{IndexKey, in_group, read_cell, read_header, read_key, read_record};
+pub(crate) use read::{
+    IndexKey, id_value, in_group, read_cell, read_header, read_key, read_record, split_id_value,
+};
 
 use crate::error::Result;
 use crate::id::{Lsn, TreeId};

@@ -31,7 +31,8 @@ pub(crate) fn id_value(object: ObjectId, row: RowId) -> u64 {
     u64::from(object.0) << 48 | row.0
 }
 
-fn split_id_value(value: u64) -> Found {
+/// The row behind a value of the id index.
+pub(crate) fn split_id_value(value: u64) -> Found {
     Found { object: ObjectId((value >> 48) as u16), row: RowId(value & ((1 << 48) - 1)) }
 }
 

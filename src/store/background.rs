@@ -246,6 +246,7 @@ impl Inner {
         pages.adopt(&written);
         install_all(self, &mut written)?;
         drop(frozen);
+        pages.release_retired();
         self.mark_checkpoint(generation, start.lsn)?;
         let oldest = self.superblocks().oldest_log();
         if let Err(error) = self.shared()?.recycle(oldest) {

@@ -25,7 +25,7 @@ pub use stats::{Health, IndexStats, ObjectStats, Stats};
 pub use write::Txn;
 
 use crate::change::{FrameBuilder, FrameHead};
-use crate::disk::{Access, Disk, File, Lock};
+use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::pagestore::superblock::{self, Sealed, Superblock};
@@ -44,7 +44,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const LOCK_NAME: &str = "lock";
 /// A close takes a last checkpoint when more row groups and buckets than this are dirty: each costs the
 /// next opening up to eight images, and an opening reads at most 64.
 const CLOSE_DIRTY_MAX: usize = 4;

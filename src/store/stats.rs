@@ -113,7 +113,8 @@ impl Store {
     pub fn stats(&self) -> Result<Stats> {
         let inner = self.inner();
         let records = &inner.records;
-        let (live, catalog) = (records.pages.live().clone(), records.catalog().clone());
+        let (view, _, catalog) = inner.freeze()?;
+        let live = &view.root;
         let images_read = records.pages.images_read();
         let index = |name: String, tree| {
             let meta = |word| live.tree(tree).map_or(0, |tree| tree.meta(word));
@@ -122,12 +123,8 @@ impl Store {
         let mut indexes = vec![index("(record ids)".to_string(), ID_TREE)];
         let mut objects = Vec::new();
         for (schema, layout) in catalog.schema.objects().iter().zip(catalog.objects()) {
-            let (name, count) = (schema.key().to_string(), records.count(&live, layout));
-            objects.push(ObjectStats {
-                name,
-                records: count,
-                row_groups: records.group_count(&live, layout),
-            });
+            let (name, count) = (schema.key().to_string(), records.count(live, layout));
+            objects.push(ObjectStats { name, records: count, row_groups: records.group_count(live, layout) });
             for key in &layout.indexes {
                 let names = crate::txn::key::key_names(schema, key).join("+");
                 indexes.push(index(format!("{}.{names}", schema.key()), key.tree));
@@ -136,7 +133,7 @@ impl Store {
         let mut stats = Stats { objects, indexes, images_read, ..Stats::default() };
         self.add_files(&mut stats)?;
         stats.bytes_by_kind =
-            records.pages.bytes_by_kind(&live, &|tree, column| page_name(&catalog, tree, column))?;
+            records.pages.bytes_by_kind(live, &|tree, column| page_name(&catalog, tree, column))?;
         Ok(stats)
     }
 
