@@ -26,6 +26,7 @@ pub(crate) const EXPORT_HEAD: [&str; 5] = ["id", "version", "counter", "created_
 
 // One read of a file; rows that are longer take several.
 const BUFFER_LEN: usize = 256 << 10;
+const BYTE_ORDER_MARK_LEN: usize = 3;
 
 /// Where the rows go.
 pub(crate) struct Target {
@@ -111,7 +112,14 @@ impl Kept {
 
 impl Read for Kept {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let len = self.text.read(into)?;
+        let mut len = self.text.read(into)?;
+        // The CSV reader looks for a byte order mark in what the first call brings.
+        while self.offset == 0 && self.bytes.is_empty() && (1..BYTE_ORDER_MARK_LEN).contains(&len) {
+            match self.text.read(&mut into[len..])? {
+                0 => break,
+                more => len += more,
+            }
+        }
         self.bytes.extend_from_slice(&into[..len]);
         Ok(len)
     }
