@@ -72,10 +72,11 @@ pub(crate) fn recover(
                 let applied = records.apply(&mut writer, &mut scratch, frame.lsn, frame.body);
                 applied.map_err(|error| in_frame(&frame, &error))?;
                 report.replayed += 1;
-                report.replayed_len += frame.body.len() as u64;
+                report.replayed_len += wal::frame_len(frame.body.len()) as u64;
             }
             Kind::CheckpointMark => {
-                newest_mark = newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
+                newest_mark =
+                    newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
             }
             Kind::Watermark => {}
         }
@@ -95,7 +96,10 @@ pub(crate) fn recover(
         );
         report.damage = Some(report.damage.take().map_or(note.clone(), |damage| format!("{damage}; {note}")));
     }
-    report.torn = scan.torn.as_ref().map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
+    report.torn = scan
+        .torn
+        .as_ref()
+        .map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
     Ok(Recovered { records, writer, scan, report })
 }
 

@@ -19,6 +19,11 @@ use crate::error::Result;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+/// Name of the lock's file in a store's directory.
+pub(crate) const LOCK_NAME: &str = "lock";
+/// Name of the file of zeros that holds room for a checkpoint.
+pub(crate) const RESERVE_NAME: &str = "reserve";
+
 /// A directory of flat file names.
 pub trait Disk: Send + Sync + Debug {
     /// Where this is, for messages.
@@ -44,6 +49,17 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `Locked`, naming the process that holds it, without waiting.
     fn lock(&self, name: &str) -> Result<Box<dyn Lock>>;
+    /// Takes the same lock without writing anything; `None` where there is no such file, so that nobody
+    /// holds it.
+    ///
+    /// # Errors
+    /// As [`Disk::lock`].
+    fn lock_unwritten(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
+        match self.list()?.iter().any(|found| found == name) {
+            true => self.lock(name).map(Some),
+            false => Ok(None),
+        }
+    }
     /// Bytes that can still be allocated.
     fn free_len(&self) -> Result<u64>;
 }

@@ -149,6 +149,20 @@ impl Disk for OsDisk {
         Ok(Box::new(OsLock { _file: file }))
     }
 
+    fn lock_unwritten(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
+        // Opened for reading, which is enough for the lock and works where nothing can be written.
+        let mut file = match fs::File::open(self.at(name)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("opening", name, e)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(OsLock { _file: file }))),
+            Err(TryLockError::WouldBlock) => Err(self.locked(&mut file)),
+            Err(TryLockError::Error(e)) => Err(Error::io("locking", name, e)),
+        }
+    }
+
     fn free_len(&self) -> Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)
             .map_err(|e| Error::io("asking for the free space of", self.place(), e.into()))?;

@@ -42,6 +42,17 @@ impl Entry {
     }
 }
 
+/// What an overlay has of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cover<'a> {
+    /// Nothing: the base's bytes hold.
+    None,
+    /// All of it, in one run.
+    Whole(&'a [u8]),
+    /// Some of it, or all in pieces.
+    Part,
+}
+
 /// A small ordered overlay of byte ranges over a page's base.
 #[derive(Clone, Default, Debug)]
 pub struct Delta {
@@ -139,9 +150,25 @@ impl Delta {
     #[inline]
     #[must_use]
     pub fn covering(&self, offset: usize, len: usize) -> Option<&[u8]> {
-        let entry = self.entries.get(self.first_ending_after(offset))?;
-        let from = offset.checked_sub(entry.offset as usize)?;
-        self.bytes_of(entry).get(from..from.checked_add(len)?)
+        match self.cover(offset, len) {
+            Cover::Whole(bytes) => Some(bytes),
+            Cover::None | Cover::Part => None,
+        }
+    }
+
+    /// What the overlay has of a range, with one search.
+    #[inline]
+    #[must_use]
+    pub fn cover(&self, offset: usize, len: usize) -> Cover<'_> {
+        let end = offset.saturating_add(len);
+        match self.entries.get(self.first_ending_after(offset)) {
+            Some(entry) if (entry.offset as usize) < end => {
+                let from = offset.checked_sub(entry.offset as usize);
+                let whole = from.and_then(|from| self.bytes_of(entry).get(from..from.checked_add(len)?));
+                whole.map_or(Cover::Part, Cover::Whole)
+            }
+            _ => Cover::None,
+        }
     }
 
     /// The ranges in order: offset and bytes.

@@ -41,8 +41,8 @@ use std::sync::Arc;
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "superblock";
-const TEMPORARY_NAME: &str = "superblock.new";
-const COPY_LEN: usize = 4096;
+pub(crate) const TEMPORARY_NAME: &str = "superblock.new";
+pub(crate) const COPY_LEN: usize = 4096;
 /// Format version that this build writes; it reads 1 alone.
 pub(crate) const FORMAT_VERSION: u16 = 1;
 const MAGIC_BYTES: [u8; 8] = *b"VELLUM\r\n";
@@ -116,7 +116,9 @@ impl Superblock {
     }
 
     fn decode(bytes: &[u8], copy: u64) -> Result<Superblock> {
-        let corrupt = |field: usize, reason: &str| Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason);
+        let corrupt = |field: usize, reason: &str| {
+            Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason)
+        };
         if MAGIC.get(bytes) != MAGIC_BYTES {
             return Err(corrupt(0, "this is not the start of a vellum superblock"));
         }
@@ -126,7 +128,9 @@ impl Superblock {
         if version > FORMAT_VERSION && CRC.get(bytes) == crc {
             return Err(Error::new(
                 ErrorKind::UnknownFormat,
-                format!("this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"),
+                format!(
+                    "this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"
+                ),
             ));
         }
         if CRC.get(bytes) != crc {
@@ -134,8 +138,15 @@ impl Superblock {
         }
         let state = STATE.get(bytes);
         let rest_is_zero = bytes[CRC.end()..].iter().all(|byte| *byte == 0);
-        if version != FORMAT_VERSION || ZERO.get(bytes) != 0 || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
-            return Err(corrupt(VERSION.offset(), "reserved bytes of the superblock are not zero, or its state is unknown"));
+        if version != FORMAT_VERSION
+            || ZERO.get(bytes) != 0
+            || !rest_is_zero
+            || !(STATE_OPEN..=STATE_CLOSED).contains(&state)
+        {
+            return Err(corrupt(
+                VERSION.offset(),
+                "reserved bytes of the superblock are not zero, or its state is unknown",
+            ));
         }
         if ROWS.get(bytes) != GROUP_ROWS {
             return Err(corrupt(ROWS.offset(), "row groups of another size"));
@@ -176,6 +187,18 @@ pub(crate) struct Found {
 /// # Errors
 /// `NotAStore` without the file, `UnknownFormat` for a newer one, `Corrupt` when neither copy is valid.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Found> {
+    let (len, copies) = read_copies(disk)?;
+    if len != 2 * COPY_LEN as u64 {
+        return Err(wrong_len(len));
+    }
+    choose(copies)
+}
+
+/// Both copies, each for itself, and the length of the file.
+///
+/// # Errors
+/// `NotAStore` without the file, `Corrupt` when it is too short for two copies.
+pub(crate) fn read_copies(disk: &dyn Disk) -> Result<(u64, [Result<Superblock>; 2])> {
     if !disk.list()?.iter().any(|name| name == FILE_NAME) {
         return Err(Error::new(
             ErrorKind::NotAStore,
@@ -184,12 +207,16 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Found> {
     }
     let file = disk.open(FILE_NAME, Access::Read)?;
     let len = file.len()?;
-    if len != 2 * COPY_LEN as u64 {
-        let reason = format!("the superblock has {len} bytes instead of {}", 2 * COPY_LEN);
-        return Err(Error::corrupt(FILE_NAME, len.min(2 * COPY_LEN as u64), reason));
+    if len < 2 * COPY_LEN as u64 {
+        return Err(wrong_len(len));
     }
-    let copies = [read_copy(&*file, 0)?, read_copy(&*file, 1)?];
-    choose(copies)
+    Ok((len, [read_copy(&*file, 0)?, read_copy(&*file, 1)?]))
+}
+
+/// The file has another length than two copies take.
+pub(crate) fn wrong_len(len: u64) -> Error {
+    let reason = format!("the superblock has {len} bytes instead of {}", 2 * COPY_LEN);
+    Error::corrupt(FILE_NAME, len.min(2 * COPY_LEN as u64), reason)
 }
 
 fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
@@ -198,12 +225,17 @@ fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
     Ok(Superblock::decode(&bytes, copy))
 }
 
-fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
+/// Picks the live copy; see [`read`].
+pub(crate) fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
     let found = match copies {
         [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::UnknownFormat => return Err(error),
         [Ok(a), Ok(b)] => {
             if a.store_id != b.store_id || a.generation % 2 != 0 || b.generation % 2 != 1 {
-                return Err(Error::corrupt(FILE_NAME, 0, "the two copies are not of one store, or changed places"));
+                return Err(Error::corrupt(
+                    FILE_NAME,
+                    0,
+                    "the two copies are not of one store, or changed places",
+                ));
             }
             let (live, other) = if a.generation > b.generation { (a, b) } else { (b, a) };
             Found { live, other: Some(other), damage: None }
@@ -243,7 +275,12 @@ mod tests {
         Superblock {
             store_id: [7; 16],
             generation,
-            log: Resume { position: Position { file: 3, offset: 64 }, lsn: Lsn(9), prev_crc: 5, generation: 2 },
+            log: Resume {
+                position: Position { file: 3, offset: 64 },
+                lsn: Lsn(9),
+                prev_crc: 5,
+                generation: 2,
+            },
             root: Some(ImageRef { segment: crate::id::SegmentId(1), place: 2, payload_len: 3, crc: 4 }),
             seal: Some(Sealed {
                 seal: Seal { position: Position { file: 3, offset: 128 }, crc: 6 },

@@ -36,7 +36,13 @@ impl Records {
     ///
     /// # Errors
     /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
-    pub(crate) fn apply(&self, writer: &mut Writer, scratch: &mut ApplyScratch, lsn: Lsn, body: &[u8]) -> Result<()> {
+    pub(crate) fn apply(
+        &self,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        lsn: Lsn,
+        body: &[u8],
+    ) -> Result<()> {
         assert!(lsn == self.applied().next(), "apply out of order: {lsn} after {}", self.applied());
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let result = self.apply_changes(writer, scratch, body);
@@ -50,8 +56,12 @@ impl Records {
         self.commit_time.store(head.commit_time.0, Ordering::Release);
         while let Some(change) = changes.next()? {
             match change {
-                Change::Update { target, at, cells } => self.update(writer, scratch, &head, &target, at, cells)?,
-                Change::Create { target, at, cells } => self.create(writer, scratch, &head, &target, at, cells)?,
+                Change::Update { target, at, cells } => {
+                    self.update(writer, scratch, &head, &target, at, cells)?
+                }
+                Change::Create { target, at, cells } => {
+                    self.create(writer, scratch, &head, &target, at, cells)?
+                }
                 Change::Delete { target } => self.delete(writer, scratch, &target)?,
                 Change::Schema { bytes } => self.replace_schema(writer, bytes)?,
             }
@@ -105,7 +115,13 @@ impl Records {
             header::write_new(state.page_mut(0), slot, &new);
             write_cells(&mut state, object, slot, cells.clone())?;
         }
-        index::insert(&self.pages, writer, ID_TREE, self.id_hash(target.id), id_value(object.id, target.row))?;
+        index::insert(
+            &self.pages,
+            writer,
+            ID_TREE,
+            self.id_hash(target.id),
+            id_value(object.id, target.row),
+        )?;
         for index in &object.indexes {
             scratch.key.clear();
             if key_of_cells(object, index, &cells, &mut scratch.key)? {
@@ -166,13 +182,26 @@ impl Records {
             tree.set_meta(FREE_HEAD, target.row.0 + 1);
             tree.set_meta(RECORDS, tree.meta(RECORDS).saturating_sub(1));
         }
-        index::remove(&self.pages, writer, ID_TREE, self.id_hash(target.id), id_value(object.id, target.row))?;
+        index::remove(
+            &self.pages,
+            writer,
+            ID_TREE,
+            self.id_hash(target.id),
+            id_value(object.id, target.row),
+        )?;
         self.move_keys(writer, object, scratch, target.row)
     }
 
     /// Notes the hash of each key that the record has now. A key that cannot be read (damage met in
     /// recovery) leaves its entry behind: look-ups confirm hits, so it is never a wrong answer.
-    fn keys(&self, state: &GroupState, object: &ObjectLayout, slot: u32, scratch: &mut ApplyScratch, new: bool) {
+    fn keys(
+        &self,
+        state: &GroupState,
+        object: &ObjectLayout,
+        slot: u32,
+        scratch: &mut ApplyScratch,
+        new: bool,
+    ) {
         let ApplyScratch { key, cell, old_keys, new_keys } = scratch;
         let keys = if new { new_keys } else { old_keys };
         keys.clear();
@@ -186,7 +215,13 @@ impl Records {
         }
     }
 
-    fn move_keys(&self, writer: &mut Writer, object: &ObjectLayout, scratch: &ApplyScratch, row: RowId) -> Result<()> {
+    fn move_keys(
+        &self,
+        writer: &mut Writer,
+        object: &ObjectLayout,
+        scratch: &ApplyScratch,
+        row: RowId,
+    ) -> Result<()> {
         for old in &scratch.old_keys {
             if !scratch.new_keys.contains(old) {
                 index::remove(&self.pages, writer, object.indexes[old.0].tree, old.1, row.0)?;
@@ -233,7 +268,8 @@ fn write_cells(state: &mut GroupState, object: &ObjectLayout, slot: u32, mut cel
 
 /// Clears a cell; a column that nobody wrote stays without pages.
 fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: u32) {
-    let present = state.page(attribute.column).is_some_and(|page| slots::is_present(page, slot).unwrap_or(true));
+    let present =
+        state.page(attribute.column).is_some_and(|page| slots::is_present(page, slot).unwrap_or(true));
     match attribute.width {
         _ if !present => {}
         None => text::clear(state, attribute.column, slot),
@@ -242,11 +278,18 @@ fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: 
 }
 
 /// The canonical key that a create's cells make; false where a component has no value.
-fn key_of_cells(object: &ObjectLayout, index: &super::IndexLayout, cells: &Cells<'_>, out: &mut Vec<u8>) -> Result<bool> {
+fn key_of_cells(
+    object: &ObjectLayout,
+    index: &super::IndexLayout,
+    cells: &Cells<'_>,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
     'components: for id in &index.attributes {
         let mut cells = cells.clone();
         while let Some(cell) = cells.next()? {
-            if let (true, Some(bytes), Some(attribute)) = (cell.attribute == *id, cell.bytes, object.attribute(*id)) {
+            if let (true, Some(bytes), Some(attribute)) =
+                (cell.attribute == *id, cell.bytes, object.attribute(*id))
+            {
                 append_key_bytes(out, attribute.value_type, bytes);
                 continue 'components;
             }

@@ -26,9 +26,11 @@ mod apply;
 mod layout;
 mod read;
 
-pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use apply::ApplyScratch;
-pub(crate) use read::{Found, in_group, IndexKey, read_cell, read_header, read_key, read_record};
+pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
+pub(crate) use read::{
+    IndexKey, id_value, in_group, read_cell, read_header, read_key, read_record, split_id_value,
+};
 
 use crate::error::Result;
 use crate::id::{Lsn, TreeId};
@@ -63,7 +65,13 @@ pub(crate) struct Records {
 
 impl Records {
     /// The records in `pages`, as of `lsn`.
-    pub(crate) fn new(pages: PageStore, hash_seed: u64, schema: Schema, lsn: Lsn, commit_time: i64) -> Records {
+    pub(crate) fn new(
+        pages: PageStore,
+        hash_seed: u64,
+        schema: Schema,
+        lsn: Lsn,
+        commit_time: i64,
+    ) -> Records {
         Records {
             pages,
             hash_seed,

@@ -25,7 +25,7 @@ pub use stats::{Health, IndexStats, ObjectStats, Stats};
 pub use write::Txn;
 
 use crate::change::{FrameBuilder, FrameHead};
-use crate::disk::{Access, Disk, File, Lock};
+use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::pagestore::superblock::{self, Sealed, Superblock};
@@ -44,8 +44,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const LOCK_NAME: &str = "lock";
-/// A close leaves no more than this to replay.
+/// A close takes a last checkpoint when more row groups and buckets than this are dirty: each costs the
+/// next opening up to eight images, and an opening reads at most 64.
+const CLOSE_DIRTY_MAX: usize = 4;
+/// … or when there is more log than this to replay.
 const CLOSE_LOG_LEN: u64 = 1 << 20;
 
 /// An open store. Cheap to clone; the last clone closes it.
@@ -110,7 +112,10 @@ pub(crate) struct Superblocks {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner").field("disk", &self.disk.place()).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Inner")
+            .field("disk", &self.disk.place())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,7 +180,8 @@ impl Store {
         };
         let found = superblock::read(&*disk)?;
         let progress = config.on_progress.clone();
-        let recovered = recover::recover(&disk, &found, config.dirty_budget, progress.as_deref().map(|p| p as _))?;
+        let recovered =
+            recover::recover(&disk, &found, config.dirty_budget, progress.as_deref().map(|p| p as _))?;
         let source = ConfigSource::new(&config);
         let mut report = recovered.report;
         let mut writing = None;
@@ -185,7 +191,8 @@ impl Store {
             file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
             remove_leftovers(&*disk, &found)?;
             let shared = log.shared().clone();
-            let (stage, frame, scratch) = (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
+            let (stage, frame, scratch) =
+                (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
             let writer = Mutex::new(WriterState { pages: recovered.writer, log, stage, frame, scratch });
             writing = Some(Writing { writer, shared });
         }
@@ -397,7 +404,8 @@ impl Inner {
         if writing.shared.poisoned().is_some() || self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
-        if self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
+        let dirty_count = writing.writer.lock().pages.dirty.len();
+        if dirty_count > CLOSE_DIRTY_MAX || self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
             self.checkpoint(pagestore::Compaction::Bounded)?;
         }
         let writer = writing.writer.lock();
@@ -453,7 +461,10 @@ fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
         return Err(Error::new(ErrorKind::AlreadyExists, message));
     }
     let ours = |name: &String| {
-        name == LOCK_NAME || name == "superblock.new" || name.starts_with("log-") || name.starts_with("spare-")
+        name == LOCK_NAME
+            || name == "superblock.new"
+            || name.starts_with("log-")
+            || name.starts_with("spare-")
     };
     if let Some(name) = names.iter().find(|name| !ours(name)) {
         let message = format!("{} is not empty (it holds {name}); choose an empty directory", disk.place());
@@ -478,7 +489,8 @@ fn open_log(
     }
     if let Some(torn) = &scan.torn {
         let kept = wal::keep_torn_tail(&**disk, torn)?;
-        report.torn = Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
+        report.torn =
+            Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
     }
     wal::make_durable(&**disk, scan.durable_until, end.position)?;
     Log::start_generation(disk.clone(), live.store_id, source.random() as u32, end, log_config(config))
@@ -498,4 +510,3 @@ fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<()> {
     }
     pagestore::remove_unnamed(disk, &named)
 }
-

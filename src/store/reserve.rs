@@ -4,10 +4,11 @@
 //! gets room again if the checkpoint can be written. The file `reserve` holds zeros and is removed
 //! when a checkpoint finds the disk full; it is made again when one has succeeded.
 
+pub(crate) use crate::disk::RESERVE_NAME as FILE_NAME;
+
 use crate::disk::Disk;
 use crate::error::Result;
 
-pub(crate) const FILE_NAME: &str = "reserve";
 /// Enough for the table nodes and the root of a large store, and for the pages of a small one.
 const LEN: u64 = 1 << 20;
 

@@ -9,6 +9,7 @@ use crate::schema::Schema;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Outcome, WriterState};
 use crate::value::{Record, Value};
+use crate::wal;
 use std::sync::atomic::Ordering;
 
 /// Disk space is looked at again after this many more bytes are dirty or logged.
@@ -236,7 +237,7 @@ impl Inner {
         let (value, lsn) = result?;
         match lsn {
             Some(lsn) => {
-                self.after_commit(state.frame.body().len() as u64);
+                self.after_commit(state.frame.body().len());
                 Ok((value, lsn))
             }
             None => Ok((value, self.records.applied())),
@@ -245,8 +246,9 @@ impl Inner {
 
     /// Counts what was logged, and wakes the checkpointer when it is time.
     #[inline]
-    fn after_commit(&self, body_len: u64) {
-        let log_since = self.log_since.fetch_add(body_len + 48, Ordering::Relaxed) + body_len + 48;
+    fn after_commit(&self, body_len: usize) {
+        let frame_len = wal::frame_len(body_len) as u64;
+        let log_since = self.log_since.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
         let dirty = self.records.pages.memory.dirtied_since_checkpoint();
         let log_len_max = self.config.checkpoint_log_len.max(dirty / 8);
         if log_since >= log_len_max || dirty >= self.config.dirty_budget / 2 {
@@ -277,4 +279,3 @@ impl Inner {
         Ok(())
     }
 }
-

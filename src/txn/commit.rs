@@ -1,14 +1,15 @@
 //! Commit: from a stage to a frame in the log and in the pages.
 
-use super::resolve::{Staging, key_names};
+use super::key::key_names;
+use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
-use crate::id::{GROUP_ROWS, Lsn, RowId};
+use crate::id::{Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, SLOT_LEN};
-use crate::page::{Columns, slots, text};
+use crate::page::{Columns, slots};
 use crate::pagestore::GroupState;
 use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group};
 use crate::value::{Timestamp, key_hash};
@@ -40,7 +41,8 @@ impl Staging<'_> {
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
     fn collect_keys(&mut self) -> Result<()> {
-        let (mut key, mut cell) = (std::mem::take(&mut self.state.stage.key), std::mem::take(&mut self.state.stage.cell));
+        let (mut key, mut cell) =
+            (std::mem::take(&mut self.state.stage.key), std::mem::take(&mut self.state.stage.cell));
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
             if !record.moves_keys || !record.is_live() {
@@ -50,7 +52,8 @@ impl Staging<'_> {
             let Some(object) = catalog.object(record.object) else { continue };
             for (number, index) in object.indexes.iter().enumerate() {
                 let record = self.state.stage.record(staged);
-                let touched = record.fate == Fate::Create || index.attributes.iter().any(|id| record.cell(*id).is_some());
+                let touched = record.fate == Fate::Create
+                    || index.attributes.iter().any(|id| record.cell(*id).is_some());
                 key.clear();
                 if touched && self.staged_key(object, index, staged, &mut key, &mut cell)? {
                     let hash = key_hash(self.context.records.hash_seed, &key);
@@ -97,13 +100,16 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(&records.pages.live(), object, &key, |_, header, _| Ok((header.id, header.version)))?;
+        let held = records
+            .find_key(&records.pages.live(), object, &key, |_, header, _| Ok((header.id, header.version)))?;
         let Some((id, version)) = held else { return Ok(None) };
         // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
         // a record has at the end was compared above.
         let gives_up = stage.find(id).is_some_and(|other| {
             let other = stage.record(other);
-            !other.is_live() || other.fate == Fate::Create || index.attributes.iter().any(|id| other.cell(*id).is_some())
+            !other.is_live()
+                || other.fate == Fate::Create
+                || index.attributes.iter().any(|id| other.cell(*id).is_some())
         });
         let itself = id == staged.id && staged.fate == Fate::Update;
         Ok((!gives_up && !itself).then_some((id, version)))
@@ -187,7 +193,8 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
     }
     for fate in [Fate::Create, Fate::Update, Fate::Delete] {
         for staged in stage.records().iter().filter(|staged| staged.fate == fate) {
-            let target = Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
+            let target =
+                Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
             match fate {
                 Fate::Create => frame.create(&target, staged.at, staged.cells.len()),
                 Fate::Update => frame.update(&target, staged.at, staged.cells.len()),
@@ -214,11 +221,17 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
         if staged.fate == Fate::Gone {
             continue;
         }
-        match &staged.group {
-            Some(group) => in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?,
+        match (&staged.group, staged.fate) {
+            // The header was read when the record was found, the cells when they were staged.
+            (_, Fate::Update) => {}
+            (Some(group), _) => {
+                in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?
+            }
             // A create: its row's group is there already unless the row is the group's first.
-            None => {
-                records.with_row(&live, object, staged.row, |state, slot| touch_row(state, object, staged, slot))?;
+            (None, _) => {
+                records.with_row(&live, object, staged.row, |state, slot| {
+                    touch_row(state, object, staged, slot)
+                })?;
             }
         }
         if staged.fate != Fate::Update {
@@ -241,7 +254,13 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
     Ok(())
 }
 
-fn touch_old_keys(records: &Records, live: &crate::pagestore::Root, object: &ObjectLayout, row: RowId, changes: u32) -> Result<()> {
+fn touch_old_keys(
+    records: &Records,
+    live: &crate::pagestore::Root,
+    object: &ObjectLayout,
+    row: RowId,
+    changes: u32,
+) -> Result<()> {
     let (mut key, mut cell) = (Vec::new(), Vec::new());
     for index in &object.indexes {
         key.clear();
@@ -255,32 +274,24 @@ fn touch_old_keys(records: &Records, live: &crate::pagestore::Root, object: &Obj
     Ok(())
 }
 
-fn touch_row(state: &GroupState, object: &ObjectLayout, staged: &super::stage::Staged, slot: u32) -> Result<()> {
+fn touch_row(
+    state: &GroupState,
+    object: &ObjectLayout,
+    staged: &super::stage::Staged,
+    slot: u32,
+) -> Result<()> {
     if let Some(page) = state.page(0) {
         page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
     }
-    match staged.fate {
-        Fate::Delete => object.attributes.iter().try_for_each(|attribute| touch_cell(state, attribute, slot)),
-        _ => staged
-            .cells
-            .iter()
-            .filter_map(|cell| object.attribute(cell.attribute))
-            .try_for_each(|attribute| touch_cell(state, attribute, slot)),
-    }
-}
-
-fn touch_cell(state: &GroupState, attribute: &crate::records::AttributeLayout, slot: u32) -> Result<()> {
-    debug_assert!(slot < GROUP_ROWS);
-    let Some(page) = state.page(attribute.column) else { return Ok(()) };
-    match attribute.width {
-        None => text::touch(state, attribute.column, slot),
-        Some(_) if page.is_resident() => Ok(()),
-        Some(width) => {
-            let mut cell = [0; 16];
-            slots::read_fixed(page, width, slot, &mut cell)?;
-            page.touch(slots::slot_offset(width, slot), width.cell_len())
+    for attribute in &object.attributes {
+        if staged.fate == Fate::Delete || staged.cell(attribute.id).is_some() {
+            if let Some(page) = state.page(attribute.column) {
+                slots::is_present(page, slot)?;
+            }
+            touch_cell(state, attribute, slot)?;
         }
     }
+    Ok(())
 }
 
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
@@ -292,7 +303,7 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     let durable = log.shared().durable();
     log.append(Kind::Commit, lsn, durable, frame.body())?;
     // A panic between the frame and the end of apply must stop the store too (crash rule 8).
-    let guard = PoisonOnUnwind(log.shared().clone());
+    let guard = PoisonOnUnwind(log.shared());
     let applied = context.records.apply(pages, scratch, lsn, frame.body());
     std::mem::forget(guard);
     if let Err(error) = applied {
@@ -302,9 +313,9 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     Ok(lsn)
 }
 
-struct PoisonOnUnwind(std::sync::Arc<crate::wal::GroupCommit>);
+struct PoisonOnUnwind<'a>(&'a crate::wal::GroupCommit);
 
-impl Drop for PoisonOnUnwind {
+impl Drop for PoisonOnUnwind<'_> {
     fn drop(&mut self) {
         self.0.poison(Error::new(crate::ErrorKind::Poisoned, "a panic while a commit was applied"));
     }

@@ -1,28 +1,19 @@
 //! Staging: one mutation against the store and what the transaction staged before it.
 
+use super::key::{ObjectRef, attribute_ref, not_found, object_ref};
+use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
-use super::stage::{Fate, Stage};
+use super::stage::Fate;
 use super::{Context, WriterState};
 use crate::change::{Action, Key, Mode, Mutation, Patch};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
 use crate::pagestore::GroupState;
-use crate::records::{
-    AttributeLayout, Catalog, IndexKey, IndexLayout, ObjectLayout, in_group, read_cell, read_header, read_record,
-};
+use crate::records::{AttributeLayout, Catalog, in_group};
 use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::{Record, Value, append_key_bytes, key_hash};
+use crate::value::Value;
 use std::sync::Arc;
-
-/// A record that a mutation is about, as the transaction sees it.
-#[derive(Clone, Copy, Debug)]
-enum Located {
-    /// Staged before in this transaction.
-    Staged(usize),
-    /// In the store, untouched so far.
-    Stored { id: RecordId, row: RowId, version: u64 },
-}
 
 /// The staging half of a transaction.
 #[derive(Debug)]
@@ -32,13 +23,6 @@ pub(crate) struct Staging<'a> {
     pub(crate) catalog: Arc<Catalog>,
     /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
     pub(crate) single: bool,
-}
-
-/// Schema and layout of the object that a mutation is about.
-#[derive(Clone, Copy)]
-struct ObjectRef<'c> {
-    schema: &'c ObjectSchema,
-    layout: &'c ObjectLayout,
 }
 
 impl Staging<'_> {
@@ -75,112 +59,6 @@ impl Staging<'_> {
                 Key::Attributes(key) => self.create(object, None, Some(key), patch),
             },
             _ => Err(not_found(object.schema, key)),
-        }
-    }
-
-    /// The record with this key, as the transaction sees it.
-    fn locate(&mut self, object: ObjectRef<'_>, key: &Key) -> Result<Option<Located>> {
-        match key {
-            Key::Id(id) => self.locate_id(object, *id),
-            Key::Attributes(parts) => {
-                let index = choose_index(object, parts)?;
-                let mut bytes = std::mem::take(&mut self.state.stage.key);
-                bytes.clear();
-                let result = encode_key(object, index, parts, &mut bytes)
-                    .and_then(|complete| if complete { self.locate_key(object, index, &bytes) } else { Ok(None) });
-                self.state.stage.key = bytes;
-                result
-            }
-        }
-    }
-
-    fn locate_id(&self, object: ObjectRef<'_>, id: RecordId) -> Result<Option<Located>> {
-        if let Some(index) = self.state.stage.find(id) {
-            let staged = self.state.stage.record(index);
-            let here = staged.is_live() && staged.object == object.layout.id;
-            return Ok(here.then_some(Located::Staged(index)));
-        }
-        let records = self.context.records;
-        let hit = records.find_id(&records.pages.live(), &self.catalog, id, |found, _, header, _| {
-            Ok((found, header.version))
-        })?;
-        let hit = hit.filter(|(found, _)| found.object == object.layout.id);
-        Ok(hit.map(|(found, version)| Located::Stored { id, row: found.row, version }))
-    }
-
-    fn locate_key(&self, object: ObjectRef<'_>, index: &IndexLayout, bytes: &[u8]) -> Result<Option<Located>> {
-        let records = self.context.records;
-        let hash = key_hash(records.hash_seed, bytes);
-        if let Some(claimed) = self.state.stage.claimed(index.tree, hash) {
-            // The last one that took the key; where that one gave it up again, any other that took it.
-            let others = (0..self.state.stage.records().len()).rev();
-            for staged in std::iter::once(claimed).chain(others) {
-                let record = self.state.stage.record(staged);
-                if record.is_live()
-                    && record.object == object.layout.id
-                    && self.staged_has_key(object.layout, index, staged, bytes)?
-                {
-                    return Ok(Some(Located::Staged(staged)));
-                }
-            }
-        }
-        let key = IndexKey { index, bytes, hash };
-        let hit = records.find_key(&records.pages.live(), object.layout, &key, |found, header, _| {
-            Ok((header.id, found.row, header.version))
-        })?;
-        let Some((id, row, version)) = hit else { return Ok(None) };
-        match self.state.stage.find(id) {
-            None => Ok(Some(Located::Stored { id, row, version })),
-            Some(staged) if !self.state.stage.record(staged).is_live() => Ok(None),
-            Some(staged) if self.staged_has_key(object.layout, index, staged, bytes)? => {
-                Ok(Some(Located::Staged(staged)))
-            }
-            Some(_) => Ok(None),
-        }
-    }
-
-    fn staged_has_key(&self, object: &ObjectLayout, index: &IndexLayout, staged: usize, key: &[u8]) -> Result<bool> {
-        let mut found = Vec::with_capacity(key.len());
-        let mut cell = Vec::new();
-        Ok(self.staged_key(object, index, staged, &mut found, &mut cell)? && found == key)
-    }
-
-    /// Appends the key that a staged record has now; false where a component has no value.
-    pub(super) fn staged_key(
-        &self,
-        object: &ObjectLayout,
-        index: &IndexLayout,
-        staged: usize,
-        out: &mut Vec<u8>,
-        cell: &mut Vec<u8>,
-    ) -> Result<bool> {
-        for id in &index.attributes {
-            let Some(attribute) = object.attribute(*id) else { return Ok(false) };
-            if !self.staged_cell(staged, attribute, cell)? {
-                return Ok(false);
-            }
-            append_key_bytes(out, attribute.value_type, cell);
-        }
-        Ok(true)
-    }
-
-    /// An attribute's value as the transaction sees it.
-    fn staged_cell(&self, staged: usize, attribute: &AttributeLayout, out: &mut Vec<u8>) -> Result<bool> {
-        let stage = &self.state.stage;
-        let record = stage.record(staged);
-        if let Some(cell) = record.cell(attribute.id) {
-            out.clear();
-            if let Some(span) = &cell.bytes {
-                out.extend_from_slice(&stage.arena[span.clone()]);
-            }
-            return Ok(cell.bytes.is_some());
-        }
-        if record.fate != Fate::Update {
-            return Ok(false);
-        }
-        match &record.group {
-            Some(group) => in_group(group, record.row, |state, slot| read_cell(state, attribute, slot, out)),
-            None => Ok(false),
         }
     }
 
@@ -226,7 +104,8 @@ impl Staging<'_> {
             return Ok(next.max(staged.version + 1));
         }
         let records = self.context.records;
-        let held = records.find_id(&records.pages.live(), &self.catalog, id, |_, _, header, _| Ok(header.version))?;
+        let held = records
+            .find_id(&records.pages.live(), &self.catalog, id, |_, _, header, _| Ok(header.version))?;
         match held {
             Some(version) => Err(id_conflict(object.schema, id, version)),
             None => Ok(next),
@@ -265,7 +144,12 @@ impl Staging<'_> {
     }
 
     /// Appends a value's cell to the arena; `None` for null.
-    fn encode(&mut self, object: &ObjectSchema, attribute: &AttributeSchema, value: &Value) -> Result<Option<std::ops::Range<usize>>> {
+    fn encode(
+        &mut self,
+        object: &ObjectSchema,
+        attribute: &AttributeSchema,
+        value: &Value,
+    ) -> Result<Option<std::ops::Range<usize>>> {
         if attribute.is_read_only() {
             let reason = "the attribute is read-only";
             return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
@@ -288,7 +172,9 @@ impl Staging<'_> {
         }
         let (staged, backup) = match located {
             Located::Staged(staged) => (staged, Some(self.state.stage.record(staged).clone())),
-            Located::Stored { id, row, version } => (self.push(object, id, row, Fate::Update, version)?, None),
+            Located::Stored { id, row, version } => {
+                (self.push(object, id, row, Fate::Update, version)?, None)
+            }
         };
         match self.fill_update(object, staged, patch) {
             Ok(changed) if changed.is_empty() && backup.is_none() => {
@@ -320,7 +206,14 @@ impl Staging<'_> {
     }
 
     /// Stages a record that the store has.
-    fn push(&mut self, object: ObjectRef<'_>, id: RecordId, row: RowId, fate: Fate, version: u64) -> Result<usize> {
+    fn push(
+        &mut self,
+        object: ObjectRef<'_>,
+        id: RecordId,
+        row: RowId,
+        fate: Fate,
+        version: u64,
+    ) -> Result<usize> {
         let records = self.context.records;
         let group = records.group_of(&records.pages.live(), object.layout, row)?;
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
@@ -362,7 +255,13 @@ impl Staging<'_> {
         Ok(changed)
     }
 
-    fn clear_unnamed(&mut self, object: ObjectRef<'_>, staged: usize, patch: &Patch, changed: &mut AttributeSet) -> Result<()> {
+    fn clear_unnamed(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        patch: &Patch,
+        changed: &mut AttributeSet,
+    ) -> Result<()> {
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
             let named = patch.set.iter().any(|(name, _)| name == schema.key());
             if !named && !schema.is_read_only() {
@@ -408,10 +307,15 @@ impl Staging<'_> {
         if record.fate == Fate::Create {
             return Ok(new.is_none());
         }
-        match &record.group {
-            Some(group) => in_group(group, record.row, |state, slot| cell_equals(state, layout, slot, new)),
-            None => Ok(false),
-        }
+        let Some(group) = &record.group else { return Ok(false) };
+        in_group(group, record.row, |state, slot| {
+            let same = cell_equals(state, layout, slot, new)?;
+            if !same {
+                // Crash rule 8: what apply will read of an update's cells is read here.
+                touch_cell(state, layout, slot)?;
+            }
+            Ok(same)
+        })
     }
 
     fn delete(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
@@ -471,97 +375,9 @@ impl Staging<'_> {
         if len as u64 <= u64::from(max) {
             return Ok(());
         }
-        let message = format!("{}: the record would have {len} bytes, at most {max} are allowed", object.schema.key());
+        let message =
+            format!("{}: the record would have {len} bytes, at most {max} are allowed", object.schema.key());
         Err(Error::new(ErrorKind::LimitExceeded, message))
-    }
-
-    /// Notes the keys that a staged record has now, so that later mutations of the transaction find it.
-    fn claim_keys(&mut self, object: &ObjectLayout, staged: usize) -> Result<()> {
-        if self.single {
-            return Ok(());
-        }
-        let (mut key, mut cell) = (Vec::new(), std::mem::take(&mut self.state.stage.cell));
-        for index in &object.indexes {
-            key.clear();
-            if self.staged_key(object, index, staged, &mut key, &mut cell)? {
-                let hash = key_hash(self.context.records.hash_seed, &key);
-                self.state.stage.claim(index.tree, hash, staged);
-            }
-        }
-        self.state.stage.cell = cell;
-        Ok(())
-    }
-
-    fn outcome(&mut self, object: ObjectRef<'_>, staged: usize, changed: AttributeSet, created: bool, returning: bool) -> Result<Outcome> {
-        let record = match returning {
-            true => self.read_staged_as(object, staged, self.state.stage.record(staged).fate)?,
-            false => None,
-        };
-        let lsn = self.context.records.applied();
-        let staged = self.state.stage.record(staged);
-        let (object, catalog) = (object.layout.id, self.catalog.clone());
-        Ok(Outcome { id: staged.id, version: staged.version, lsn, created, record, object, changed, catalog })
-    }
-
-    /// The whole record as the transaction sees it. Times of what is staged are those of now.
-    fn read_staged_as(&self, object: ObjectRef<'_>, staged: usize, fate: Fate) -> Result<Option<Record>> {
-        let records = self.context.records;
-        let stage: &Stage = &self.state.stage;
-        let record = stage.record(staged);
-        let now = record.at.unwrap_or_else(|| self.context.source.now());
-        let mut read = match fate {
-            Fate::Update => {
-                let all = |_: &AttributeLayout| true;
-                let Some(group) = &record.group else { return Ok(None) };
-                let stored = in_group(group, record.row, |state, slot| {
-                    let Some(header) = read_header(state, slot)? else { return Ok(None) };
-                    read_record(&self.catalog, object.layout, &header, state, slot, &all).map(Some)
-                })?;
-                let Some(stored) = stored else { return Ok(None) };
-                stored
-            }
-            _ => {
-                let tree = records.pages.live().tree(object.layout.tree).cloned();
-                let counter = tree.map_or(0, |tree| tree.meta(crate::records::COUNTER));
-                let made = stage.records()[..=staged]
-                    .iter()
-                    .filter(|other| other.fate == Fate::Create && other.object == record.object)
-                    .count();
-                Record::new(record.id, record.version, counter + made as u64, now, now, Vec::new())
-            }
-        };
-        if record.cells.is_empty() {
-            return Ok(Some(read));
-        }
-        let mut values = Vec::with_capacity(object.layout.attributes.len());
-        for attribute in object.schema.attributes() {
-            let value = match record.cell(attribute.id()) {
-                Some(cell) => cell.bytes.as_ref().map(|span| attribute.decode(&stage.arena[span.clone()])).transpose()?,
-                None => read.get(attribute.key()).cloned(),
-            };
-            values.extend(value.map(|value| (attribute.name().clone(), value)));
-        }
-        read = Record::new(read.id, record.version, read.counter, read.created_at, now, values);
-        Ok(Some(read))
-    }
-
-    /// The record with this key, whole, as the transaction sees it.
-    pub(crate) fn get(&mut self, object: &str, key: &Key) -> Result<Option<Record>> {
-        let catalog = self.catalog.clone();
-        let object = object_ref(&catalog, object)?;
-        match self.locate(object, key)? {
-            None => Ok(None),
-            Some(Located::Staged(staged)) => self.read_staged_as(object, staged, self.state.stage.record(staged).fate),
-            Some(Located::Stored { row, .. }) => {
-                let records = self.context.records;
-                let all = |_: &AttributeLayout| true;
-                let read = records.with_row(&records.pages.live(), object.layout, row, |state, slot| {
-                    let Some(header) = read_header(state, slot)? else { return Ok(None) };
-                    read_record(&catalog, object.layout, &header, state, slot, &all).map(Some)
-                })?;
-                Ok(read.flatten())
-            }
-        }
     }
 }
 
@@ -579,95 +395,6 @@ fn cell_equals(state: &GroupState, layout: &AttributeLayout, slot: u32, new: Opt
     Ok(len.map(|len| &cell[..len]) == new)
 }
 
-fn object_ref<'c>(catalog: &'c Catalog, name: &str) -> Result<ObjectRef<'c>> {
-    let schema = catalog.schema.object(name)?;
-    let layout = catalog.object(schema.id()).expect("a layout for each object of the schema");
-    Ok(ObjectRef { schema, layout })
-}
-
-fn attribute_ref<'c>(object: ObjectRef<'c>, name: &str) -> Result<(&'c AttributeSchema, &'c AttributeLayout)> {
-    let schema = object.schema.attribute(name)?;
-    let layout = object.layout.attribute(schema.id()).expect("a layout for each attribute of the schema");
-    Ok((schema, layout))
-}
-
-/// The index that is made of exactly these attributes.
-pub(crate) fn index_for<'c>(object: &'c ObjectSchema, layout: &'c ObjectLayout, parts: &[(String, Value)]) -> Result<&'c IndexLayout> {
-    choose_index(ObjectRef { schema: object, layout }, parts)
-}
-
-fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(String, Value)]) -> Result<&'c IndexLayout> {
-    let is_exact = |index: &&IndexLayout| {
-        index.attributes.len() == parts.len()
-            && index.attributes.iter().all(|id| parts.iter().any(|(name, _)| name_is(object.schema, *id, name)))
-    };
-    if let Some(index) = object.layout.indexes.iter().find(is_exact) {
-        return Ok(index);
-    }
-    for (name, _) in parts {
-        object.schema.attribute(name)?;
-    }
-    let given: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
-    let keys: Vec<String> = object.layout.indexes.iter().map(|index| key_names(object.schema, index).join("+")).collect();
-    let message = match keys.is_empty() {
-        true => format!("{} has no primary key and no unique attribute; name the record by its id", object.schema.key()),
-        false => format!(
-            "{}: ({}) is no key; a record is found by its id or by {}",
-            object.schema.key(),
-            given.join(", "),
-            keys.join(" or by ")
-        ),
-    };
-    Err(Error::new(ErrorKind::MatchNotUnique, message))
-}
-
-fn name_is(object: &ObjectSchema, id: AttributeId, name: &str) -> bool {
-    object.attribute_by_id(id).is_some_and(|attribute| attribute.key() == name)
-}
-
-/// Names of an index's attributes, in key order.
-pub(crate) fn key_names(object: &ObjectSchema, index: &IndexLayout) -> Vec<String> {
-    let names = index.attributes.iter().filter_map(|id| object.attribute_by_id(*id));
-    names.map(|attribute| attribute.key().to_string()).collect()
-}
-
-/// Appends the canonical key; false where a component is null (no record is found by that).
-pub(crate) fn encode_key_parts(object: &ObjectSchema, layout: &ObjectLayout, index: &IndexLayout, parts: &[(String, Value)], out: &mut Vec<u8>) -> Result<bool> {
-    encode_key(ObjectRef { schema: object, layout }, index, parts, out)
-}
-
-fn encode_key(object: ObjectRef<'_>, index: &IndexLayout, parts: &[(String, Value)], out: &mut Vec<u8>) -> Result<bool> {
-    for id in &index.attributes {
-        let attribute = object.schema.attribute_by_id(*id).expect("indexes name attributes of their object");
-        let Some((_, value)) = parts.iter().find(|(name, _)| name == attribute.key()) else { return Ok(false) };
-        if value.is_null() {
-            return Ok(false);
-        }
-        // The component is encoded in place: four bytes of length, then the cell.
-        let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        attribute.encode(object.schema, value, out)?;
-        if attribute.value_type() == crate::value::ValueType::Number && out[start + 4..] == (-0.0f64).to_le_bytes() {
-            out[start + 4..].fill(0);
-        }
-        let len = (out.len() - start - 4) as u32;
-        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-    }
-    Ok(true)
-}
-
-#[cold]
-pub(crate) fn not_found(object: &ObjectSchema, key: &Key) -> Error {
-    let what = match key {
-        Key::Id(id) => format!("id {id}"),
-        Key::Attributes(parts) => {
-            let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{name} = {}", value.to_json())).collect();
-            parts.join(", ")
-        }
-    };
-    Error::new(ErrorKind::RecordNotFound, format!("{}: no record with {what}", object.key()))
-}
-
 #[cold]
 fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
     Error::unique(Conflict {
@@ -683,4 +410,14 @@ fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
 fn missing_required(object: ObjectRef<'_>, id: AttributeId) -> Error {
     let name = object.schema.attribute_by_id(id).map_or("", |attribute| attribute.key());
     Error::attribute(ErrorKind::MissingRequired, object.schema.key(), name, "a value is required")
+}
+
+/// Reads what changing a cell will read. The presence byte was read before.
+pub(super) fn touch_cell(state: &GroupState, layout: &AttributeLayout, slot: u32) -> Result<()> {
+    let Some(page) = state.page(layout.column) else { return Ok(()) };
+    match layout.width {
+        None => text::touch(state, layout.column, slot),
+        Some(_) if page.is_resident() => Ok(()),
+        Some(width) => page.touch(slots::slot_offset(width, slot), width.cell_len()),
+    }
 }

@@ -8,6 +8,7 @@
 //! | `log`    | [`Log`], the writer's end: reserve, append, roll over to the next file                  |
 //! | `group`  | [`GroupCommit`]: who syncs, who waits, who is woken; files made ahead and given back    |
 //! | `reader` | [`scan`]: walks the log after a crash or a close, tells torn from corrupt               |
+//! | `audit`  | [`audit`]: looks at every byte of every file, without a store                           |
 //!
 //! The room promises that after `reserve` an append cannot fail (mapped), that nothing is called durable
 //! before a sync covered it, and that a frame which was called durable is found again or missed loudly.
@@ -24,6 +25,7 @@
 //! The store runs the flusher with [`GroupCommit::flusher_wait`] and
 //! [`GroupCommit::prepare_next`], and gives files back with [`GroupCommit::recycle`].
 
+mod audit;
 mod file;
 mod frame;
 mod group;
@@ -32,11 +34,14 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use file::log_name;
-pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind};
+pub(crate) use audit::{Landmark, LogAudit, audit};
+pub(crate) use file::{is_leftover, log_name, log_number};
+pub(crate) use frame::{BODY_LEN_MAX, CheckpointMark, Kind, frame_len};
 pub(crate) use group::{FlusherWork, GroupCommit};
 pub(crate) use log::Log;
-pub(crate) use reader::{FrameRef, Scan, Seal, Torn, Unused, keep_torn_tail, make_durable, scan};
+pub(crate) use reader::{
+    FrameRef, Scan, Seal, Torn, Unused, is_torn_name, keep_torn_tail, make_durable, scan,
+};
 
 use crate::id::Lsn;
 

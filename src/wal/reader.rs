@@ -476,7 +476,8 @@ impl Walk<'_> {
         // not cost what a whole file does.
         let (start, end) = match self.closed {
             Some(seal) if self.unused == Unused::Skip && seal.position.file == listed.header.number => {
-                let start = if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
+                let start =
+                    if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
                 (start.min(seal.position.offset) as usize, seal.position.offset.min(len as u64) as usize)
             }
             _ => (0, len),
@@ -490,7 +491,7 @@ impl Walk<'_> {
     }
 }
 
-fn first_nonzero(bytes: &[u8], from: usize) -> Option<usize> {
+pub(super) fn first_nonzero(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = &bytes[from.min(bytes.len())..];
     // Whole blocks first: a log file is mostly zeros or mostly full.
     let block = rest.chunks(4096).position(|block| block.iter().any(|&byte| byte != 0))?;
@@ -499,7 +500,7 @@ fn first_nonzero(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Length up to the last byte that is not zero.
-fn used_len(bytes: &[u8]) -> usize {
+pub(super) fn used_len(bytes: &[u8]) -> usize {
     let mut end = bytes.len();
     while end > 0 {
         let start = (end - 1) / 4096 * 4096;
@@ -520,7 +521,7 @@ const COPY_LEN: usize = 1 << 20;
 /// # Errors
 /// What the disk said.
 pub(crate) fn keep_torn_tail(disk: &dyn Disk, torn: &Torn) -> Result<String> {
-    let name = format!("torn-{}-{}", torn.file, torn.offset);
+    let name = torn_name(&torn.file, torn.offset);
     if disk.list()?.contains(&name) {
         // From an earlier attempt, which may have ended halfway.
         disk.remove(&name)?;
@@ -535,6 +536,19 @@ pub(crate) fn keep_torn_tail(disk: &dyn Disk, torn: &Torn) -> Result<String> {
     target.sync()?;
     disk.sync_dir()?;
     Ok(name)
+}
+
+/// Name under which a torn tail is kept.
+pub(super) fn torn_name(file: &str, offset: u64) -> String {
+    format!("torn-{file}-{offset}")
+}
+
+/// Whether a name is one that [`keep_torn_tail`] gives.
+pub(crate) fn is_torn_name(name: &str) -> bool {
+    let parts = name.strip_prefix("torn-").and_then(|rest| rest.rsplit_once('-'));
+    parts.is_some_and(|(file, offset)| {
+        file::log_number(file).is_some() && offset.parse().is_ok_and(|at| torn_name(file, at) == name)
+    })
 }
 
 /// Crash rule 4: what was replayed may be in the page cache only (the process died, the machine did not, or

@@ -1,0 +1,358 @@
+//! `vellum apply`: a stream of mutations, one a line.
+//!
+//! One thread decompresses and parses ([`Blocks`]), the main thread applies, and with `--ack` or
+//! `--durability sync` a third one waits for commits in groups ([`Acks`]), so a sync never stops the
+//! applying.
+
+use crate::acks::Acks;
+use crate::blocks::{Block, Blocks, Reading};
+use crate::failure::Failure;
+use crate::input::{self, Input};
+use crate::open;
+use crate::output::{Output, counted, listed, seconds};
+use crate::progress::Progress;
+use crate::rejects::Rejects;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+use vellum::{Action, Conflict, Durability, Error, Key, Mutation, Outcome, Store};
+
+/// Apply mutations, one JSON object a line
+#[derive(clap::Args)]
+#[command(after_help = "Lines:\n  \
+    {\"op\":\"create\",\"object\":\"plane\",\"values\":{\"tailnum\":\"N14228\",\"seats\":149}}\n  \
+    {\"op\":\"update\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":150},\"clear\":[\"speed\"],\"if_version\":1}\n  \
+    {\"op\":\"upsert\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":151}}\n  \
+    {\"op\":\"delete\",\"object\":\"plane\",\"id\":\"01234567-89ab-cdef-0123-456789abcdef\"}")]
+pub(crate) struct Args {
+    /// Directory of the store
+    store: PathBuf,
+
+    /// NDJSON, plain or gzip; - for stdin
+    file: PathBuf,
+
+    /// Lines of one transaction; it takes effect whole or not at all
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch: NonZeroUsize,
+
+    /// When a line counts as applied: sync, interval:MS or buffered
+    ///
+    /// sync: on stable storage, several lines by one sync. interval:MS: with the operating system, and on stable
+    /// storage at most MS milliseconds later. buffered: with the operating system; survives the end of the
+    /// process, not that of the machine. At the end of the run everything is on stable storage.
+    #[arg(long, value_name = "WHEN", default_value = "sync", value_parser = parse_durability)]
+    durability: Durability,
+
+    /// Print each line's number, from 1, once it holds at this durability; the summary goes to stderr
+    #[arg(long)]
+    ack: bool,
+
+    /// What to do at a line that is refused: stop with exit code 1, or write it to the rejects file and go on
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnError::Stop, requires_if("skip", "rejects"))]
+    on_error: OnError,
+
+    /// Where lines go that are refused: NDJSON with line, kind, reason and input
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+
+    /// Show the line's `at` as the time of the change; without this flag `at` is ignored
+    #[arg(long)]
+    at_from_input: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    Stop,
+    Skip,
+}
+
+fn parse_durability(text: &str) -> Result<Durability, String> {
+    match (text, text.strip_prefix("interval:")) {
+        ("sync", _) => Ok(Durability::Sync),
+        ("buffered", _) => Ok(Durability::Buffered),
+        (_, Some(ms)) => match ms.parse() {
+            Ok(ms) if ms > 0 => Ok(Durability::Interval(ms)),
+            _ => Err(format!("{ms:?} is no number of milliseconds, as in interval:100")),
+        },
+        _ => Err("write sync, interval:MS or buffered".to_string()),
+    }
+}
+
+#[derive(Default, Serialize)]
+struct Summary {
+    /// Lines that took effect.
+    applied: u64,
+    created: u64,
+    updated: u64,
+    /// Lines that set what was there already.
+    unchanged: u64,
+    deleted: u64,
+    rejected: u64,
+    transactions: u64,
+    lsn: u64,
+    elapsed_ms: u64,
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let rejects = rejects_of(args)?;
+    let input = Input::open(&args.file)?;
+    let store = open::writable(&args.store, args.durability, output)?;
+    let start = Instant::now();
+    let reading = Reading { keeps_at: args.at_from_input, keeps_text: rejects.is_some() };
+    let blocks = Blocks::of_mutations(input, store.schema(), reading);
+    let waits = args.ack || matches!(args.durability, Durability::Sync);
+    let acks = if waits { Acks::spawn(args.ack) } else { Acks::none() };
+    let mut applier = Applier {
+        store: &store,
+        batch_len: args.batch.get(),
+        batch: Batch::default(),
+        rejects,
+        acks,
+        summary: Summary::default(),
+    };
+    let applied = applier.apply_all(blocks, output);
+    let Applier { acks, mut summary, .. } = applier;
+    // What was submitted is waited for and printed also when a later line failed. A failure of the
+    // waiting comes first: it is about the disk, or about who listens.
+    let held = acks.finish();
+    summary.lsn = store.applied_lsn().0;
+    let closed = store.close().map_err(Failure::from);
+    held.and(applied).and(closed).map_err(|failure| failure.after(summary.applied))?;
+    summary.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if summary.applied + summary.rejected == 0 {
+        output.note("the input has no lines");
+    }
+    let text = summary.described(args);
+    if args.ack {
+        output.answer_aside(&summary, text);
+        return Ok(());
+    }
+    output.answer(&summary, text)
+}
+
+fn rejects_of(args: &Args) -> Result<Option<Rejects>, Failure> {
+    let Some(path) = &args.rejects else {
+        return Ok(None);
+    };
+    if args.on_error == OnError::Stop {
+        return Err(Failure::usage(
+            "--rejects needs --on-error skip; without it the first refusal ends the run",
+        ));
+    }
+    if input::is_same_file(path, &args.file) {
+        return Err(Failure::usage(
+            "--rejects names the input, which would be overwritten; name another file",
+        ));
+    }
+    Ok(Some(Rejects::new(path.clone())))
+}
+
+impl Summary {
+    fn add(&mut self, action: Action, outcome: &Outcome) {
+        self.applied += 1;
+        match action {
+            Action::Delete => self.deleted += 1,
+            _ if outcome.created => self.created += 1,
+            _ if outcome.is_unchanged() => self.unchanged += 1,
+            _ => self.updated += 1,
+        }
+    }
+
+    fn described(&self, args: &Args) -> String {
+        let numbers = [
+            (self.created, "created"),
+            (self.updated, "updated"),
+            (self.unchanged, "unchanged"),
+            (self.deleted, "deleted"),
+        ];
+        let mut text = format!("{} applied in {}", counted(self.applied, "line"), seconds(self.elapsed_ms));
+        text += &listed(": ", &numbers);
+        if let (Some(path), 1..) = (&args.rejects, self.rejected) {
+            text += &format!("; {} rejected, see {}", counted(self.rejected, "line"), path.display());
+        }
+        text
+    }
+}
+
+/// Lines that wait for their transaction.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<(u64, Vec<u8>)>,
+    mutations: Vec<Mutation>,
+    /// The first line that cannot be read, and why; nothing after it is kept.
+    broken: Option<(usize, Error)>,
+}
+
+struct Applier<'a> {
+    store: &'a Store,
+    batch_len: usize,
+    batch: Batch,
+    rejects: Option<Rejects>,
+    acks: Acks,
+    summary: Summary,
+}
+
+impl Applier<'_> {
+    fn apply_all(&mut self, blocks: Blocks, output: &Output) -> Result<(), Failure> {
+        let bar = Progress::of_input(output, blocks.total());
+        let result = self.apply_blocks(blocks, &bar);
+        bar.finish();
+        let flushed = self.rejects.as_mut().map_or(Ok(()), Rejects::flush);
+        result.and(flushed)
+    }
+
+    fn apply_blocks(&mut self, mut blocks: Blocks, bar: &Progress) -> Result<(), Failure> {
+        while let Some(block) = blocks.next() {
+            let block = block?;
+            if self.batch_len > 1 {
+                self.apply_batches(block)?;
+            } else {
+                self.apply_lines(&block)?;
+                blocks.give_back(block);
+            }
+            if !self.acks.hand_over() {
+                return Ok(());
+            }
+            bar.reached(blocks.done(), self.summary.applied);
+        }
+        self.apply_batch()
+    }
+
+    fn apply_lines(&mut self, block: &Block) -> Result<(), Failure> {
+        for item in &block.items {
+            let text = &block.text[item.text.clone()];
+            match &item.mutation {
+                Err(error) => self.refuse(item.line, error, text)?,
+                Ok(mutation) => match self.store.submit(mutation) {
+                    Err(error) => self.refuse(item.line, &error, text)?,
+                    Ok((outcome, commit)) => {
+                        self.summary.add(mutation.action, &outcome);
+                        self.summary.transactions += 1;
+                        self.acks.submitted([item.line], commit);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a line to the rejects file, or fails where the run is to stop.
+    fn refuse(&mut self, line: u64, error: &Error, text: &[u8]) -> Result<(), Failure> {
+        match &mut self.rejects {
+            Some(rejects) if error.kind().is_refusal() => {
+                self.summary.rejected += 1;
+                rejects.add(line, error.kind().name(), &error.to_string(), text)
+            }
+            _ => Err(Failure::from(error).at_line(line)),
+        }
+    }
+
+    fn apply_batches(&mut self, block: Block) -> Result<(), Failure> {
+        let Block { items, text } = block;
+        for item in items {
+            self.batch.lines.push((item.line, text[item.text].to_vec()));
+            match item.mutation {
+                Ok(mutation) if self.batch.broken.is_none() => self.batch.mutations.push(mutation),
+                Err(error) if self.batch.broken.is_none() => {
+                    self.batch.broken = Some((self.batch.lines.len() - 1, error));
+                }
+                Ok(_) | Err(_) => {}
+            }
+            let stops_here = self.batch.broken.is_some() && self.rejects.is_none();
+            if self.batch.lines.len() == self.batch_len || stops_here {
+                self.apply_batch()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_batch(&mut self) -> Result<(), Failure> {
+        let Batch { lines, mutations, broken } = std::mem::take(&mut self.batch);
+        if lines.is_empty() {
+            return Ok(());
+        }
+        if let Some((at, error)) = broken {
+            return self.refuse_batch(&lines, Some(at), error);
+        }
+        let (outcomes, commit) = match self.store.submit_batch(&mutations) {
+            Ok(submitted) => submitted,
+            Err(error) if error.kind().is_refusal() => {
+                return self.refuse_batch(&lines, self.culprit(&mutations, &error), error);
+            }
+            Err(error) => return Err(Failure::from(error).at_line(lines[0].0)),
+        };
+        self.summary.transactions += 1;
+        for (mutation, outcome) in mutations.iter().zip(&outcomes) {
+            self.summary.add(mutation.action, outcome);
+        }
+        self.acks.submitted(lines.iter().map(|(line, _)| *line), commit);
+        Ok(())
+    }
+
+    /// Which mutation of a refused batch it was, as far as that can be told. They are tried once more in
+    /// a transaction that leaves no trace; keys are judged only at its end, so for a conflict it is the
+    /// last one that asks for the key.
+    fn culprit(&self, mutations: &[Mutation], error: &Error) -> Option<usize> {
+        if let Some(conflict) = error.conflict() {
+            return mutations.iter().rposition(|mutation| asks_for(mutation, conflict));
+        }
+        let mut culprit = None;
+        let tried: vellum::Result<()> = self.store.transaction(|txn| {
+            for (at, mutation) in mutations.iter().enumerate() {
+                txn.apply(mutation).inspect_err(|_| culprit = Some(at))?;
+            }
+            Err(Error::invalid_input("this was a trial"))
+        });
+        drop(tried);
+        culprit
+    }
+
+    fn refuse_batch(
+        &mut self,
+        lines: &[(u64, Vec<u8>)],
+        at: Option<usize>,
+        error: Error,
+    ) -> Result<(), Failure> {
+        let (first, last) = (lines[0].0, lines[lines.len() - 1].0);
+        let (line, _) = lines[at.unwrap_or(0)];
+        let Some(rejects) = &mut self.rejects else {
+            let hint = match at {
+                Some(_) => format!("its batch from line {first} was not applied"),
+                None => format!("the batch of lines {first} to {last} was not applied"),
+            };
+            return Err(Failure::from(error).at_line(line).hint(&hint));
+        };
+        self.summary.rejected += lines.len() as u64;
+        let reason = error.to_string();
+        let others = match at {
+            Some(_) => format!("its batch failed at line {line}: {reason}"),
+            None => format!("the batch of lines {first} to {last} failed: {reason}"),
+        };
+        for (position, (line, text)) in lines.iter().enumerate() {
+            if Some(position) == at {
+                rejects.add(*line, error.kind().name(), &reason, text)?;
+            } else {
+                rejects.add(*line, BATCH_FAILED, &others, text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the mutation gives its record the key in conflict.
+fn asks_for(mutation: &Mutation, conflict: &Conflict) -> bool {
+    let key = match &mutation.key {
+        Some(Key::Attributes(values)) => values.as_slice(),
+        _ => &[],
+    };
+    // What is set comes first: an update may move its record away from the key it was found by.
+    let value_of = |name: &String| mutation.patch.set.iter().chain(key).find(|(set, _)| set == name);
+    let mut parts = conflict.attributes.iter().zip(&conflict.key);
+    mutation.object == conflict.object
+        && parts.all(|(name, text)| value_of(name).is_some_and(|(_, value)| value.to_string() == *text))
+}
+
+/// Kind of a reject that is sound itself, in a batch that is not.
+const BATCH_FAILED: &str = "batch_failed";

@@ -1,0 +1,49 @@
+//! `vellum init`: a new store.
+
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::output::Output;
+use serde::Serialize;
+use std::io::Read;
+use std::path::PathBuf;
+use vellum::{Schema, Store};
+
+/// Create a store
+///
+/// The schema is JSON: {"objects": [{"key": "plane", "primary_key": ["tailnum"], "attributes": [{"key": "tailnum",
+/// "type": "text"}, …]}]}. Types: text, long_text, integer, number, decimal, boolean, date, timestamp, uuid,
+/// select, json.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory of the new store
+    store: PathBuf,
+
+    /// File with the schema; - for stdin
+    #[arg(long, value_name = "FILE")]
+    schema: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    store: String,
+    objects: Vec<&'a str>,
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let schema = Schema::from_json(&read_text(args)?)?;
+    Store::create(&args.store, &schema)?.close()?;
+    let objects: Vec<&str> = schema.objects().iter().map(|object| object.key()).collect();
+    let store = args.store.display().to_string();
+    let text = format!("created {store} with {}", objects.join(", "));
+    output.answer(&Answer { store, objects }, text)
+}
+
+fn read_text(args: &Args) -> Result<String, Failure> {
+    let mut text = Input::open(&args.schema)?.decode()?;
+    let mut bytes = Vec::new();
+    text.read_to_end(&mut bytes).map_err(|error| text.failure(error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::invalid_input(format!("{} is not UTF-8 at byte {at}", args.schema.display()))
+    })
+}

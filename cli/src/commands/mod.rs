@@ -1,0 +1,58 @@
+//! The commands, a file each. A command opens what it needs, does its work, and answers through
+//! [`Output`]; what stops it is a [`Failure`].
+
+mod apply;
+mod checkpoint;
+mod compact;
+mod count;
+mod delete;
+mod export;
+mod get;
+mod import;
+mod init;
+mod patch;
+mod schema;
+mod stats;
+mod verify;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Init(init::Args),
+    Schema(schema::Args),
+    Import(import::Args),
+    Apply(apply::Args),
+    Get(get::Args),
+    Patch(patch::Args),
+    Delete(delete::Args),
+    Count(count::Args),
+    Export(export::Args),
+    Stats(stats::Args),
+    Verify(verify::Args),
+    Checkpoint(checkpoint::Args),
+    Compact(compact::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self, output: &Output) -> Result<(), Failure> {
+        match self {
+            Command::Init(args) => init::run(args, output),
+            Command::Schema(args) => schema::run(args, output),
+            Command::Import(args) => import::run(args, output),
+            Command::Apply(args) => apply::run(args, output),
+            Command::Get(args) => get::run(args, output),
+            Command::Patch(args) => patch::run(args, output),
+            Command::Delete(args) => delete::run(args, output),
+            Command::Count(args) => count::run(args, output),
+            Command::Export(args) => export::run(args, output),
+            Command::Stats(args) => stats::run(args, output),
+            Command::Verify(args) => verify::run(args, output),
+            Command::Checkpoint(args) => checkpoint::run(args, output),
+            Command::Compact(args) => compact::run(args, output),
+        }
+    }
+}

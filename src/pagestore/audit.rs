@@ -1,0 +1,329 @@
+//! Segments and page tables as they lie on disk, for those who check a store without opening it: every
+//! image of a segment, named or not, and every reference of a page table.
+//!
+//! Segments are read with `read_at`, so that a medium error is an error and no signal. A page table is
+//! walked over mapped segments, as the engine reads it; the caller has read them once before.
+
+use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode};
+use super::segment::{self, HEADER_LEN, Segment, StoredImage};
+use super::tree::Root;
+use super::{CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, place, table_address};
+use crate::disk::{Access, Disk, File};
+use crate::error::{Error, Result};
+use crate::id::{Address, SegmentId, TreeId};
+use crate::page::delta::Delta;
+use crate::page::image::{self, ImageHead, ImageView, Kind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes read at a time.
+const WINDOW_LEN: usize = 1 << 20;
+/// Images start at multiples of this.
+const STEP: usize = image::HEAD_LEN;
+
+/// What lies in a segment file.
+#[derive(Debug)]
+pub(crate) struct SegmentScan {
+    pub(crate) name: String,
+    pub(crate) len: u64,
+    pub(crate) image_count: u64,
+    /// A bit for each 64 bytes of the file: whether an image starts there.
+    starts: Vec<u64>,
+    /// What is damaged, in the order of the file: the header, images, bytes between them.
+    pub(crate) faults: Vec<Fault>,
+    /// The disk refused to read some of it; a mapping would end the process.
+    pub(crate) unreadable: bool,
+}
+
+/// Damage in a segment.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// Where the damaged image starts.
+    pub(crate) image_offset: u64,
+    /// What is wrong, with its place.
+    pub(crate) error: Error,
+    /// What the image says it is, if its head can be read.
+    pub(crate) head: Option<ImageHead>,
+}
+
+impl SegmentScan {
+    /// Whether an image starts at this offset.
+    pub(crate) fn starts_at(&self, offset: u64) -> bool {
+        let step = offset / STEP as u64;
+        offset % STEP as u64 == 0
+            && self.starts.get((step / 64) as usize).is_some_and(|word| word >> (step % 64) & 1 == 1)
+    }
+
+    /// Whether the image that starts at this offset is damaged.
+    pub(crate) fn is_damaged_at(&self, offset: u64) -> bool {
+        self.faults.binary_search_by_key(&offset, |fault| fault.image_offset).is_ok()
+    }
+
+    fn note_start(&mut self, offset: u64) {
+        let step = offset / STEP as u64;
+        if let Some(word) = self.starts.get_mut((step / 64) as usize) {
+            *word |= 1 << (step % 64);
+        }
+    }
+
+    fn fault(&mut self, image_offset: u64, head: Option<ImageHead>, error: Error) {
+        self.faults.push(Fault { image_offset, error, head });
+    }
+
+    fn fault_at(&mut self, image_offset: u64, head: Option<ImageHead>, error: &Error) {
+        let (at, reason) = error.place().map_or((0, error.to_string()), |p| (p.offset, p.reason.clone()));
+        let error = Error::corrupt(self.name.clone(), image_offset + at, reason);
+        self.fault(image_offset, head, error);
+    }
+}
+
+/// Checks every byte of a segment file.
+///
+/// # Errors
+/// What the disk says about opening it.
+pub(crate) fn scan_segment(disk: &dyn Disk, id: SegmentId, store_id: [u8; 16]) -> Result<SegmentScan> {
+    let name = segment::file_name(id);
+    let file = disk.open(&name, Access::Read)?;
+    let len = file.len()?;
+    let mut scan = SegmentScan {
+        name,
+        len,
+        image_count: 0,
+        // The file's own length bounds this: a bit for 64 bytes.
+        starts: vec![0; (len / STEP as u64 / 64 + 1) as usize],
+        faults: Vec::new(),
+        unreadable: false,
+    };
+    let mut window = Window { file: &*file, len, start: 0, bytes: Vec::new() };
+    if let Err(error) = scan_images(&mut scan, &mut window, id, store_id) {
+        scan.unreadable = true;
+        scan.fault(scan.len, None, error);
+    }
+    Ok(scan)
+}
+
+fn scan_images(
+    scan: &mut SegmentScan,
+    window: &mut Window<'_>,
+    id: SegmentId,
+    store_id: [u8; 16],
+) -> Result<()> {
+    let head = window.get(0, HEADER_LEN)?;
+    if head.len() < HEADER_LEN {
+        let reason = format!("the file has {} bytes, a segment's header alone has {HEADER_LEN}", head.len());
+        scan.fault(0, None, Error::corrupt(scan.name.clone(), 0, reason));
+        return Ok(());
+    }
+    if let Err(reason) = segment::check_header(head, id, store_id) {
+        scan.fault(0, None, Error::corrupt(scan.name.clone(), 0, reason));
+    }
+    let store_tag = super::checkpoint::store_tag(&store_id);
+    let mut offset = HEADER_LEN as u64;
+    while offset < scan.len {
+        let parsed = image::parse_head(window.get(offset, image::HEAD_LEN)?);
+        let (head, len) = match parsed {
+            Ok(found) => found,
+            Err(error) => {
+                scan.fault_at(offset, None, &error);
+                offset = next_image(window, offset, store_tag)?;
+                continue;
+            }
+        };
+        scan.note_start(offset);
+        scan.image_count += 1;
+        if let Err(error) = check_image(window.get(offset, len)?, &head, store_tag) {
+            scan.fault_at(offset, Some(head), &error);
+        }
+        offset += len as u64;
+    }
+    Ok(())
+}
+
+fn check_image(bytes: &[u8], head: &ImageHead, store_tag: u32) -> Result<()> {
+    ImageView::parse(bytes)?.verify_whole()?;
+    if head.store_tag != store_tag {
+        return Err(Error::corrupt("", 0, "this image belongs to another store"));
+    }
+    Ok(())
+}
+
+/// Where the next image of this store starts behind a damaged one; the end of the file if there is none.
+fn next_image(window: &mut Window<'_>, from: u64, store_tag: u32) -> Result<u64> {
+    let mut offset = from + STEP as u64;
+    while offset < window.len {
+        let bytes = window.get(offset, STEP)?;
+        if image::parse_head(bytes).is_ok_and(|(head, _)| head.store_tag == store_tag) {
+            return Ok(offset);
+        }
+        offset += STEP as u64;
+    }
+    Ok(window.len)
+}
+
+/// A part of a file in memory.
+struct Window<'f> {
+    file: &'f dyn File,
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// The bytes from `offset` on: `len` of them, or as many as the file has.
+    fn get(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
+        let len = self.len.saturating_sub(offset).min(len as u64) as usize;
+        let inside = offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
+        if !inside {
+            let more = (self.len.saturating_sub(offset)).min(WINDOW_LEN.max(len) as u64) as usize;
+            self.bytes.clear();
+            self.bytes.resize(more, 0);
+            self.start = offset;
+            if let Err(error) = self.file.read_at(offset, &mut self.bytes) {
+                self.bytes.clear();
+                return Err(error);
+            }
+        }
+        let start = (offset - self.start) as usize;
+        Ok(&self.bytes[start..start + len])
+    }
+}
+
+/// One reference of a page table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference {
+    pub(crate) image: ImageRef,
+    pub(crate) kind: Kind,
+    pub(crate) address: Address,
+}
+
+/// A root, and those of its segments that could be opened.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) root: RootNode,
+    segments: BTreeMap<SegmentId, Arc<Segment>>,
+}
+
+/// Reads the root image and opens the segments that it lists; what is wrong with one goes to `fault`.
+///
+/// # Errors
+/// When the root itself cannot be read.
+pub(crate) fn open_table(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    image: ImageRef,
+    fault: &mut dyn FnMut(SegmentId, Error),
+) -> Result<Table> {
+    let root = super::read_root_node(disk, store_id, image)?;
+    let mut segments = BTreeMap::new();
+    for entry in &root.segments {
+        match Segment::open(disk, entry, store_id) {
+            Ok(segment) => drop(segments.insert(entry.id, segment)),
+            Err(error) => fault(entry.id, error),
+        }
+        if entry.id.0 >= root.next_segment {
+            let reason = format!("the root lists it and calls segment {} the next one", root.next_segment);
+            fault(entry.id, Error::corrupt(segment::file_name(entry.id), 0, reason));
+        }
+    }
+    Ok(Table { root, segments })
+}
+
+impl Table {
+    /// Calls `each` for every reference of the page table, the root's own image first, and says whether
+    /// it resolves to the image that it should. Below a node that cannot be read nothing is visited.
+    pub(crate) fn walk(&self, root_image: ImageRef, each: &mut dyn FnMut(&Reference, Result<()>)) {
+        let address = table_address(TreeId(0), 0, ROOT_LEVEL);
+        each(&Reference { image: root_image, kind: Kind::Root, address }, Ok(()));
+        for tree in &self.root.trees {
+            let Some(image) = tree.node else { continue };
+            let address = table_address(tree.id, 0, TREE_LEVEL);
+            let chunks = self.node(image, address, each, &|bytes| node::decode_refs(bytes, usize::MAX));
+            for (index, image) in numbered(chunks) {
+                self.walk_chunk(tree.id, index, image, each);
+            }
+        }
+    }
+
+    fn walk_chunk(
+        &self,
+        tree: TreeId,
+        index: u64,
+        image: ImageRef,
+        each: &mut dyn FnMut(&Reference, Result<()>),
+    ) {
+        let address = table_address(tree, index, CHUNK_LEVEL);
+        let groups = self.node(image, address, each, &|bytes| node::decode_refs(bytes, CHUNK_GROUPS));
+        for (place, image) in numbered(groups) {
+            let number = index * CHUNK_GROUPS as u64 + place;
+            let address = table_address(tree, number, GROUP_LEVEL);
+            let pages = self.node(image, address, each, &node::decode_group).unwrap_or_default();
+            for (column, page) in pages {
+                let address = Address { tree, number, column };
+                for (image, kind) in [(page.base, Kind::Page), (page.delta, Kind::Delta)] {
+                    let Some(image) = image else { continue };
+                    each(&Reference { image, kind, address }, self.leaf(image, kind, &address));
+                }
+            }
+        }
+    }
+
+    /// Reads a node and tells `each` about the reference to it.
+    fn node<T>(
+        &self,
+        image: ImageRef,
+        address: Address,
+        each: &mut dyn FnMut(&Reference, Result<()>),
+        decode: &dyn Fn(&[u8]) -> Result<T>,
+    ) -> Option<T> {
+        let read = || {
+            let stored = super::resolve(&self.segments, image)?;
+            decode(stored.payload(Kind::Node, &address)?)
+                .map_err(|e| stored.segment.placed(image.offset(), &e))
+        };
+        let (node, result) = match read() {
+            Ok(node) => (Some(node), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        each(&Reference { image, kind: Kind::Node, address }, result);
+        node
+    }
+
+    /// Checks the image of a page against its reference; its blocks were checked with its segment.
+    fn leaf(&self, image: ImageRef, kind: Kind, address: &Address) -> Result<()> {
+        let stored: StoredImage = super::resolve(&self.segments, image)?;
+        if kind == Kind::Delta {
+            let delta = Delta::decode(stored.payload(kind, address)?);
+            return delta.map(drop).map_err(|error| stored.segment.placed(image.offset(), &error));
+        }
+        let (view, start) = stored.segment.image(&image)?;
+        stored.expect(&view, start, kind, address)
+    }
+}
+
+fn numbered(refs: Option<Vec<Option<ImageRef>>>) -> impl Iterator<Item = (u64, ImageRef)> {
+    refs.into_iter().flatten().enumerate().filter_map(|(index, image)| Some((index as u64, image?)))
+}
+
+impl PageStore {
+    /// Numbers below this may have a group in `tree`.
+    ///
+    /// # Errors
+    /// `Corrupt` when the tree's node cannot be read.
+    pub(crate) fn number_end(&self, root: &Root, tree: TreeId) -> Result<u64> {
+        let Some(tree) = root.tree(tree) else { return Ok(0) };
+        Ok((self.chunks(tree)?.len() * CHUNK_GROUPS) as u64)
+    }
+
+    /// Forgets what was loaded of a group, if memory is not ahead of disk: for one pass over all groups
+    /// of a store that nobody else uses.
+    pub(crate) fn forget(&self, root: &Root, tree: TreeId, number: u64) {
+        let (chunk_index, index) = place(number);
+        let Some(Ok(chunks)) = root.tree(tree).map(|tree| self.chunks(tree)) else { return };
+        let Some(chunk) = chunks.get(chunk_index).and_then(|slot| slot.loaded().clone()) else { return };
+        let slot = &chunk.groups[index];
+        let clean = slot.loaded().as_ref().is_some_and(|group| !group.state.read().is_dirty());
+        if clean && slot.stored().is_some() {
+            slot.set_loaded(None);
+        }
+    }
+}
