@@ -54,7 +54,7 @@ impl Staging<'_> {
     fn change(&mut self, object: ObjectRef<'_>, action: Action, key: &Key, patch: &Patch) -> Result<Outcome> {
         let located = self.locate(object, key)?;
         match (action, located) {
-            (Action::Update | Action::Upsert, Some(located)) => self.update(object, located, patch),
+            (Action::Update | Action::Upsert, Some(located)) => self.update(object, located, key, patch),
             (Action::Delete, Some(located)) => self.delete(object, located, patch),
             (Action::Upsert, None) => match key {
                 Key::Id(id) => self.create(object, Some(*id), None, patch),
@@ -165,7 +165,13 @@ impl Staging<'_> {
         Ok(Some(start..arena.len()))
     }
 
-    fn update(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
+    fn update(
+        &mut self,
+        object: ObjectRef<'_>,
+        located: Located,
+        key: &Key,
+        patch: &Patch,
+    ) -> Result<Outcome> {
         let (id, version) = self.identity(&located);
         if let Some(expected) = patch.if_version
             && expected != version
@@ -178,7 +184,7 @@ impl Staging<'_> {
                 (self.push(object, (id, row, version), Fate::Update, group), None)
             }
         };
-        match self.fill_update(object, staged, patch) {
+        match self.fill_update(object, staged, key, patch) {
             Ok(changed) if changed.is_empty() && backup.is_none() => {
                 let outcome = self.outcome(object, staged, changed, false, patch.returning);
                 self.state.stage.pop(None);
@@ -231,7 +237,13 @@ impl Staging<'_> {
         }
     }
 
-    fn fill_update(&mut self, object: ObjectRef<'_>, staged: usize, patch: &Patch) -> Result<AttributeSet> {
+    fn fill_update(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        key: &Key,
+        patch: &Patch,
+    ) -> Result<AttributeSet> {
         let mut changed = AttributeSet::default();
         for (name, value) in &patch.set {
             let (schema, layout) = attribute_ref(object, name)?;
@@ -244,7 +256,7 @@ impl Staging<'_> {
             self.stage_cell(staged, layout, cleared, &mut changed)?;
         }
         if patch.mode == Mode::Replace {
-            self.clear_unnamed(object, staged, patch, &mut changed)?;
+            self.clear_unnamed(object, staged, key, patch, &mut changed)?;
         }
         if object.layout.attributes.iter().any(|attribute| attribute.required) {
             self.check_required_of(object, staged, &changed)?;
@@ -255,15 +267,18 @@ impl Staging<'_> {
         Ok(changed)
     }
 
+    /// Clears what neither the patch nor the key names: naming a record by its key keeps the key.
     fn clear_unnamed(
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
+        key: &Key,
         patch: &Patch,
         changed: &mut AttributeSet,
     ) -> Result<()> {
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
-            let named = patch.set.iter().any(|(name, _)| name == schema.key());
+            let key_parts = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
+            let named = patch.set.iter().chain(key_parts).any(|(name, _)| name == schema.key());
             if !named && !schema.is_read_only() {
                 self.stage_cell(staged, layout, None, changed)?;
             }
