@@ -124,9 +124,6 @@ impl Staging<'_> {
         for (name, value) in parts.iter().chain(&patch.set) {
             let (schema, layout) = attribute_ref(object, name)?;
             let span = self.encode(object.schema, schema, value)?;
-            if span.is_some() {
-                changed.insert(layout.id);
-            }
             self.state.stage.record_mut(staged).put(layout.id, span);
         }
         for name in &patch.clear {
@@ -136,6 +133,7 @@ impl Staging<'_> {
         let record = self.state.stage.record_mut(staged);
         record.cells.retain(|cell| cell.bytes.is_some());
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
+        record.cells.iter().for_each(|cell| changed.insert(cell.attribute));
         record.moves_keys = true;
         record.at = patch.at;
         self.check_required(object, staged)?;
@@ -330,8 +328,13 @@ impl Staging<'_> {
             Located::Stored { id, row, version } => self.push(object, id, row, Fate::Delete, version)?,
             Located::Staged(staged) => staged,
         };
+        // A record that this transaction made is read from the stage alone.
+        let read_as = match self.state.stage.record(staged).fate {
+            Fate::Create => Fate::Create,
+            _ => Fate::Update,
+        };
         let before = match patch.returning {
-            true => self.read_staged_as(object, staged, Fate::Update)?,
+            true => self.read_staged_as(object, staged, read_as)?,
             false => None,
         };
         let record = self.state.stage.record_mut(staged);
