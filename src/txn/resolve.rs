@@ -126,9 +126,6 @@ impl Staging<'_> {
         for (name, value) in parts.iter().chain(&patch.set) {
             let (schema, layout) = attribute_ref(object, name)?;
             let span = self.encode(object.schema, schema, value)?;
-            if span.is_some() {
-                changed.insert(layout.id);
-            }
             self.state.stage.record_mut(staged).put(layout.id, span);
         }
         for name in &patch.clear {
@@ -138,6 +135,7 @@ impl Staging<'_> {
         let record = self.state.stage.record_mut(staged);
         record.cells.retain(|cell| cell.bytes.is_some());
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
+        record.cells.iter().for_each(|cell| changed.insert(cell.attribute));
         record.moves_keys = true;
         record.at = patch.at;
         self.check_required(object, staged)?;
@@ -347,8 +345,13 @@ impl Staging<'_> {
             }
             Located::Staged(staged) => staged,
         };
+        // A record that this transaction made is read from the stage alone.
+        let read_as = match self.state.stage.record(staged).fate {
+            Fate::Create => Fate::Create,
+            _ => Fate::Update,
+        };
         let before = match patch.returning {
-            true => self.read_staged_as(object, staged, Fate::Update)?,
+            true => self.read_staged_as(object, staged, read_as)?,
             false => None,
         };
         let record = self.state.stage.record_mut(staged);
