@@ -216,7 +216,7 @@ impl PageStore {
                 }
             };
             let page = state.page_mut(column);
-            if !page.lost {
+            if !page.is_lost() {
                 page.install(stored, &find, address, unchanged, keep);
             }
         }
@@ -346,7 +346,7 @@ impl<'a> Run<'a> {
             for (column, page) in state.iter() {
                 let address = state.address(column);
                 let mut stored = page.stored;
-                if page.dirty && !page.lost {
+                if page.dirty && !page.is_lost() {
                     stored = self.write_page(address, page.imaging(&address)?, stored)?;
                 }
                 stored.base = stored.base.map(|image| self.moved(image)).transpose()?;

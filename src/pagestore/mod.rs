@@ -237,10 +237,6 @@ impl PageStore {
         self.nodes_read.load(Relaxed) + segments.values().map(|segment| segment.images_read()).sum::<u64>()
     }
 
-    pub(crate) fn segment_count(&self) -> usize {
-        self.segments.load().len()
-    }
-
     fn resolve(&self, image: ImageRef) -> Result<StoredImage> {
         resolve(&self.segments.load(), image)
     }

@@ -164,8 +164,9 @@ pub(crate) struct Page {
     pub(crate) delta_segment: Option<Arc<Segment>>,
     /// Whether memory is ahead of disk.
     pub(crate) dirty: bool,
-    /// A damaged image was met while writing: changes stay in memory and nothing replaces the image.
-    pub(crate) lost: bool,
+    /// The delta on disk was found damaged while writing, and why: it may have covered any part of the
+    /// page, so reads fail, changes stay in memory and nothing replaces the image.
+    lost: Option<Arc<Error>>,
     memory: Arc<Memory>,
 }
 
@@ -178,7 +179,7 @@ impl Page {
             base_segment: None,
             delta_segment: None,
             dirty: false,
-            lost: false,
+            lost: None,
             memory: memory.clone(),
         }
     }
@@ -228,8 +229,16 @@ impl Page {
         base + overlay
     }
 
+    /// Whether a damaged delta keeps what is on disk from being replaced.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     #[inline]
     fn delta(&self) -> Result<Option<&Delta>> {
+        if let Some(error) = &self.lost {
+            return Err(error.again());
+        }
         match &self.overlay {
             Overlay::None => Ok(None),
             Overlay::Memory(delta) => Ok(Some(delta.get())),
@@ -249,7 +258,7 @@ impl Page {
     /// Whether all of it is in memory: then nothing that reads or changes it can fail.
     #[inline]
     pub(crate) fn is_resident(&self) -> bool {
-        !matches!(self.base, Base::Mapped(_)) && !matches!(self.overlay, Overlay::Disk(_))
+        !matches!(self.base, Base::Mapped(_)) && !matches!(self.overlay, Overlay::Disk(_)) && !self.is_lost()
     }
 
     fn base_len(&self) -> usize {
@@ -297,10 +306,11 @@ impl Page {
                 self.overlay = Overlay::Memory(Arc::new(Counted::new(Delta::default(), &self.memory)))
             }
             Overlay::Disk(disk) => {
-                let delta = disk.load(&self.memory).cloned();
-                self.lost |= delta.is_err();
-                self.overlay =
-                    Overlay::Memory(Arc::new(Counted::new(delta.unwrap_or_default(), &self.memory)));
+                let delta = disk.load(&self.memory).cloned().unwrap_or_else(|error| {
+                    self.lost = Some(Arc::new(error));
+                    Delta::default()
+                });
+                self.overlay = Overlay::Memory(Arc::new(Counted::new(delta, &self.memory)));
             }
         }
         match &mut self.overlay {
@@ -325,7 +335,7 @@ impl Page {
         let Base::Mapped(mapped) = &self.base else { return };
         let Some(delta) = self.delta_in_memory() else { return };
         let pays = delta.memory_len() * FOLD_PART > mapped.len();
-        if !pays || self.lost || !self.memory.may_own() || !mapped.all_checked() {
+        if !pays || self.is_lost() || !self.memory.may_own() || !mapped.all_checked() {
             return;
         }
         if let Ok(bytes) = self.to_vec() {
@@ -420,7 +430,7 @@ impl PageWrite for Page {
         self.memory.add_dirty(bytes.len() as u64);
         self.base = Base::Owned(Arc::new(Counted::new(bytes, &self.memory)));
         self.overlay = Overlay::None;
-        self.lost = false;
+        self.lost = None;
     }
 }
 

@@ -72,7 +72,6 @@ fn encode_header(id: SegmentId, store_id: [u8; 16]) -> [u8; HEADER_LEN] {
 /// One sealed segment, mapped.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) id: SegmentId,
     pub(crate) name: String,
     region: Region,
     /// Images read from it since it was opened, for tests that count.
@@ -92,7 +91,7 @@ impl Segment {
         let region = file.map(len)?;
         check_header(&region, entry.id, store_id)
             .map_err(|reason| Error::corrupt(name.clone(), 0, reason))?;
-        Ok(Arc::new(Segment { id: entry.id, name, region, images_read: AtomicU64::new(0) }))
+        Ok(Arc::new(Segment { name, region, images_read: AtomicU64::new(0) }))
     }
 
     /// The bytes of the image that `image` names, its header checked against the reference.

@@ -8,7 +8,7 @@
 //! |      0 |    8 | magic         | "VELLUM\r\n"                                                   |
 //! |      8 |    2 | version       | format version, 1                                              |
 //! |     10 |    2 | state         | 1 = open, 2 = closed                                           |
-//! |     12 |    4 | zero          | reserved: written 0, checked on read                           |
+//! |     12 |    4 | key_hash      | algorithm of key hashes: 1 = XXH3-64, seeded with that of store_id |
 //! |     16 |   16 | store_id      | random, of this store                                          |
 //! |     32 |    8 | generation    | of the checkpoint; the copy with the higher one is live        |
 //! |     40 |    8 | lsn           | newest commit in the checkpoint                                |
@@ -36,6 +36,7 @@ use crate::bytes::{Field, crc32};
 use crate::disk::{Access, Disk, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{GROUP_ROWS, Lsn};
+use crate::value::KEY_HASH_ALGORITHM;
 use crate::wal::{Position, Resume, Seal};
 use std::sync::Arc;
 
@@ -52,8 +53,8 @@ const STATE_CLOSED: u16 = 2;
 const MAGIC: Field<[u8; 8]> = Field::at(0);
 const VERSION: Field<u16> = Field::after(MAGIC);
 const STATE: Field<u16> = Field::after(VERSION);
-const ZERO: Field<u32> = Field::after(STATE);
-const STORE_ID: Field<[u8; 16]> = Field::after(ZERO);
+const KEY_HASH: Field<u32> = Field::after(STATE);
+const STORE_ID: Field<[u8; 16]> = Field::after(KEY_HASH);
 const GENERATION: Field<u64> = Field::after(STORE_ID);
 const LSN: Field<u64> = Field::after(GENERATION);
 const LOG_FILE: Field<u64> = Field::after(LSN);
@@ -93,6 +94,7 @@ impl Superblock {
         MAGIC.put(&mut bytes, MAGIC_BYTES);
         VERSION.put(&mut bytes, FORMAT_VERSION);
         STATE.put(&mut bytes, if self.seal.is_some() { STATE_CLOSED } else { STATE_OPEN });
+        KEY_HASH.put(&mut bytes, KEY_HASH_ALGORITHM);
         STORE_ID.put(&mut bytes, self.store_id);
         GENERATION.put(&mut bytes, self.generation);
         LSN.put(&mut bytes, self.log.lsn.0);
@@ -138,15 +140,14 @@ impl Superblock {
         }
         let state = STATE.get(bytes);
         let rest_is_zero = bytes[CRC.end()..].iter().all(|byte| *byte == 0);
-        if version != FORMAT_VERSION
-            || ZERO.get(bytes) != 0
-            || !rest_is_zero
-            || !(STATE_OPEN..=STATE_CLOSED).contains(&state)
-        {
+        if version != FORMAT_VERSION || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
             return Err(corrupt(
                 VERSION.offset(),
                 "reserved bytes of the superblock are not zero, or its state is unknown",
             ));
+        }
+        if KEY_HASH.get(bytes) != KEY_HASH_ALGORITHM {
+            return Err(corrupt(KEY_HASH.offset(), "an unknown algorithm of key hashes"));
         }
         if ROWS.get(bytes) != GROUP_ROWS {
             return Err(corrupt(ROWS.offset(), "row groups of another size"));
@@ -295,7 +296,7 @@ mod tests {
             MAGIC.row("magic"),
             VERSION.row("version"),
             STATE.row("state"),
-            ZERO.row("zero"),
+            KEY_HASH.row("key_hash"),
             STORE_ID.row("store_id"),
             GENERATION.row("generation"),
             LSN.row("lsn"),

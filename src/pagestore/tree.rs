@@ -154,6 +154,9 @@ impl Tree {
     }
 }
 
+/// A page as a group node names it: column, images, and the segments of base and delta.
+pub(crate) type ResolvedPage = (u32, Stored, [Option<Arc<Segment>>; 2]);
+
 /// 256 groups.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -200,7 +203,7 @@ impl GroupState {
     pub(crate) fn load(
         tree: TreeId,
         number: u64,
-        stored: Vec<(u32, Stored, [Option<Arc<Segment>>; 2])>,
+        stored: Vec<ResolvedPage>,
         memory: &Arc<Memory>,
     ) -> GroupState {
         let mut state = GroupState::empty(tree, number, memory);
@@ -223,14 +226,6 @@ impl GroupState {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
         self.columns.iter().copied().zip(&self.pages)
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Page)> {
-        self.columns.iter().copied().zip(&mut self.pages)
-    }
-
-    pub(crate) fn held_len(&self) -> u64 {
-        self.pages.iter().map(Page::held_len).sum()
     }
 
     pub(crate) fn is_dirty(&self) -> bool {

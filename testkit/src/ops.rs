@@ -63,7 +63,8 @@ fn key_text(rng: &mut Rng) -> String {
 }
 
 fn text(rng: &mut Rng) -> String {
-    let letter = char::from(b'a' + rng.below(26) as u8);
+    let letter = rng.below(26);
+    let letter = &"abcdefghijklmnopqrstuvwxyz"[letter..=letter];
     let len = match rng.below(60) {
         0..9 => 0,
         9..18 => 12,
@@ -74,7 +75,7 @@ fn text(rng: &mut Rng) -> String {
     };
     match rng.below(12) {
         0 => format!("{letter}\0\u{1f600}é\u{301}\u{10ffff}"),
-        _ => std::iter::repeat_n(letter, len).collect(),
+        _ => letter.repeat(len),
     }
 }
 

@@ -143,7 +143,11 @@ impl Run<'_> {
         // Clocks jump back now and then.
         let step = if self.rng.one_in(10) { -5_000_000_000 } else { self.rng.below(3_000_000) as i64 };
         self.clock.fetch_add(step, Ordering::Relaxed);
-        match self.rng.below(100) {
+        let roll = self.rng.below(100);
+        if std::env::var_os("VELLUM_TRACE").is_some() {
+            println!("roll {roll} at lsn {}", self.model.lsn);
+        }
+        match roll {
             0..58 => self.one()?,
             58..66 => self.batch()?,
             66..76 => self.transaction()?,
@@ -256,7 +260,9 @@ impl Run<'_> {
     fn apply_batch(&mut self, mutations: &[Mutation]) -> Checked {
         // Which of two records with one key is meant is not promised: the batch is not tried.
         let mut trial = self.model.clone();
-        for (number, mutation) in mutations.iter().enumerate() {
+        let keyed = |mutation: &Mutation| matches!(mutation.key, Some(vellum::Key::Attributes(_)));
+        let keyed = mutations.iter().any(keyed);
+        for (number, mutation) in mutations.iter().enumerate().filter(|_| keyed) {
             if trial.is_ambiguous(mutation) {
                 return Ok(());
             }
@@ -395,7 +401,8 @@ impl Run<'_> {
     /// Many records at once, so that groups fill and buckets split.
     fn bulk(&mut self) -> Checked {
         let mut mutations = Vec::new();
-        let count = 20 + self.rng.below(300);
+        let count_max = if self.rng.one_in(4) { 300 } else { 80 };
+        let count = 20 + self.rng.below(count_max);
         while mutations.len() < count {
             let mut mutation = ops::mutation(&mut self.rng, &self.model, &[]);
             if mutation.action != vellum::Action::Create || mutation.key.is_some() || mutation.patch.returning
@@ -413,8 +420,12 @@ impl Run<'_> {
             }
             mutations.push(mutation);
         }
-        let ok = |mutation: &Mutation| self.model.clone().mutate(mutation, dummy_id(0)).is_ok();
-        mutations.retain(ok);
+        let mut trial = self.model.clone();
+        let mut number = 0;
+        mutations.retain(|mutation| {
+            number += 1;
+            trial.mutate(mutation, dummy_id(number)).is_ok()
+        });
         self.count("bulk", 1);
         self.apply_batch(&mutations)
     }
