@@ -200,12 +200,12 @@ impl Look<'_> {
     fn at<R>(&self, root: &Root, read: ReadRow<'_, R>) -> Result<Option<R>> {
         let object = self.object;
         match &self.by {
-            By::Key(key) => self.records.find_key(root, object, key, |found, header, state| {
+            By::Key(key) => self.records.find_key(root, object, key, |found, header, state, _| {
                 read(object, header, state, found.row.slot())
             }),
             By::Id(id) => {
                 let hit =
-                    self.records.find_id(root, self.catalog, *id, |found, _, header, state| {
+                    self.records.find_id(root, self.catalog, *id, |found, header, state, _| {
                         match found.object == object.id {
                             true => read(object, header, state, found.row.slot()).map(Some),
                             false => Ok(None),

@@ -9,7 +9,7 @@ use crate::change::{Action, Key, Mode, Mutation, Patch};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
-use crate::pagestore::GroupState;
+use crate::pagestore::{Group, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, in_group};
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::Value;
@@ -21,6 +21,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) context: &'a Context<'a>,
     pub(crate) catalog: Arc<Catalog>,
+    /// The live state; under the writer lock it stays what it is until the commit is applied.
+    pub(crate) root: Arc<Root>,
     /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
     pub(crate) single: bool,
 }
@@ -105,7 +107,7 @@ impl Staging<'_> {
         }
         let records = self.context.records;
         let held = records
-            .find_id(&records.pages.live(), &self.catalog, id, |_, _, header, _| Ok(header.version))?;
+            .find_id(&self.root, &self.catalog, id, |_, header, _, _| Ok(header.version))?;
         match held {
             Some(version) => Err(id_conflict(object.schema, id, version)),
             None => Ok(next),
@@ -164,7 +166,7 @@ impl Staging<'_> {
     }
 
     fn update(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
-        let (id, version) = self.identity(located);
+        let (id, version) = self.identity(&located);
         if let Some(expected) = patch.if_version
             && expected != version
         {
@@ -172,8 +174,8 @@ impl Staging<'_> {
         }
         let (staged, backup) = match located {
             Located::Staged(staged) => (staged, Some(self.state.stage.record(staged).clone())),
-            Located::Stored { id, row, version } => {
-                (self.push(object, id, row, Fate::Update, version)?, None)
+            Located::Stored { id, row, version, group } => {
+                (self.push(object, (id, row, version), Fate::Update, group), None)
             }
         };
         match self.fill_update(object, staged, patch) {
@@ -209,23 +211,21 @@ impl Staging<'_> {
     fn push(
         &mut self,
         object: ObjectRef<'_>,
-        id: RecordId,
-        row: RowId,
+        (id, row, version): (RecordId, RowId, u64),
         fate: Fate,
-        version: u64,
-    ) -> Result<usize> {
-        let records = self.context.records;
-        let group = records.group_of(&records.pages.live(), object.layout, row)?;
+        group: Arc<Group>,
+    ) -> usize {
+        self.state.pages.expect(&group);
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
-        self.state.stage.record_mut(staged).group = group;
-        Ok(staged)
+        self.state.stage.record_mut(staged).group = Some(group);
+        staged
     }
 
-    fn identity(&self, located: Located) -> (RecordId, u64) {
+    fn identity(&self, located: &Located) -> (RecordId, u64) {
         match located {
-            Located::Stored { id, version, .. } => (id, version),
+            Located::Stored { id, version, .. } => (*id, *version),
             Located::Staged(staged) => {
-                let staged = self.state.stage.record(staged);
+                let staged = self.state.stage.record(*staged);
                 (staged.id, staged.version)
             }
         }
@@ -319,7 +319,7 @@ impl Staging<'_> {
     }
 
     fn delete(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
-        let (id, version) = self.identity(located);
+        let (id, version) = self.identity(&located);
         if let Some(expected) = patch.if_version
             && expected != version
         {
@@ -327,7 +327,9 @@ impl Staging<'_> {
         }
         let mut changed = AttributeSet::default();
         let staged = match located {
-            Located::Stored { id, row, version } => self.push(object, id, row, Fate::Delete, version)?,
+            Located::Stored { id, row, version, group } => {
+                self.push(object, (id, row, version), Fate::Delete, group)
+            }
             Located::Staged(staged) => staged,
         };
         let before = match patch.returning {
