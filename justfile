@@ -13,11 +13,11 @@ check:
 test *NAME:
     cargo test --workspace {{NAME}}
 
-# The tests that crash, kill and recover.
-crash:
+# The tests that crash and recover, then so many rounds of kill -9.
+crash ROUNDS="20":
     cargo test --release --workspace crash
-    cargo test --release --workspace recover
-    cargo test --release --workspace kill
+    cargo build --release -p vellum-cli
+    tests/kill9.sh {{ROUNDS}}
 
 # One fuzz target for so many seconds (needs cargo-fuzz and a nightly toolchain).
 fuzz TARGET SECS="60":

@@ -209,7 +209,9 @@ impl Error {
     pub fn io(doing: impl Into<String>, file: impl Into<String>, source: std::io::Error) -> Error {
         let kind = match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
-            std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => ErrorKind::ReadOnly,
+            std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
+                ErrorKind::ReadOnly
+            }
             _ => ErrorKind::Io,
         };
         Error::build(kind, Detail::Io { doing: doing.into(), file: file.into(), source })
@@ -269,7 +271,9 @@ impl Error {
     pub(crate) fn poisoned(cause: &Error, durable: Lsn) -> Error {
         Error::new(
             ErrorKind::Poisoned,
-            format!("the store stopped after a failed log write ({cause}); commits up to lsn {durable} are durable: reopen the store"),
+            format!(
+                "the store stopped after a failed log write ({cause}); commits up to lsn {durable} are durable: reopen the store"
+            ),
         )
     }
 }
@@ -281,10 +285,19 @@ impl fmt::Display for Error {
             Detail::Attribute { object, attribute, reason } => write!(f, "{object}.{attribute}: {reason}"),
             Detail::Conflict(c) => {
                 write!(f, "{}.{}: ", c.object, c.attributes.join("+"))?;
-                write!(f, "key ({}) is held by record {} at version {}", c.key.join(", "), c.record, c.version)
+                write!(
+                    f,
+                    "key ({}) is held by record {} at version {}",
+                    c.key.join(", "),
+                    c.record,
+                    c.version
+                )
             }
             Detail::Version { record, expected, current } => {
-                write!(f, "record {record} is at version {current}, not {expected}; read it again and decide anew")
+                write!(
+                    f,
+                    "record {record} is at version {current}, not {expected}; read it again and decide anew"
+                )
             }
             Detail::Corrupt(place) => {
                 write!(f, "{} at byte {}: {}", place.file, place.offset, place.reason)?;

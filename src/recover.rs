@@ -15,7 +15,7 @@ use crate::records::{ApplyScratch, CATALOG_TREE, Records};
 use crate::schema::Schema;
 use crate::store::Progress;
 use crate::value::key_hash;
-use crate::wal::{self, CheckpointMark, Kind, Scan, Unused};
+use crate::wal::{self, CheckpointMark, Kind, Scan};
 use std::sync::Arc;
 
 /// What opening found and did.
@@ -66,7 +66,7 @@ pub(crate) fn recover(
     let mut told = 0;
     let floor = live.seal.map_or(live.log.lsn, |sealed| sealed.lsn);
     let seal = live.seal.map(|sealed| sealed.seal);
-    let scan = wal::scan(&**disk, live.store_id, &live.log, floor, seal, Unused::Skip, &mut |frame| {
+    let scan = wal::scan(&**disk, live.store_id, &live.log, floor, seal, &mut |frame| {
         match frame.kind {
             Kind::Commit => {
                 let applied = records.apply(&mut writer, &mut scratch, frame.lsn, frame.body);
@@ -75,7 +75,8 @@ pub(crate) fn recover(
                 report.replayed_len += wal::frame_len(frame.body.len()) as u64;
             }
             Kind::CheckpointMark => {
-                newest_mark = newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
+                newest_mark =
+                    newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
             }
             Kind::Watermark => {}
         }
@@ -95,7 +96,10 @@ pub(crate) fn recover(
         );
         report.damage = Some(report.damage.take().map_or(note.clone(), |damage| format!("{damage}; {note}")));
     }
-    report.torn = scan.torn.as_ref().map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
+    report.torn = scan
+        .torn
+        .as_ref()
+        .map(|torn| format!("{} at byte {}: {} bytes cut", torn.file, torn.offset, torn.len));
     Ok(Recovered { records, writer, scan, report })
 }
 

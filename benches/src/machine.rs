@@ -19,6 +19,10 @@ pub fn print_head(dir: &Path, settings: &str) {
         kernel.trim(),
         file_system(dir, &read("/proc/mounts"))
     );
+    // Whoever else uses the machine shows here: figures of a busy one are upper bounds.
+    if let Some(load) = read("/proc/loadavg").split(' ').next().filter(|load| !load.is_empty()) {
+        println!("busy      load average {load} before this run");
+    }
     println!("command   {}", command());
     println!("settings  {settings}");
 }

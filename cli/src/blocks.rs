@@ -3,6 +3,9 @@
 //! The thread sends a block when it is full, and also when it would have to wait for more bytes: a
 //! line from a slow pipe takes effect at once. The channel is bounded, so a fast reader does not fill
 //! the memory. When the reading ends with a failure, that is the last thing sent.
+//!
+//! Blocks go back to the thread when they are used up: memory is freed where it was allocated, which
+//! takes that work and the allocator's locks off the thread that applies.
 
 use crate::failure::Failure;
 use crate::input::{Input, Text};
@@ -10,7 +13,7 @@ use crate::lines::Lines;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use vellum::{Error, Mutation, Schema, text};
 
@@ -49,6 +52,7 @@ pub(crate) struct Reading {
 /// The blocks of an input, in order.
 pub(crate) struct Blocks {
     receiver: Receiver<Result<Block, Failure>>,
+    used: Sender<Block>,
     thread: Option<JoinHandle<()>>,
     done: Arc<AtomicU64>,
     total: Option<u64>,
@@ -59,7 +63,7 @@ impl Blocks {
     pub(crate) fn of_mutations(input: Input, schema: Schema, reading: Reading) -> Blocks {
         Blocks::spawn(input, reading.keeps_text, move |text, sink| {
             read_lines(text, sink, |line| {
-                let mut mutation = text::parse_mutation(&schema, line)?;
+                let mut mutation = text::parse_mutation(&schema, line).map_err(without_prefix)?;
                 if !reading.keeps_at {
                     mutation.patch.at = None;
                 }
@@ -76,9 +80,11 @@ impl Blocks {
         produce: impl FnOnce(Text, &mut Sink) -> Result<(), Failure> + Send + 'static,
     ) -> Blocks {
         let (sender, receiver) = sync_channel(BLOCKS_WAITING);
+        // As many as were sent, and those are bounded.
+        let (used, freed) = channel();
         let (done, total) = (input.done(), input.total());
         let thread = std::thread::spawn(move || {
-            let mut sink = Sink { sender, keeps_text, block: Block::default() };
+            let mut sink = Sink { sender, freed, keeps_text, block: Block::default() };
             let result = input.decode().and_then(|text| produce(text, &mut sink));
             sink.flush();
             if let Err(failure) = result {
@@ -86,7 +92,13 @@ impl Blocks {
                 let _ = sink.sender.send(Err(failure));
             }
         });
-        Blocks { receiver, thread: Some(thread), done, total }
+        Blocks { receiver, used, thread: Some(thread), done, total }
+    }
+
+    /// Takes back a block that nobody needs any more.
+    pub(crate) fn give_back(&self, block: Block) {
+        // The thread has ended when the input has; then the block is freed here.
+        let _ = self.used.send(block);
     }
 
     /// Bytes of the input that were read.
@@ -116,6 +128,7 @@ impl Iterator for Blocks {
 /// Where a producer puts its lines.
 pub(crate) struct Sink {
     sender: SyncSender<Result<Block, Failure>>,
+    freed: Receiver<Block>,
     keeps_text: bool,
     block: Block,
 }
@@ -137,9 +150,21 @@ impl Sink {
         if self.block.items.is_empty() {
             return true;
         }
-        let empty = Block { items: Vec::with_capacity(BLOCK_LINES), text: Vec::new() };
+        let mut empty = Block::default();
+        for mut used in self.freed.try_iter() {
+            used.items.clear();
+            used.text.clear();
+            empty = used;
+        }
         self.sender.send(Ok(std::mem::replace(&mut self.block, empty))).is_ok()
     }
+}
+
+/// The line's number stands before the message; that it is a mutation line is then known.
+fn without_prefix(error: Error) -> Error {
+    let text = error.to_string();
+    let reason = text.strip_prefix("mutation line, ").or_else(|| text.strip_prefix("mutation line: "));
+    reason.map_or(error, Error::invalid_input)
 }
 
 /// Hands each line that is not blank to `parse`.

@@ -66,11 +66,11 @@ struct Conflict {
 }
 
 /// A place in a file of the store where bytes were wrong.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Place {
-    pub(crate) file: String,
-    pub(crate) offset: u64,
-    pub(crate) reason: String,
+#[derive(Debug, Serialize)]
+struct Place {
+    file: String,
+    offset: u64,
+    reason: String,
 }
 
 impl From<&vellum::Place> for Place {
@@ -111,16 +111,19 @@ impl Failure {
     }
 
     /// `vellum verify` found something wrong; the first place stands for all.
-    pub(crate) fn damaged_store(message: impl Into<String>, place: Option<Place>) -> Failure {
+    pub(crate) fn damaged_store(message: impl Into<String>, place: Option<&vellum::Place>) -> Failure {
         let mut failure = Failure::new(DAMAGE, vellum::ErrorKind::Corrupt.name(), message);
-        failure.0.place = place;
+        failure.0.place = place.map(Place::from);
         failure
     }
 
     /// A file of the user's cannot be read or written.
     pub(crate) fn io(doing: &str, file: impl Display, error: io::Error) -> Failure {
         let mut failure = Failure::from(Error::io(doing, file.to_string(), error));
-        failure.0.exit_code = DAMAGE;
+        // `read_only` speaks of the store.
+        if failure.0.kind == vellum::ErrorKind::ReadOnly.name() {
+            failure.0.kind = vellum::ErrorKind::Io.name();
+        }
         failure
     }
 
@@ -180,6 +183,12 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
+        Failure::from(&error)
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Failure {
         let exit_code = if error.kind().is_refusal() { REFUSED } else { DAMAGE };
         let mut failure = Failure::new(exit_code, error.kind().name(), error.to_string());
         failure.0.conflict = error.conflict().map(|conflict| Conflict {

@@ -39,7 +39,7 @@ use std::process::ExitCode;
 
 /// Create, fill, read and check stores of typed records.
 #[derive(Parser)]
-#[command(name = "vellum", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "vellum", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done · 1 refused (conflict, not found, invalid) · 2 usage · 3 damage or I/O"
 )]

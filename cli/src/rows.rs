@@ -17,6 +17,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::io::{self, Read};
 use vellum::text::value_from_text;
 use vellum::{Action, Error, Key, Mutation, Patch, Result, Schema, Value};
 
@@ -25,6 +26,7 @@ pub(crate) const EXPORT_HEAD: [&str; 5] = ["id", "version", "counter", "created_
 
 // One read of a file; rows that are longer take several.
 const BUFFER_LEN: usize = 256 << 10;
+const BYTE_ORDER_MARK_LEN: usize = 3;
 
 /// Where the rows go.
 pub(crate) struct Target {
@@ -47,44 +49,88 @@ pub(crate) fn read_csv(text: Text, sink: &mut Sink, target: &Target) -> Result<(
     let explain = text.explain();
     let mut builder = csv::ReaderBuilder::new();
     // Rows of another length than the header are refused one by one, not the file at the first.
-    let mut reader = builder.flexible(true).buffer_capacity(BUFFER_LEN).from_reader(text);
+    let mut reader = builder.flexible(true).buffer_capacity(BUFFER_LEN).from_reader(Kept::new(text));
     let header = reader.byte_headers().map_err(|error| unreadable(error, 1, &explain))?.clone();
     if header.is_empty() {
         return Ok(());
     }
     let columns = target.columns(&header).map_err(|error| Failure::from(error).at_line(1))?;
+    let end = reader.position().byte();
+    let mut line = 1 + line_ends(reader.get_mut().take_until(end));
     let mut row = csv::ByteRecord::new();
-    let mut raw = Vec::new();
     loop {
-        let line = reader.position().line();
         match reader.read_byte_record(&mut row) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(error) => return Err(unreadable(error, line, &explain)),
         }
-        let line = row.position().map_or(line, csv::Position::line);
-        write_row(&row, &mut raw);
-        if !sink.push(line, &raw, target.create_of(&columns, &row)) {
+        // The reader leaves the second byte of CR LF, and blank lines, for the row behind them.
+        let end = reader.position().byte();
+        let bytes = reader.get_mut().take_until(end);
+        let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+        line += line_ends(&bytes[..start]);
+        let text = &bytes[start..];
+        if !sink.push(line, text.trim_ascii_end(), target.create_of(&columns, &row)) {
             return Ok(());
         }
+        line += line_ends(text);
     }
 }
 
-fn unreadable(error: csv::Error, line: u64, explain: &impl Fn(std::io::Error) -> Failure) -> Failure {
+fn line_ends(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// Keeps the bytes that pass until their rows are known: for line numbers, and for the rejects file.
+struct Kept {
+    text: Text,
+    bytes: Vec<u8>,
+    /// How many of `bytes` were handed out.
+    taken: usize,
+    /// Offset of the first of `bytes` in the text.
+    offset: u64,
+}
+
+impl Kept {
+    fn new(text: Text) -> Kept {
+        Kept { text, bytes: Vec::new(), taken: 0, offset: 0 }
+    }
+
+    /// The bytes from where the last call ended until this offset in the text.
+    fn take_until(&mut self, end: u64) -> &[u8] {
+        if self.taken >= BUFFER_LEN {
+            self.bytes.drain(..self.taken);
+            self.offset += self.taken as u64;
+            self.taken = 0;
+        }
+        let start = self.taken;
+        self.taken =
+            usize::try_from(end - self.offset).map_or(self.bytes.len(), |end| end.min(self.bytes.len()));
+        &self.bytes[start..self.taken]
+    }
+}
+
+impl Read for Kept {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut len = self.text.read(into)?;
+        // The CSV reader looks for a byte order mark in what the first call brings.
+        while self.offset == 0 && self.bytes.is_empty() && (1..BYTE_ORDER_MARK_LEN).contains(&len) {
+            match self.text.read(&mut into[len..])? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        self.bytes.extend_from_slice(&into[..len]);
+        Ok(len)
+    }
+}
+
+fn unreadable(error: csv::Error, line: u64, explain: &impl Fn(io::Error) -> Failure) -> Failure {
+    let text = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(error) => explain(error).at_line(line),
-        kind => Failure::invalid_input(format!("{:?}", kind)).at_line(line),
+        _ => Failure::invalid_input(text).at_line(line),
     }
-}
-
-/// The row as CSV again, without its line end.
-fn write_row(row: &csv::ByteRecord, raw: &mut Vec<u8>) {
-    raw.clear();
-    let mut writer = csv::WriterBuilder::new().from_writer(&mut *raw);
-    // Writing to a Vec<u8> cannot fail, and a row with no fields is not read.
-    let _ = writer.write_byte_record(row).and_then(|()| Ok(writer.flush()?));
-    drop(writer);
-    raw.truncate(raw.trim_ascii_end().len());
 }
 
 impl Target {

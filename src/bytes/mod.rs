@@ -206,7 +206,8 @@ pub fn assert_offset_table(source: &str, len: usize, fields: &[(usize, usize, &s
             Some((offset, size, cells.next()?.to_string()))
         })
         .collect();
-    let code: Vec<(usize, usize, String)> = fields.iter().map(|(o, s, n)| (*o, *s, (*n).to_string())).collect();
+    let code: Vec<(usize, usize, String)> =
+        fields.iter().map(|(o, s, n)| (*o, *s, (*n).to_string())).collect();
     assert_eq!(rows, code, "the table in the module doc and the fields in the code differ");
     let mut end = 0;
     for (offset, size, name) in &code {

@@ -167,7 +167,11 @@ impl<'a> Changes<'a> {
             UPDATE => Change::Update { target, at, cells: self.cells()? },
             DELETE => Change::Delete { target },
             other => {
-                return Err(Error::corrupt("", self.cursor.offset() as u64, format!("unknown change kind {other}")));
+                return Err(Error::corrupt(
+                    "",
+                    self.cursor.offset() as u64,
+                    format!("unknown change kind {other}"),
+                ));
             }
         };
         Ok(Some(change))
@@ -294,7 +298,9 @@ mod tests {
         assert_eq!(cells.next().unwrap().unwrap().bytes, Some(&b"abc"[..]));
         assert_eq!(cells.next().unwrap().unwrap().bytes, None);
         assert!(cells.next().unwrap().is_none());
-        assert!(matches!(changes.next().unwrap(), Some(Change::Delete { target: t }) if t == target(2, 1, 4)));
+        assert!(
+            matches!(changes.next().unwrap(), Some(Change::Delete { target: t }) if t == target(2, 1, 4))
+        );
         assert!(matches!(changes.next().unwrap(), Some(Change::Schema { bytes: b"schema" })));
         assert!(changes.next().unwrap().is_none());
     }

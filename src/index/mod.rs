@@ -124,7 +124,13 @@ pub(crate) fn note_missing(store: &PageStore, writer: &Writer, tree: TreeId) -> 
 ///
 /// # Errors
 /// As [`find`].
-pub(crate) fn touch(store: &PageStore, root: &Root, tree: TreeId, hash: u64, change_count: u32) -> Result<()> {
+pub(crate) fn touch(
+    store: &PageStore,
+    root: &Root,
+    tree: TreeId,
+    hash: u64,
+    change_count: u32,
+) -> Result<()> {
     if let Some(group) = bucket_group(store, root, tree, hash)?
         && let Some(page) = group.state.read().page(0)
         && !page.is_resident()
@@ -162,7 +168,13 @@ fn split_source(bucket_count: u64) -> u64 {
 ///
 /// # Errors
 /// `Corrupt` when the page table is damaged; a damaged bucket is marked and passed over.
-pub(crate) fn insert(store: &PageStore, writer: &mut Writer, tree: TreeId, hash: u64, value: u64) -> Result<()> {
+pub(crate) fn insert(
+    store: &PageStore,
+    writer: &mut Writer,
+    tree: TreeId,
+    hash: u64,
+    value: u64,
+) -> Result<()> {
     let index = store.tree_mut(writer, tree)?;
     let buckets = index.meta(BUCKET_COUNT).max(1);
     let group = store.group_mut(writer, tree, bucket_of(hash, buckets))?;
@@ -181,7 +193,13 @@ pub(crate) fn insert(store: &PageStore, writer: &mut Writer, tree: TreeId, hash:
 ///
 /// # Errors
 /// As [`insert`].
-pub(crate) fn remove(store: &PageStore, writer: &mut Writer, tree: TreeId, hash: u64, value: u64) -> Result<()> {
+pub(crate) fn remove(
+    store: &PageStore,
+    writer: &mut Writer,
+    tree: TreeId,
+    hash: u64,
+    value: u64,
+) -> Result<()> {
     let index = store.tree_mut(writer, tree)?;
     let group = store.group_mut(writer, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))?;
     let result = bucket::remove(group.state.write().page_mut(0), hash, value).map(|_| ());

@@ -140,6 +140,7 @@ pub fn remove(page: &mut impl PageWrite, hash: u64, value: u64) -> Result<bool> 
 ///
 /// # Errors
 /// `Corrupt` when the bucket is incomplete or damaged.
+#[cfg(test)]
 pub fn replace_value(page: &mut impl PageWrite, hash: u64, old: u64, new: u64) -> Result<bool> {
     let Some(cells) = cells(page)? else { return Ok(false) };
     let Some(at) = place_of(page, hash, old, cells)? else { return Ok(false) };

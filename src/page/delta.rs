@@ -101,6 +101,7 @@ impl Delta {
 
     /// Ranges.
     #[must_use]
+    #[cfg(test)]
     pub fn range_count(&self) -> usize {
         self.entries.len()
     }
@@ -141,6 +142,7 @@ impl Delta {
     /// Whether any byte of the range changed.
     #[inline]
     #[must_use]
+    #[cfg(test)]
     pub fn touches(&self, offset: usize, len: usize) -> bool {
         let entry = self.entries.get(self.first_ending_after(offset));
         len > 0 && entry.is_some_and(|entry| (entry.offset as usize) < offset.saturating_add(len))
@@ -149,6 +151,7 @@ impl Delta {
     /// The range's bytes, where one entry covers it whole.
     #[inline]
     #[must_use]
+    #[cfg(test)]
     pub fn covering(&self, offset: usize, len: usize) -> Option<&[u8]> {
         match self.cover(offset, len) {
             Cover::Whole(bytes) => Some(bytes),

@@ -131,6 +131,7 @@ pub fn touch(page: &mut impl PageWrite, slot: u32, version: u64, updated_at: i64
 }
 
 /// Points the record at its newest superseded version.
+#[cfg(test)]
 pub fn set_history(page: &mut impl PageWrite, slot: u32, history: u64) {
     crate::page::put(page, slot_offset(slot) + HISTORY.offset(), history);
 }
@@ -161,6 +162,7 @@ pub fn read_next_free(page: &impl PageRead, slot: u32) -> Result<Option<RowId>> 
 /// # Errors
 /// As [`PageRead::read`].
 #[inline]
+#[cfg(test)]
 pub fn version(page: &impl PageRead, slot: u32) -> Result<u64> {
     crate::page::get(page, slot_offset(slot) + VERSION.offset())
 }
@@ -170,6 +172,7 @@ pub fn version(page: &impl PageRead, slot: u32) -> Result<u64> {
 /// # Errors
 /// As [`PageRead::read`].
 #[inline]
+#[cfg(test)]
 pub fn id(page: &impl PageRead, slot: u32) -> Result<RecordId> {
     crate::page::get(page, slot_offset(slot) + ID.offset()).map(RecordId::from_bytes)
 }

@@ -244,6 +244,7 @@ impl<'a> ImageView<'a> {
 
     /// The payload; its blocks are not checked by this.
     #[must_use]
+    #[cfg(test)]
     pub fn payload_unchecked(&self) -> &'a [u8] {
         &self.bytes[self.payload_range()]
     }

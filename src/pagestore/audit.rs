@@ -50,7 +50,7 @@ impl SegmentScan {
     /// Whether an image starts at this offset.
     pub(crate) fn starts_at(&self, offset: u64) -> bool {
         let step = offset / STEP as u64;
-        offset % STEP as u64 == 0
+        offset.is_multiple_of(STEP as u64)
             && self.starts.get((step / 64) as usize).is_some_and(|word| word >> (step % 64) & 1 == 1)
     }
 

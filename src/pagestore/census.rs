@@ -22,8 +22,10 @@ impl PageStore {
             for (index, slot) in self.chunks(tree)?.iter().enumerate() {
                 let Some(chunk_image) = slot.stored() else { continue };
                 table_len += chunk_image.image.image_len();
-                let payload = chunk_image.payload(Kind::Node, &table_address(*id, index as u64, CHUNK_LEVEL))?;
-                for (place, image) in super::node::decode_refs(payload, CHUNK_GROUPS)?.into_iter().enumerate() {
+                let payload =
+                    chunk_image.payload(Kind::Node, &table_address(*id, index as u64, CHUNK_LEVEL))?;
+                for (place, image) in super::node::decode_refs(payload, CHUNK_GROUPS)?.into_iter().enumerate()
+                {
                     let Some(image) = image else { continue };
                     table_len += image.image_len();
                     let stored = self.resolve(image)?;
@@ -43,4 +45,3 @@ impl PageStore {
 fn stored_len(page: &Stored) -> u64 {
     [page.base, page.delta].into_iter().flatten().map(|image| image.image_len()).sum()
 }
-

@@ -12,25 +12,20 @@
 //! (crash rule 7). Compaction is part of a checkpoint: live images of victims are written as if they
 //! were dirty, and one flip serves both.
 
+use super::compact::{Compaction, Touched, choose_victims};
 use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode, RootTree, SegmentEntry, Stored};
 use super::page::Imaging;
-use super::segment::{HEADER_LEN, Segment, SegmentWriter, file_name};
+use super::segment::{Segment, SegmentWriter, file_name};
 use super::tree::{Chunk, Group, Root, Slot, Tree};
-use super::{CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address};
+use super::{
+    CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address,
+};
 use crate::error::{Error, Result};
 use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
 use crate::page::Columns;
 use crate::page::image::{self, ImageHead, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Dead bytes may be this part of the live ones before a checkpoint compacts; with what waits to be
-/// unlinked, space stays under twice the live data.
-const DEAD_PART: f64 = 0.4;
-/// Dead bytes below this are not worth a copy.
-const DEAD_LEN_MIN: u64 = 4 << 20;
-/// As many segments of one size class (factors of eight) are merged into one.
-const CLASS_COUNT_MAX: usize = 8;
 
 /// A frozen state and what is dirty in it.
 #[derive(Debug)]
@@ -70,15 +65,6 @@ struct GroupDone {
     group: Arc<Group>,
     pages: Vec<(u32, Stored)>,
     node: Option<ImageRef>,
-}
-
-/// How hard to compact.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Compaction {
-    /// As much as keeps the space bound.
-    Bounded,
-    /// Every segment that has anything dead.
-    Full,
 }
 
 impl PageStore {
@@ -158,9 +144,8 @@ impl PageStore {
             table.root = Some(checkpoint.root);
             std::mem::replace(&mut table.freed, checkpoint.freed.clone())
         };
-        let mut segments = BTreeMap::clone(&self.segments.load());
-        segments.retain(|id, _| !unlink.iter().any(|entry| entry.id == *id));
-        self.segments.store(Arc::new(segments));
+        let epoch = self.live().epoch;
+        self.retired.lock().extend(unlink.iter().map(|entry| (epoch, entry.id)));
         for entry in &unlink {
             if let Err(error) = self.disk.remove(&file_name(entry.id)) {
                 tracing::warn!(%error, "an empty segment stays behind");
@@ -170,7 +155,13 @@ impl PageStore {
 
     /// Tells the live pages where they lie now, `batch` groups at a time; true when all know. The
     /// caller holds the writer lock, so that no group is copied meanwhile.
-    pub(crate) fn install(&self, _writer: &mut Writer, checkpoint: &mut Checkpoint, batch: usize) -> Result<bool> {
+    pub(crate) fn install(
+        &self,
+        writer: &mut Writer,
+        checkpoint: &mut Checkpoint,
+        batch: usize,
+    ) -> Result<bool> {
+        writer.forget();
         let live = self.live();
         let rest = checkpoint.groups.len().saturating_sub(batch);
         for done in checkpoint.groups.drain(rest..) {
@@ -199,7 +190,9 @@ impl PageStore {
         let (chunk_index, index) = place(done.group.number);
         let Some(tree) = live.tree(done.group.tree) else { return Ok(()) };
         let chunks = self.chunks(tree)?;
-        let Some(chunk) = chunks.get(chunk_index).and_then(|slot| slot.loaded().clone()) else { return Ok(()) };
+        let Some(chunk) = chunks.get(chunk_index).and_then(|slot| slot.loaded().clone()) else {
+            return Ok(());
+        };
         let slot: &Slot<Group> = &chunk.groups[index];
         slot.set_stored(done.node.map(|image| self.resolve(image)).transpose()?);
         let Some(group) = slot.loaded().clone() else { return Ok(()) };
@@ -239,12 +232,12 @@ impl PageStore {
 }
 
 /// One checkpoint being written.
-struct Run<'a> {
-    store: &'a PageStore,
-    root: &'a Root,
+pub(super) struct Run<'a> {
+    pub(super) store: &'a PageStore,
+    pub(super) root: &'a Root,
     lsn: Lsn,
-    writer: SegmentWriter,
-    victims: &'a BTreeSet<SegmentId>,
+    pub(super) writer: SegmentWriter,
+    pub(super) victims: &'a BTreeSet<SegmentId>,
     store_tag: u32,
     groups: Vec<GroupDone>,
     chunks: Vec<(TreeId, usize, ImageRef)>,
@@ -254,16 +247,14 @@ struct Run<'a> {
     final_entries: BTreeMap<SegmentId, SegmentEntry>,
 }
 
-/// What a checkpoint has to write again, level by level.
-#[derive(Default)]
-struct Touched {
-    groups: BTreeSet<(TreeId, u64)>,
-    chunks: BTreeSet<(TreeId, usize)>,
-    trees: BTreeSet<TreeId>,
-}
-
 impl<'a> Run<'a> {
-    fn new(store: &'a PageStore, root: &'a Root, lsn: Lsn, writer: SegmentWriter, victims: &'a BTreeSet<SegmentId>) -> Run<'a> {
+    fn new(
+        store: &'a PageStore,
+        root: &'a Root,
+        lsn: Lsn,
+        writer: SegmentWriter,
+        victims: &'a BTreeSet<SegmentId>,
+    ) -> Run<'a> {
         Run {
             store,
             root,
@@ -316,70 +307,14 @@ impl<'a> Run<'a> {
         Ok(image)
     }
 
-    fn gains(&mut self, image: ImageRef) {
+    pub(super) fn gains(&mut self, image: ImageRef) {
         *self.live.entry(image.segment).or_default() += image.image_len() as i64;
     }
 
-    fn loses(&mut self, image: Option<ImageRef>) {
+    pub(super) fn loses(&mut self, image: Option<ImageRef>) {
         if let Some(image) = image {
             *self.live.entry(image.segment).or_default() -= image.image_len() as i64;
         }
-    }
-
-    /// A reference out of a victim's way.
-    fn moved(&mut self, image: ImageRef) -> Result<ImageRef> {
-        if !self.victims.contains(&image.segment) {
-            return Ok(image);
-        }
-        let new = self.writer.copy(&self.store.resolve(image)?)?;
-        self.loses(Some(image));
-        self.gains(new);
-        Ok(new)
-    }
-
-    /// Walks the images of a victim and notes what of it the page table still names.
-    fn find_live(&mut self, victim: SegmentId, touched: &mut Touched) -> Result<()> {
-        let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
-        let mut offset = HEADER_LEN;
-        while offset < segment.bytes().len() {
-            let (head, len) =
-                image::parse_head(&segment.bytes()[offset..]).map_err(|e| segment.placed(offset as u64, &e))?;
-            self.note_if_live(victim, offset as u64, &head, touched)?;
-            offset += len;
-        }
-        Ok(())
-    }
-
-    fn note_if_live(&self, victim: SegmentId, offset: u64, head: &ImageHead, touched: &mut Touched) -> Result<()> {
-        let here = |image: Option<ImageRef>| image.is_some_and(|i| i.segment == victim && i.offset() == offset);
-        let Address { tree, number, column } = head.address;
-        match (head.kind, column) {
-            (Kind::Page | Kind::Delta, _) => {
-                if let Some(group) = self.store.group(self.root, tree, number)?
-                    && let Some(page) = group.state.read().page(column)
-                    && (here(page.stored.base) || here(page.stored.delta))
-                {
-                    touched.groups.insert((tree, number));
-                }
-            }
-            (Kind::Node, GROUP_LEVEL) => {
-                if here(self.group_node(tree, number)?) {
-                    touched.groups.insert((tree, number));
-                }
-            }
-            (Kind::Node, CHUNK_LEVEL) => {
-                if here(self.chunk_node(tree, number as usize)?) {
-                    touched.chunks.insert((tree, number as usize));
-                }
-            }
-            (Kind::Node, _) => {
-                if here(self.root.tree(tree).and_then(|tree| tree.node.lock().as_ref().map(|s| s.image))) {
-                    touched.trees.insert(tree);
-                }
-            }
-            (Kind::Root, _) => {}
-        }
-        Ok(())
     }
 
     fn chunk_of(&self, tree: &Tree, index: usize) -> Result<Option<Arc<Chunk>>> {
@@ -391,14 +326,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn group_node(&self, tree: TreeId, number: u64) -> Result<Option<ImageRef>> {
+    pub(super) fn group_node(&self, tree: TreeId, number: u64) -> Result<Option<ImageRef>> {
         let Some(tree) = self.root.tree(tree) else { return Ok(None) };
         let (chunk_index, index) = place(number);
         let chunk = self.chunk_of(tree, chunk_index)?;
         Ok(chunk.and_then(|chunk| chunk.groups[index].stored()).map(|stored| stored.image))
     }
 
-    fn chunk_node(&self, tree: TreeId, index: usize) -> Result<Option<ImageRef>> {
+    pub(super) fn chunk_node(&self, tree: TreeId, index: usize) -> Result<Option<ImageRef>> {
         let Some(tree) = self.root.tree(tree) else { return Ok(None) };
         let chunks = self.store.chunks(tree)?;
         Ok(chunks.get(index).and_then(Slot::stored).map(|stored| stored.image))
@@ -428,7 +363,11 @@ impl<'a> Run<'a> {
         self.loses(old);
         let node = match pages.is_empty() {
             true => None,
-            false => Some(self.put(Kind::Node, table_address(tree, number, GROUP_LEVEL), &node::encode_group(&pages))?),
+            false => Some(self.put(
+                Kind::Node,
+                table_address(tree, number, GROUP_LEVEL),
+                &node::encode_group(&pages),
+            )?),
         };
         self.groups.push(GroupDone { group, pages, node });
         Ok(())
@@ -472,7 +411,8 @@ impl<'a> Run<'a> {
         refs.truncate(used);
         let old = self.chunk_node(tree, index)?;
         self.loses(old);
-        self.put(Kind::Node, table_address(tree, index as u64, CHUNK_LEVEL), &node::encode_refs(&refs)).map(Some)
+        self.put(Kind::Node, table_address(tree, index as u64, CHUNK_LEVEL), &node::encode_refs(&refs))
+            .map(Some)
     }
 
     fn write_tree(&mut self, id: TreeId, nodes: &BTreeMap<(TreeId, usize), ImageRef>) -> Result<()> {
@@ -503,7 +443,8 @@ impl<'a> Run<'a> {
             (table.entries.clone(), table.root)
         };
         self.loses(old_root);
-        let mut root = RootNode { commit_time, trees: trees.collect(), segments: Vec::new(), next_segment: 0 };
+        let mut root =
+            RootNode { commit_time, trees: trees.collect(), segments: Vec::new(), next_segment: 0 };
         // One entry more than there may be, so that the room asked for is enough.
         let segment_count_max = entries.len() + self.live.len() + 2;
         let payload_len_max = node::encode_root(&root).len() + 10 + 20 * segment_count_max;
@@ -524,7 +465,8 @@ impl<'a> Run<'a> {
         own.live_len += image_len;
         root.segments = entries.values().copied().collect();
         self.final_entries = entries;
-        let image = self.put(Kind::Root, table_address(TreeId(0), 0, ROOT_LEVEL), &node::encode_root(&root))?;
+        let image =
+            self.put(Kind::Root, table_address(TreeId(0), 0, ROOT_LEVEL), &node::encode_root(&root))?;
         if image.segment != segment || image.offset() != offset {
             return Err(Error::corrupt(file_name(segment), offset, "the root went elsewhere than planned"));
         }
@@ -560,36 +502,4 @@ impl<'a> Run<'a> {
 /// The tag that tells this store's images from another's.
 pub(crate) fn store_tag(store_id: &[u8; 16]) -> u32 {
     crate::bytes::crc32(store_id)
-}
-
-/// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one
-/// size class, once there are many.
-fn choose_victims(entries: &BTreeMap<SegmentId, SegmentEntry>, compaction: Compaction) -> BTreeSet<SegmentId> {
-    let mut victims = BTreeSet::new();
-    if compaction == Compaction::Full {
-        let sparse = entries.values().filter(|e| e.live_len + (HEADER_LEN as u64) < e.len);
-        return sparse.map(|entry| entry.id).collect();
-    }
-    let live: u64 = entries.values().map(|entry| entry.live_len).sum();
-    let mut dead: u64 = entries.values().map(|entry| entry.len - entry.live_len.min(entry.len)).sum();
-    let mut sparsest: Vec<&SegmentEntry> = entries.values().collect();
-    sparsest.sort_by_key(|entry| (entry.live_len.saturating_mul(1 << 16) / entry.len.max(1), entry.id));
-    for entry in sparsest {
-        if dead < DEAD_LEN_MIN || (dead as f64) < live as f64 * DEAD_PART {
-            break;
-        }
-        dead -= entry.len - entry.live_len.min(entry.len);
-        victims.insert(entry.id);
-    }
-    let mut classes: BTreeMap<u32, Vec<SegmentId>> = BTreeMap::new();
-    for entry in entries.values() {
-        classes.entry(entry.len.max(1).ilog2() / 3).or_default().push(entry.id);
-    }
-    for (class, ids) in classes {
-        // The class of full segments is not merged: they have reached their size.
-        if ids.len() > CLASS_COUNT_MAX && class < 9 {
-            victims.extend(ids);
-        }
-    }
-    victims
 }

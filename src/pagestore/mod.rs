@@ -28,6 +28,7 @@
 mod audit;
 mod census;
 mod checkpoint;
+mod compact;
 mod memory;
 mod node;
 mod page;
@@ -36,8 +37,9 @@ pub(crate) mod superblock;
 mod tree;
 
 pub(crate) use audit::{Fault, Reference, SegmentScan, open_table, scan_segment};
+pub(crate) use checkpoint::Checkpoint;
 pub use checkpoint::CheckpointReport;
-pub(crate) use checkpoint::{Checkpoint, Compaction};
+pub(crate) use compact::Compaction;
 use memory::Memory;
 pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
 pub(crate) use page::about;
@@ -63,7 +65,11 @@ pub(crate) struct PageStore {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) store_id: [u8; 16],
     live: ArcSwap<Root>,
+    /// Mapped segments: those of the newest root, and those that a view may still need.
     segments: ArcSwap<BTreeMap<SegmentId, Arc<Segment>>>,
+    /// Segments that no root names any more, and the epoch in which that came to be.
+    retired: Mutex<Vec<(u64, SegmentId)>>,
+    pins: Pins,
     /// What the newest root says of segments.
     pub(crate) table: Mutex<SegmentTable>,
     pub(crate) memory: Arc<Memory>,
@@ -91,12 +97,59 @@ pub(crate) struct Writer {
     /// Raised by each checkpoint's snapshot; tells whether a group is on the list below.
     round: u64,
     pub(crate) dirty: Vec<(TreeId, u64)>,
+    /// A live group of this epoch that is about to be changed.
+    expected: Option<Arc<Group>>,
 }
 
-/// A state that stays as it is: a root, and with it all that it names.
+impl Writer {
+    /// Says that this live group will be changed next, so that it is not looked up again.
+    #[inline]
+    pub(crate) fn expect(&mut self, group: &Arc<Group>) {
+        self.expected = (group.epoch == self.epoch).then(|| group.clone());
+    }
+
+    /// Takes back what [`Writer::expect`] said.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.expected = None;
+    }
+}
+
+/// A state that stays as it is: a root, and with it all that it names. While a view lives, no segment
+/// that its unread nodes may name is forgotten.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) root: Arc<Root>,
+    _pin: Arc<Pin>,
+}
+
+/// Epochs of the views that live, each with their number.
+type Pins = Arc<Mutex<BTreeMap<u64, usize>>>;
+
+/// Keeps one epoch on the list.
+#[derive(Debug)]
+struct Pin {
+    epoch: u64,
+    pins: Pins,
+}
+
+impl Pin {
+    fn new(epoch: u64, pins: &Pins) -> Pin {
+        *pins.lock().entry(epoch).or_default() += 1;
+        Pin { epoch, pins: pins.clone() }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = self.pins.lock();
+        if let Some(count) = pins.get_mut(&self.epoch) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.epoch);
+            }
+        }
+    }
 }
 
 impl PageStore {
@@ -120,12 +173,14 @@ impl PageStore {
             store_id,
             live: ArcSwap::from_pointee(root),
             segments: ArcSwap::from_pointee(segments),
+            retired: Mutex::new(Vec::new()),
+            pins: Pins::default(),
             table: Mutex::new(table),
             memory: Arc::new(Memory::new(keep_len / 2)),
             keep_len,
             nodes_read: AtomicU64::new(0),
         };
-        (store, Writer { epoch: 1, round: 1, dirty: Vec::new() })
+        (store, Writer { epoch: 1, round: 1, dirty: Vec::new(), expected: None })
     }
 
     /// The pages that `root` names. Reads the root image and maps the segments; nothing else is read,
@@ -149,7 +204,8 @@ impl PageStore {
             freed: Vec::new(),
             root: Some(root_image),
         };
-        let (store, writer) = PageStore::with(disk, store_id, keep_len, Root { epoch: 1, trees }, segments, table);
+        let (store, writer) =
+            PageStore::with(disk, store_id, keep_len, Root { epoch: 1, trees }, segments, table);
         Ok((store, writer, node))
     }
 
@@ -162,19 +218,39 @@ impl PageStore {
     /// Freezes the live state. Costs the same whatever the number of records: later writes copy the
     /// nodes that they change.
     pub(crate) fn snapshot(&self, writer: &mut Writer) -> View {
-        let root = self.live.load_full();
+        let view = View { root: self.live.load_full(), _pin: Arc::new(Pin::new(writer.epoch, &self.pins)) };
         writer.epoch += 1;
-        View { root }
+        view
+    }
+
+    /// The live state of a store that nobody writes: as good as frozen.
+    pub(crate) fn still(&self) -> View {
+        let root = self.live.load_full();
+        View { _pin: Arc::new(Pin::new(root.epoch, &self.pins)), root }
+    }
+
+    /// Forgets retired segments that no view can name: unmapping them gives their space back.
+    pub(crate) fn release_retired(&self) {
+        let oldest = self.pins.lock().keys().next().copied().unwrap_or(u64::MAX);
+        let mut retired = self.retired.lock();
+        if !retired.iter().any(|(epoch, _)| *epoch < oldest) {
+            return;
+        }
+        let mut segments = BTreeMap::clone(&self.segments.load());
+        retired.retain(|(epoch, id)| {
+            let needed = *epoch >= oldest;
+            if !needed {
+                segments.remove(id);
+            }
+            needed
+        });
+        self.segments.store(Arc::new(segments));
     }
 
     /// Table nodes and images read since opening.
     pub(crate) fn images_read(&self) -> u64 {
         let segments = self.segments.load();
         self.nodes_read.load(Relaxed) + segments.values().map(|segment| segment.images_read()).sum::<u64>()
-    }
-
-    pub(crate) fn segment_count(&self) -> usize {
-        self.segments.load().len()
     }
 
     fn resolve(&self, image: ImageRef) -> Result<StoredImage> {
@@ -223,7 +299,8 @@ impl PageStore {
             None => Vec::new(),
             Some(stored) => {
                 let payload = stored.payload(Kind::Node, &table_address(tree.id, 0, TREE_LEVEL))?;
-                node::decode_refs(payload, usize::MAX).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
+                node::decode_refs(payload, usize::MAX)
+                    .map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
             }
         };
         let slots: Result<Vec<Slot<Chunk>>> = refs
@@ -236,9 +313,12 @@ impl PageStore {
 
     #[cold]
     fn load_chunk(&self, tree: &Tree, slot: &Slot<Chunk>, chunk_index: usize) -> Result<Option<Arc<Chunk>>> {
-        let Some(stored) = slot.stored() else { return Ok(None) };
+        slot.load_with(|stored| self.read_chunk(tree.id, chunk_index, stored).map(Arc::new))
+    }
+
+    fn read_chunk(&self, tree: TreeId, chunk_index: usize, stored: &StoredImage) -> Result<Chunk> {
         self.nodes_read.fetch_add(1, Relaxed);
-        let payload = stored.payload(Kind::Node, &table_address(tree.id, chunk_index as u64, CHUNK_LEVEL))?;
+        let payload = stored.payload(Kind::Node, &table_address(tree, chunk_index as u64, CHUNK_LEVEL))?;
         let refs = node::decode_refs(payload, CHUNK_GROUPS)
             .map_err(|error| stored.segment.placed(stored.image.offset(), &error))?;
         let mut chunk = Chunk::empty(0);
@@ -247,21 +327,22 @@ impl PageStore {
                 chunk.groups[index] = Slot::new(Some(self.resolve(image)?), None);
             }
         }
-        Ok(Some(slot.fill(Arc::new(chunk))))
+        Ok(chunk)
     }
 
     #[cold]
     fn load_group(&self, tree: &Tree, slot: &Slot<Group>, number: u64) -> Result<Option<Arc<Group>>> {
-        let Some(stored) = slot.stored() else { return Ok(None) };
-        let state = self.read_group(tree.id, number, &stored)?;
-        // Epoch 0 is below every writer's: the first change copies the group and lists it as dirty.
-        let group = Group { tree: tree.id, number, epoch: 0, state: RwLock::new(state) };
-        Ok(Some(slot.fill(Arc::new(group))))
+        slot.load_with(|stored| {
+            let state = self.read_group(tree.id, number, stored)?;
+            // Epoch 0 is below every writer's: the first change copies the group and lists it as dirty.
+            Ok(Arc::new(Group { tree: tree.id, number, epoch: 0, state: RwLock::new(state) }))
+        })
     }
 
     fn read_group(&self, tree: TreeId, number: u64, stored: &StoredImage) -> Result<GroupState> {
         let payload = stored.payload(Kind::Node, &table_address(tree, number, GROUP_LEVEL))?;
-        let pages = node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
+        let pages =
+            node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
         let segments = self.segments.load();
         let mut resolved = Vec::with_capacity(pages.len());
         for (column, page) in pages {
@@ -306,6 +387,11 @@ impl PageStore {
     /// or found none, under the same writer lock, this does not fail.
     #[inline]
     pub(crate) fn group_mut(&self, writer: &mut Writer, tree: TreeId, number: u64) -> Result<Arc<Group>> {
+        if let Some(group) = writer.expected.take()
+            && (group.tree, group.number, group.epoch) == (tree, number, writer.epoch)
+        {
+            return Ok(group);
+        }
         let (chunk_index, index) = place(number);
         let root = self.live.load();
         if let Some(tree) = root.tree(tree)
@@ -436,7 +522,11 @@ fn read_root_node(disk: &dyn Disk, store_id: [u8; 16], root_image: ImageRef) -> 
 }
 
 /// Segments that a root names, without opening anything but its own; for deciding what may go.
-pub(crate) fn segments_of(disk: &dyn Disk, store_id: [u8; 16], root: Option<ImageRef>) -> Result<Vec<SegmentId>> {
+pub(crate) fn segments_of(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    root: Option<ImageRef>,
+) -> Result<Vec<SegmentId>> {
     let Some(root) = root else { return Ok(Vec::new()) };
     Ok(read_root_node(disk, store_id, root)?.segments.iter().map(|entry| entry.id).collect())
 }

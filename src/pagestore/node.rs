@@ -143,10 +143,15 @@ pub(crate) fn decode_group(payload: &[u8]) -> Result<Vec<(u32, Stored)>> {
     let mut pages: Vec<(u32, Stored)> = Vec::with_capacity(count);
     for _ in 0..count {
         let at = cursor.offset() as u64;
-        let column = u32::try_from(cursor.varint()?).map_err(|_| Error::corrupt("", at, "column over 32 bits"))?;
+        let column =
+            u32::try_from(cursor.varint()?).map_err(|_| Error::corrupt("", at, "column over 32 bits"))?;
         let flags = cursor.read::<u8>()?;
         if flags > 7 || pages.last().is_some_and(|(before, _)| *before >= column) {
-            return Err(Error::corrupt("", at, "columns of a group node are out of order or have unknown flags"));
+            return Err(Error::corrupt(
+                "",
+                at,
+                "columns of a group node are out of order or have unknown flags",
+            ));
         }
         let base = if flags & 1 != 0 { read_ref(&mut cursor)? } else { None };
         let delta = if flags & 2 != 0 { read_ref(&mut cursor)? } else { None };
@@ -234,7 +239,8 @@ pub(crate) fn decode_root(payload: &[u8]) -> Result<RootNode> {
     let mut trees: Vec<RootTree> = Vec::with_capacity(tree_count);
     for _ in 0..tree_count {
         let at = cursor.offset() as u64;
-        let id = u32::try_from(cursor.varint()?).map_err(|_| Error::corrupt("", at, "tree id over 32 bits"))?;
+        let id =
+            u32::try_from(cursor.varint()?).map_err(|_| Error::corrupt("", at, "tree id over 32 bits"))?;
         if trees.last().is_some_and(|before| before.id.0 >= id) {
             return Err(Error::corrupt("", at, "trees of a root are out of order"));
         }
@@ -263,7 +269,8 @@ mod tests {
 
     #[test]
     fn the_table_above_is_the_layout_of_a_reference() {
-        let fields = [SEGMENT.row("segment"), PLACE.row("place"), PAYLOAD_LEN.row("payload_len"), CRC.row("crc")];
+        let fields =
+            [SEGMENT.row("segment"), PLACE.row("place"), PAYLOAD_LEN.row("payload_len"), CRC.row("crc")];
         crate::bytes::assert_offset_table(include_str!("node.rs"), REF_LEN, &fields);
     }
 

@@ -41,7 +41,13 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     pub(crate) fn new(stored: StoredImage, address: Address) -> Mapped {
-        Mapped { stored, address, payload: OnceLock::new(), checked: AtomicU64::new(0), checked_more: OnceLock::new() }
+        Mapped {
+            stored,
+            address,
+            payload: OnceLock::new(),
+            checked: AtomicU64::new(0),
+            checked_more: OnceLock::new(),
+        }
     }
 
     fn len(&self) -> usize {
@@ -81,7 +87,8 @@ impl Mapped {
     }
 
     fn all_checked(&self) -> bool {
-        self.payload.get().is_some() && (0..self.len().div_ceil(BLOCK_LEN)).all(|block| self.block_is_checked(block))
+        self.payload.get().is_some()
+            && (0..self.len().div_ceil(BLOCK_LEN)).all(|block| self.block_is_checked(block))
     }
 
     /// The part of `[offset, offset + len)` that the image has, its blocks checked.
@@ -267,7 +274,9 @@ impl Page {
         match &self.base {
             Base::Empty => Ok(None),
             Base::Owned(owned) => owned.get().run(offset, len),
-            Base::Mapped(mapped) => mapped.bytes(offset, len).map(|bytes| (bytes.len() == len).then_some(bytes)),
+            Base::Mapped(mapped) => {
+                mapped.bytes(offset, len).map(|bytes| (bytes.len() == len).then_some(bytes))
+            }
         }
     }
 
@@ -293,7 +302,9 @@ impl Page {
     fn delta_mut(&mut self) -> &mut Counted<Delta> {
         match &self.overlay {
             Overlay::Memory(_) => {}
-            Overlay::None => self.overlay = Overlay::Memory(Arc::new(Counted::new(Delta::default(), &self.memory))),
+            Overlay::None => {
+                self.overlay = Overlay::Memory(Arc::new(Counted::new(Delta::default(), &self.memory)))
+            }
             Overlay::Disk(disk) => {
                 let delta = disk.load(&self.memory).cloned().unwrap_or_else(|error| {
                     self.lost = Some(Arc::new(error));
@@ -349,7 +360,9 @@ impl PageRead for Page {
     fn len(&self) -> usize {
         let delta_end = self.delta_in_memory().map_or(0, Delta::end);
         let disk_end = match &self.overlay {
-            Overlay::Disk(disk) if disk.loaded.get().is_none() => disk.load(&self.memory).map_or(0, Delta::end),
+            Overlay::Disk(disk) if disk.loaded.get().is_none() => {
+                disk.load(&self.memory).map_or(0, Delta::end)
+            }
             _ => 0,
         };
         self.base_len().max(delta_end).max(disk_end)
@@ -490,7 +503,14 @@ impl Page {
     }
 
     /// Takes over what a checkpoint wrote. `unchanged`: nothing was written to the page since.
-    pub(crate) fn install(&mut self, stored: Stored, segments: &dyn Fn(&ImageRef) -> Option<Arc<Segment>>, address: Address, unchanged: bool, keep: bool) {
+    pub(crate) fn install(
+        &mut self,
+        stored: Stored,
+        segments: &dyn Fn(&ImageRef) -> Option<Arc<Segment>>,
+        address: Address,
+        unchanged: bool,
+        keep: bool,
+    ) {
         let base_moved = stored.base != self.stored.base;
         self.stored = stored;
         self.base_segment = stored.base.as_ref().and_then(segments);
@@ -505,7 +525,8 @@ impl Page {
         // The live delta covers all that changed since the old base, so it is right over the new one
         // too; what the new base has already is dropped from it.
         if base_moved
-            && let (Base::Mapped(_), Some((image, segment))) = (&self.base, stored.base.zip(self.base_segment.clone()))
+            && let (Base::Mapped(_), Some((image, segment))) =
+                (&self.base, stored.base.zip(self.base_segment.clone()))
         {
             let mapped = Mapped::new(StoredImage { image, segment }, address);
             self.delta_mut().change(|delta| {
@@ -525,7 +546,9 @@ pub(crate) fn about(address: &Address, error: &Error) -> Error {
         Some(place) if place.file.is_empty() => {
             Error::new(ErrorKind::Corrupt, format!("{address}, byte {}: {}", place.offset, place.reason))
         }
-        Some(place) => Error::corrupt(place.file.clone(), place.offset, format!("{} ({address})", place.reason)),
+        Some(place) => {
+            Error::corrupt(place.file.clone(), place.offset, format!("{} ({address})", place.reason))
+        }
         None => error.again(),
     }
 }

@@ -72,7 +72,6 @@ fn encode_header(id: SegmentId, store_id: [u8; 16]) -> [u8; HEADER_LEN] {
 /// One sealed segment, mapped.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) id: SegmentId,
     pub(crate) name: String,
     region: Region,
     /// Images read from it since it was opened, for tests that count.
@@ -90,8 +89,9 @@ impl Segment {
             return Err(Error::corrupt(name, len.min(entry.len), reason));
         }
         let region = file.map(len)?;
-        check_header(&region, entry.id, store_id).map_err(|reason| Error::corrupt(name.clone(), 0, reason))?;
-        Ok(Arc::new(Segment { id: entry.id, name, region, images_read: AtomicU64::new(0) }))
+        check_header(&region, entry.id, store_id)
+            .map_err(|reason| Error::corrupt(name.clone(), 0, reason))?;
+        Ok(Arc::new(Segment { name, region, images_read: AtomicU64::new(0) }))
     }
 
     /// The bytes of the image that `image` names, its header checked against the reference.
@@ -103,10 +103,16 @@ impl Segment {
             .ok()
             .zip(usize::try_from(end).ok())
             .and_then(|(start, end)| self.region.get(start..end))
-            .ok_or_else(|| Error::corrupt(self.name.clone(), start, "a reference points behind the segment's end"))?;
+            .ok_or_else(|| {
+                Error::corrupt(self.name.clone(), start, "a reference points behind the segment's end")
+            })?;
         let view = ImageView::parse(bytes).map_err(|error| self.placed(start, &error))?;
         if view.crc() != image.crc || view.head().payload_len != image.payload_len {
-            let reason = format!("another image than its parent names: crc {:08x}, expected {:08x}", view.crc(), image.crc);
+            let reason = format!(
+                "another image than its parent names: crc {:08x}, expected {:08x}",
+                view.crc(),
+                image.crc
+            );
             return Err(Error::corrupt(self.name.clone(), start, reason));
         }
         Ok((view, start as usize))
@@ -129,7 +135,11 @@ impl Segment {
     }
 }
 
-pub(super) fn check_header(bytes: &[u8], id: SegmentId, store_id: [u8; 16]) -> std::result::Result<(), String> {
+pub(super) fn check_header(
+    bytes: &[u8],
+    id: SegmentId,
+    store_id: [u8; 16],
+) -> std::result::Result<(), String> {
     if MAGIC.get(bytes) != MAGIC_BYTES {
         return Err("this is no segment".into());
     }
@@ -137,7 +147,11 @@ pub(super) fn check_header(bytes: &[u8], id: SegmentId, store_id: [u8; 16]) -> s
     if CRC.get(bytes) != crc {
         return Err(format!("the header's checksum is {:08x}, computed {crc:08x}", CRC.get(bytes)));
     }
-    if VERSION.get(bytes) != VERSION_NUMBER || ZERO.get(bytes) != 0 || UNUSED.get(bytes) != [0; 24] || PAD.get(bytes) != 0 {
+    if VERSION.get(bytes) != VERSION_NUMBER
+        || ZERO.get(bytes) != 0
+        || UNUSED.get(bytes) != [0; 24]
+        || PAD.get(bytes) != 0
+    {
         return Err("unknown version, or reserved bytes that are not zero".into());
     }
     if ID.get(bytes) != id.0 || STORE_ID.get(bytes) != store_id {
@@ -164,7 +178,13 @@ impl StoredImage {
     }
 
     /// An image says whose it is; one that lies where another should is damage.
-    pub(crate) fn expect(&self, view: &ImageView<'_>, start: usize, kind: image::Kind, address: &crate::id::Address) -> Result<()> {
+    pub(crate) fn expect(
+        &self,
+        view: &ImageView<'_>,
+        start: usize,
+        kind: image::Kind,
+        address: &crate::id::Address,
+    ) -> Result<()> {
         let head = view.head();
         if head.kind == kind && head.address == *address {
             return Ok(());
@@ -206,7 +226,8 @@ impl SegmentWriter {
         let (segment, offset) = self.make_room(image::image_len(payload.len()) as u64)?;
         let start = self.buffer.len();
         image::encode(head, payload, &mut self.buffer);
-        let crc = ImageView::parse(&self.buffer[start..]).expect("the image was encoded on the line above").crc();
+        let crc =
+            ImageView::parse(&self.buffer[start..]).expect("the image was encoded on the line above").crc();
         Ok(ImageRef { segment, place: (offset / 64) as u32, payload_len: payload.len() as u32, crc })
     }
 

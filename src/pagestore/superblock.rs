@@ -8,7 +8,7 @@
 //! |      0 |    8 | magic         | "VELLUM\r\n"                                                   |
 //! |      8 |    2 | version       | format version, 1                                              |
 //! |     10 |    2 | state         | 1 = open, 2 = closed                                           |
-//! |     12 |    4 | zero          | reserved: written 0, checked on read                           |
+//! |     12 |    4 | key_hash      | algorithm of key hashes: 1 = XXH3-64, seeded with that of store_id |
 //! |     16 |   16 | store_id      | random, of this store                                          |
 //! |     32 |    8 | generation    | of the checkpoint; the copy with the higher one is live        |
 //! |     40 |    8 | lsn           | newest commit in the checkpoint                                |
@@ -36,6 +36,7 @@ use crate::bytes::{Field, crc32};
 use crate::disk::{Access, Disk, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{GROUP_ROWS, Lsn};
+use crate::value::KEY_HASH_ALGORITHM;
 use crate::wal::{Position, Resume, Seal};
 use std::sync::Arc;
 
@@ -52,8 +53,8 @@ const STATE_CLOSED: u16 = 2;
 const MAGIC: Field<[u8; 8]> = Field::at(0);
 const VERSION: Field<u16> = Field::after(MAGIC);
 const STATE: Field<u16> = Field::after(VERSION);
-const ZERO: Field<u32> = Field::after(STATE);
-const STORE_ID: Field<[u8; 16]> = Field::after(ZERO);
+const KEY_HASH: Field<u32> = Field::after(STATE);
+const STORE_ID: Field<[u8; 16]> = Field::after(KEY_HASH);
 const GENERATION: Field<u64> = Field::after(STORE_ID);
 const LSN: Field<u64> = Field::after(GENERATION);
 const LOG_FILE: Field<u64> = Field::after(LSN);
@@ -93,6 +94,7 @@ impl Superblock {
         MAGIC.put(&mut bytes, MAGIC_BYTES);
         VERSION.put(&mut bytes, FORMAT_VERSION);
         STATE.put(&mut bytes, if self.seal.is_some() { STATE_CLOSED } else { STATE_OPEN });
+        KEY_HASH.put(&mut bytes, KEY_HASH_ALGORITHM);
         STORE_ID.put(&mut bytes, self.store_id);
         GENERATION.put(&mut bytes, self.generation);
         LSN.put(&mut bytes, self.log.lsn.0);
@@ -116,7 +118,9 @@ impl Superblock {
     }
 
     fn decode(bytes: &[u8], copy: u64) -> Result<Superblock> {
-        let corrupt = |field: usize, reason: &str| Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason);
+        let corrupt = |field: usize, reason: &str| {
+            Error::corrupt(FILE_NAME, copy * COPY_LEN as u64 + field as u64, reason)
+        };
         if MAGIC.get(bytes) != MAGIC_BYTES {
             return Err(corrupt(0, "this is not the start of a vellum superblock"));
         }
@@ -126,7 +130,9 @@ impl Superblock {
         if version > FORMAT_VERSION && CRC.get(bytes) == crc {
             return Err(Error::new(
                 ErrorKind::UnknownFormat,
-                format!("this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"),
+                format!(
+                    "this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"
+                ),
             ));
         }
         if CRC.get(bytes) != crc {
@@ -134,8 +140,14 @@ impl Superblock {
         }
         let state = STATE.get(bytes);
         let rest_is_zero = bytes[CRC.end()..].iter().all(|byte| *byte == 0);
-        if version != FORMAT_VERSION || ZERO.get(bytes) != 0 || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
-            return Err(corrupt(VERSION.offset(), "reserved bytes of the superblock are not zero, or its state is unknown"));
+        if version != FORMAT_VERSION || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
+            return Err(corrupt(
+                VERSION.offset(),
+                "reserved bytes of the superblock are not zero, or its state is unknown",
+            ));
+        }
+        if KEY_HASH.get(bytes) != KEY_HASH_ALGORITHM {
+            return Err(corrupt(KEY_HASH.offset(), "an unknown algorithm of key hashes"));
         }
         if ROWS.get(bytes) != GROUP_ROWS {
             return Err(corrupt(ROWS.offset(), "row groups of another size"));
@@ -220,7 +232,11 @@ pub(crate) fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
         [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::UnknownFormat => return Err(error),
         [Ok(a), Ok(b)] => {
             if a.store_id != b.store_id || a.generation % 2 != 0 || b.generation % 2 != 1 {
-                return Err(Error::corrupt(FILE_NAME, 0, "the two copies are not of one store, or changed places"));
+                return Err(Error::corrupt(
+                    FILE_NAME,
+                    0,
+                    "the two copies are not of one store, or changed places",
+                ));
             }
             let (live, other) = if a.generation > b.generation { (a, b) } else { (b, a) };
             Found { live, other: Some(other), damage: None }
@@ -260,7 +276,12 @@ mod tests {
         Superblock {
             store_id: [7; 16],
             generation,
-            log: Resume { position: Position { file: 3, offset: 64 }, lsn: Lsn(9), prev_crc: 5, generation: 2 },
+            log: Resume {
+                position: Position { file: 3, offset: 64 },
+                lsn: Lsn(9),
+                prev_crc: 5,
+                generation: 2,
+            },
             root: Some(ImageRef { segment: crate::id::SegmentId(1), place: 2, payload_len: 3, crc: 4 }),
             seal: Some(Sealed {
                 seal: Seal { position: Position { file: 3, offset: 128 }, crc: 6 },
@@ -275,7 +296,7 @@ mod tests {
             MAGIC.row("magic"),
             VERSION.row("version"),
             STATE.row("state"),
-            ZERO.row("zero"),
+            KEY_HASH.row("key_hash"),
             STORE_ID.row("store_id"),
             GENERATION.row("generation"),
             LSN.row("lsn"),

@@ -13,12 +13,13 @@ use super::memory::Memory;
 use super::node::{CHUNK_GROUPS, Meta, Stored};
 use super::page::Page;
 use super::segment::{Segment, StoredImage};
+use crate::error::Result;
 use crate::id::{Address, TreeId};
 use crate::page::Columns;
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// One place in a node: what is on disk, and what of it is in memory.
 #[derive(Debug)]
@@ -49,10 +50,26 @@ impl<T> Slot<T> {
         self.loaded.store(loaded);
     }
 
-    /// Installs what a reader loaded, unless somebody was faster; returns what is there.
-    pub(crate) fn fill(&self, made: Arc<T>) -> Arc<T> {
-        let before = self.loaded.compare_and_swap(&None::<Arc<T>>, Some(made.clone()));
-        before.as_ref().map_or(made, Arc::clone)
+    /// What is in memory, read with `read` if need be; `None` where nothing is stored either.
+    ///
+    /// A checkpoint may give the place another image, and forget what was in memory, while this reads:
+    /// what was read from the old image then must not come to stand behind the new one, and an error
+    /// that the old one gave says nothing. Both are told by the image and tried again.
+    pub(crate) fn load_with(&self, read: impl Fn(&StoredImage) -> Result<Arc<T>>) -> Result<Option<Arc<T>>> {
+        loop {
+            if let Some(loaded) = self.loaded.load_full() {
+                return Ok(Some(loaded));
+            }
+            let Some(stored) = self.stored() else { return Ok(self.loaded.load_full()) };
+            let made = read(&stored);
+            let now = self.stored.lock();
+            if now.as_ref().map(|now| now.image) != Some(stored.image) {
+                continue;
+            }
+            let made = made?;
+            let before = self.loaded.compare_and_swap(&None::<Arc<T>>, Some(made.clone()));
+            return Ok(Some(before.as_ref().map_or(made, Arc::clone)));
+        }
     }
 }
 
@@ -94,7 +111,13 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new(id: TreeId, epoch: u64, node: Option<StoredImage>, meta: Meta) -> Tree {
-        Tree { id, epoch, node: Mutex::new(node), chunks: OnceLock::new(), meta: Arc::new(meta.map(AtomicU64::new)) }
+        Tree {
+            id,
+            epoch,
+            node: Mutex::new(node),
+            chunks: OnceLock::new(),
+            meta: Arc::new(meta.map(AtomicU64::new)),
+        }
     }
 
     /// Reads the four numbers. A writer changes them one by one: readers that need several at one
@@ -116,7 +139,13 @@ impl Tree {
     /// The same tree for a new epoch: its numbers change apart from this one's.
     pub(crate) fn copy(&self, epoch: u64, chunks: Vec<Slot<Chunk>>) -> Tree {
         let meta = Arc::new(self.metas().map(AtomicU64::new));
-        Tree { id: self.id, epoch, node: Mutex::new(self.node.lock().clone()), chunks: OnceLock::from(chunks), meta }
+        Tree {
+            id: self.id,
+            epoch,
+            node: Mutex::new(self.node.lock().clone()),
+            chunks: OnceLock::from(chunks),
+            meta,
+        }
     }
 
     /// The same tree in the same epoch, with more chunks.
@@ -124,6 +153,9 @@ impl Tree {
         Tree { meta: self.meta.clone(), ..self.copy(self.epoch, chunks) }
     }
 }
+
+/// A page as a group node names it: column, images, and the segments of base and delta.
+pub(crate) type ResolvedPage = (u32, Stored, [Option<Arc<Segment>>; 2]);
 
 /// 256 groups.
 #[derive(Debug)]
@@ -171,7 +203,7 @@ impl GroupState {
     pub(crate) fn load(
         tree: TreeId,
         number: u64,
-        stored: Vec<(u32, Stored, [Option<Arc<Segment>>; 2])>,
+        stored: Vec<ResolvedPage>,
         memory: &Arc<Memory>,
     ) -> GroupState {
         let mut state = GroupState::empty(tree, number, memory);
@@ -194,14 +226,6 @@ impl GroupState {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
         self.columns.iter().copied().zip(&self.pages)
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Page)> {
-        self.columns.iter().copied().zip(&mut self.pages)
-    }
-
-    pub(crate) fn held_len(&self) -> u64 {
-        self.pages.iter().map(Page::held_len).sum()
     }
 
     pub(crate) fn is_dirty(&self) -> bool {

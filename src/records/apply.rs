@@ -39,7 +39,13 @@ impl Records {
     ///
     /// # Errors
     /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
-    pub(crate) fn apply(&self, writer: &mut Writer, scratch: &mut ApplyScratch, lsn: Lsn, body: &[u8]) -> Result<()> {
+    pub(crate) fn apply(
+        &self,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        lsn: Lsn,
+        body: &[u8],
+    ) -> Result<()> {
         assert!(lsn == self.applied().next(), "apply out of order: {lsn} after {}", self.applied());
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let result = self.apply_changes(writer, scratch, body);
@@ -53,8 +59,12 @@ impl Records {
         self.commit_time.store(head.commit_time.0, Ordering::Release);
         while let Some(change) = changes.next()? {
             match change {
-                Change::Update { target, at, cells } => self.update(writer, scratch, &head, &target, at, cells)?,
-                Change::Create { target, at, cells } => self.create(writer, scratch, &head, &target, at, cells)?,
+                Change::Update { target, at, cells } => {
+                    self.update(writer, scratch, &head, &target, at, cells)?
+                }
+                Change::Create { target, at, cells } => {
+                    self.create(writer, scratch, &head, &target, at, cells)?
+                }
                 Change::Delete { target } => self.delete(writer, scratch, &target)?,
                 Change::Schema { bytes } => self.replace_schema(writer, bytes)?,
             }
@@ -108,7 +118,13 @@ impl Records {
             header::write_new(state.page_mut(0), slot, &new);
             write_cells(&mut state, object, slot, cells.clone())?;
         }
-        index::insert(&self.pages, writer, ID_TREE, self.id_hash(target.id), id_value(object.id, target.row))?;
+        index::insert(
+            &self.pages,
+            writer,
+            ID_TREE,
+            self.id_hash(target.id),
+            id_value(object.id, target.row),
+        )?;
         for index in &object.indexes {
             scratch.key.clear();
             if key_of_cells(object, index, &cells, &mut scratch.key)? {
@@ -172,13 +188,26 @@ impl Records {
             tree.set_meta(FREE_HEAD, target.row.0 + 1);
             tree.set_meta(RECORDS, tree.meta(RECORDS).saturating_sub(1));
         }
-        index::remove(&self.pages, writer, ID_TREE, self.id_hash(target.id), id_value(object.id, target.row))?;
+        index::remove(
+            &self.pages,
+            writer,
+            ID_TREE,
+            self.id_hash(target.id),
+            id_value(object.id, target.row),
+        )?;
         self.move_keys(writer, object, scratch, target.row)
     }
 
     /// Notes the hash of each key that the record has now. A key that cannot be read (damage met in
     /// recovery) leaves its entry behind: look-ups confirm hits, so it is never a wrong answer.
-    fn keys(&self, state: &GroupState, object: &ObjectLayout, slot: u32, scratch: &mut ApplyScratch, new: bool) {
+    fn keys(
+        &self,
+        state: &GroupState,
+        object: &ObjectLayout,
+        slot: u32,
+        scratch: &mut ApplyScratch,
+        new: bool,
+    ) {
         let ApplyScratch { key, cell, old_keys, new_keys, old_lost, new_lost } = scratch;
         let (keys, lost) = if new { (new_keys, new_lost) } else { (old_keys, old_lost) };
         keys.clear();
@@ -210,7 +239,12 @@ impl Records {
         for number in &scratch.new_lost {
             let index = &object.indexes[*number];
             let changed = |id| changed_cell(cells, id);
-            if !index.attributes.iter().map(|id| changed(*id)).any(|cell| cell.is_ok_and(|cell| cell.is_some())) {
+            if !index
+                .attributes
+                .iter()
+                .map(|id| changed(*id))
+                .any(|cell| cell.is_ok_and(|cell| cell.is_some()))
+            {
                 // The key is as it was, and so is its entry.
                 continue;
             }
@@ -234,7 +268,13 @@ impl Records {
         Ok(())
     }
 
-    fn move_keys(&self, writer: &mut Writer, object: &ObjectLayout, scratch: &ApplyScratch, row: RowId) -> Result<()> {
+    fn move_keys(
+        &self,
+        writer: &mut Writer,
+        object: &ObjectLayout,
+        scratch: &ApplyScratch,
+        row: RowId,
+    ) -> Result<()> {
         for old in &scratch.old_keys {
             if !scratch.new_keys.contains(old) {
                 index::remove(&self.pages, writer, object.indexes[old.0].tree, old.1, row.0)?;
@@ -292,7 +332,8 @@ fn write_cells(state: &mut GroupState, object: &ObjectLayout, slot: u32, mut cel
 
 /// Clears a cell; a column that nobody wrote stays without pages.
 fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: u32) {
-    let present = state.page(attribute.column).is_some_and(|page| slots::is_present(page, slot).unwrap_or(true));
+    let present =
+        state.page(attribute.column).is_some_and(|page| slots::is_present(page, slot).unwrap_or(true));
     match attribute.width {
         _ if !present => {}
         None => text::clear(state, attribute.column, slot),
@@ -301,11 +342,18 @@ fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: 
 }
 
 /// The canonical key that a create's cells make; false where a component has no value.
-fn key_of_cells(object: &ObjectLayout, index: &super::IndexLayout, cells: &Cells<'_>, out: &mut Vec<u8>) -> Result<bool> {
+fn key_of_cells(
+    object: &ObjectLayout,
+    index: &super::IndexLayout,
+    cells: &Cells<'_>,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
     'components: for id in &index.attributes {
         let mut cells = cells.clone();
         while let Some(cell) = cells.next()? {
-            if let (true, Some(bytes), Some(attribute)) = (cell.attribute == *id, cell.bytes, object.attribute(*id)) {
+            if let (true, Some(bytes), Some(attribute)) =
+                (cell.attribute == *id, cell.bytes, object.attribute(*id))
+            {
                 append_key_bytes(out, attribute.value_type, bytes);
                 continue 'components;
             }

@@ -26,24 +26,21 @@ mod apply;
 mod layout;
 mod read;
 
-pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use apply::ApplyScratch;
+pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use read::{
     IndexKey, id_value, in_group, read_cell, read_header, read_key, read_record, split_id_value,
 };
 
 use crate::error::Result;
-use crate::id::{Lsn, TreeId};
+use crate::id::Lsn;
 use crate::pagestore::{PageStore, Root};
 use crate::schema::Schema;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// The catalog's tree.
-pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
-/// The tree of the record-id index.
-pub(crate) const ID_TREE: TreeId = TreeId(1);
+pub(crate) use crate::schema::{CATALOG_TREE, RECORD_ID_TREE as ID_TREE};
 
 /// Meta words of an object's tree.
 pub(crate) const ROWS: usize = 0;
@@ -65,7 +62,13 @@ pub(crate) struct Records {
 
 impl Records {
     /// The records in `pages`, as of `lsn`.
-    pub(crate) fn new(pages: PageStore, hash_seed: u64, schema: Schema, lsn: Lsn, commit_time: i64) -> Records {
+    pub(crate) fn new(
+        pages: PageStore,
+        hash_seed: u64,
+        schema: Schema,
+        lsn: Lsn,
+        commit_time: i64,
+    ) -> Records {
         Records {
             pages,
             hash_seed,
@@ -105,7 +108,7 @@ impl Records {
         for _ in 0..3 {
             let before = self.sequence.load(Ordering::Acquire);
             let found = attempt(&self.pages.live())?;
-            let still = self.sequence.load(Ordering::Acquire) == before && before % 2 == 0;
+            let still = self.sequence.load(Ordering::Acquire) == before && before.is_multiple_of(2);
             if found.is_some() || still {
                 return Ok(found);
             }

@@ -8,8 +8,8 @@ use crate::index;
 use crate::page::header::Header;
 use crate::page::{Columns, slots, text};
 use crate::pagestore::{Group, GroupState, Root};
-use std::sync::Arc;
 use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
+use std::sync::Arc;
 
 /// Where a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +46,12 @@ pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header
 
 /// Puts an attribute's cell into `out` (emptied first); false where there is no value.
 #[inline]
-pub(crate) fn read_cell(state: &GroupState, attribute: &AttributeLayout, slot: u32, out: &mut Vec<u8>) -> Result<bool> {
+pub(crate) fn read_cell(
+    state: &GroupState,
+    attribute: &AttributeLayout,
+    slot: u32,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
     out.clear();
     let Some(width) = attribute.width else {
         return text::read(state, attribute.column, slot, out);
@@ -83,7 +88,12 @@ pub(crate) fn read_key(
 }
 
 /// Whether the record in `slot` has exactly this key. No allocation: components are compared one by one.
-pub(crate) fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<'_>, slot: u32) -> Result<bool> {
+pub(crate) fn has_key(
+    state: &GroupState,
+    object: &ObjectLayout,
+    key: &IndexKey<'_>,
+    slot: u32,
+) -> Result<bool> {
     let mut rest = key.bytes;
     for id in &key.index.attributes {
         let Some(attribute) = object.attribute(*id) else { return Ok(false) };
@@ -100,7 +110,8 @@ pub(crate) fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<
                     None => false,
                     // Zero has two forms as a number, and a key has the positive one.
                     Some(8) if attribute.value_type == crate::value::ValueType::Number => {
-                        f64::from_le_bytes(cell[..8].try_into().expect("eight bytes")).to_le_bytes() == component
+                        f64::from_le_bytes(cell[..8].try_into().expect("eight bytes")).to_le_bytes()
+                            == component
                             || (cell[..8] == (-0.0f64).to_le_bytes() && component == 0.0f64.to_le_bytes())
                     }
                     Some(len) => cell[..len] == *component,
@@ -116,7 +127,11 @@ pub(crate) fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<
 
 /// Runs `read` on a row of a group under its latch.
 #[inline]
-pub(crate) fn in_group<R>(group: &Group, row: RowId, read: impl FnOnce(&GroupState, u32) -> Result<R>) -> Result<R> {
+pub(crate) fn in_group<R>(
+    group: &Group,
+    row: RowId,
+    read: impl FnOnce(&GroupState, u32) -> Result<R>,
+) -> Result<R> {
     let state = group.state.read();
     read(&state, row.slot()).map_err(|error| crate::pagestore::about_row(group.tree, row, &error))
 }
@@ -141,11 +156,6 @@ impl Records {
         in_group(&group, row, read).map(Some)
     }
 
-    /// The group of a row.
-    pub(crate) fn group_of(&self, root: &Root, object: &ObjectLayout, row: RowId) -> Result<Option<Arc<Group>>> {
-        self.pages.group(root, object.tree, row.group())
-    }
-
     /// Finds a record by id and reads it under the same latch.
     #[inline]
     pub(crate) fn find_id<R>(
@@ -153,17 +163,18 @@ impl Records {
         root: &Root,
         catalog: &Catalog,
         id: RecordId,
-        mut read: impl FnMut(Found, &ObjectLayout, &Header, &GroupState) -> Result<R>,
+        mut read: impl FnMut(Found, &Header, &GroupState, &Arc<Group>) -> Result<R>,
     ) -> Result<Option<R>> {
         for value in index::find(&self.pages, root, ID_TREE, self.id_hash(id))?.iter() {
             let found = split_id_value(value);
             let Some(object) = catalog.object(found.object) else { continue };
-            let hit = self.with_row(root, object, found.row, |state, slot| match read_header(state, slot)? {
-                Some(header) if header.id == id => read(found, object, &header, state).map(Some),
+            let Some(group) = self.pages.group(root, object.tree, found.row.group())? else { continue };
+            let hit = in_group(&group, found.row, |state, slot| match read_header(state, slot)? {
+                Some(header) if header.id == id => read(found, &header, state, &group).map(Some),
                 _ => Ok(None),
             })?;
-            if let Some(Some(hit)) = hit {
-                return Ok(Some(hit));
+            if hit.is_some() {
+                return Ok(hit);
             }
         }
         Ok(None)
@@ -176,16 +187,19 @@ impl Records {
         root: &Root,
         object: &ObjectLayout,
         key: &IndexKey<'_>,
-        mut read: impl FnMut(Found, &Header, &GroupState) -> Result<R>,
+        mut read: impl FnMut(Found, &Header, &GroupState, &Arc<Group>) -> Result<R>,
     ) -> Result<Option<R>> {
         for value in index::find(&self.pages, root, key.index.tree, key.hash)?.iter() {
             let found = Found { object: object.id, row: RowId(value) };
-            let hit = self.with_row(root, object, found.row, |state, slot| match read_header(state, slot)? {
-                Some(header) if has_key(state, object, key, slot)? => read(found, &header, state).map(Some),
+            let Some(group) = self.pages.group(root, object.tree, found.row.group())? else { continue };
+            let hit = in_group(&group, found.row, |state, slot| match read_header(state, slot)? {
+                Some(header) if has_key(state, object, key, slot)? => {
+                    read(found, &header, state, &group).map(Some)
+                }
                 _ => Ok(None),
             })?;
-            if let Some(Some(hit)) = hit {
-                return Ok(Some(hit));
+            if hit.is_some() {
+                return Ok(hit);
             }
         }
         index::check_complete(root, key.index.tree)?;

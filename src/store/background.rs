@@ -189,7 +189,9 @@ impl Inner {
     pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let _one_at_a_time = self.checkpointing.lock();
         let mut result = self.checkpoint_now(compaction);
-        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) && reserve::give_up(&*self.disk) {
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull)
+            && reserve::give_up(&*self.disk)
+        {
             result = self.checkpoint_now(compaction);
         }
         if result.is_ok() {
@@ -230,7 +232,9 @@ impl Inner {
             }
         };
         // Crash rule 1: the log is durable up to the checkpoint's place before a superblock names it.
-        let ready = self.shared()?.wait(start.lsn).and_then(|()| self.mark_open()).and_then(|()| pages.map_new(&written));
+        // The place, not the lsn: marks lie in between, and the older copy's replay reads them.
+        let ready =
+            self.shared()?.sync_now().and_then(|_| self.mark_open()).and_then(|()| pages.map_new(&written));
         if let Err(error) = ready {
             pages.discard(&written);
             undo(frozen)?;
@@ -240,6 +244,7 @@ impl Inner {
         pages.adopt(&written);
         install_all(self, &mut written)?;
         drop(frozen);
+        pages.release_retired();
         self.mark_checkpoint(generation, start.lsn)?;
         let oldest = self.superblocks().oldest_log();
         if let Err(error) = self.shared()?.recycle(oldest) {

@@ -43,7 +43,9 @@ impl Commit {
     /// As [`Commit::wait`].
     pub fn wait_for(&self, durability: Durability) -> Result<()> {
         let Some(writing) = &self.inner.writing else { return Ok(()) };
-        if matches!(durability, Durability::Interval(_)) && !matches!(self.inner.config.durability, Durability::Interval(_)) {
+        if matches!(durability, Durability::Interval(_))
+            && !matches!(self.inner.config.durability, Durability::Interval(_))
+        {
             let nobody = std::task::Waker::noop();
             if let Poll::Ready(result) = writing.shared.poll_durable(self.lsn, nobody) {
                 return result;

@@ -112,7 +112,10 @@ pub(crate) struct Superblocks {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner").field("disk", &self.disk.place()).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Inner")
+            .field("disk", &self.disk.place())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -177,7 +180,8 @@ impl Store {
         };
         let found = superblock::read(&*disk)?;
         let progress = config.on_progress.clone();
-        let recovered = recover::recover(&disk, &found, config.dirty_budget, progress.as_deref().map(|p| p as _))?;
+        let recovered =
+            recover::recover(&disk, &found, config.dirty_budget, progress.as_deref().map(|p| p as _))?;
         let source = ConfigSource::new(&config);
         let mut report = recovered.report;
         let mut writing = None;
@@ -187,7 +191,8 @@ impl Store {
             file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
             remove_leftovers(&*disk, &found)?;
             let shared = log.shared().clone();
-            let (stage, frame, scratch) = (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
+            let (stage, frame, scratch) =
+                (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
             let writer = Mutex::new(WriterState { pages: recovered.writer, log, stage, frame, scratch });
             writing = Some(Writing { writer, shared });
         }
@@ -404,6 +409,8 @@ impl Inner {
             self.checkpoint(pagestore::Compaction::Bounded)?;
         }
         let writer = writing.writer.lock();
+        // Under the writer lock: a writer that waits for it must not append behind the seal.
+        self.closed.store(true, Ordering::Release);
         writing.shared.sync_now()?;
         let end = writer.log.resume_point();
         let sealed = Sealed { seal: end.seal(), lsn: end.lsn };
@@ -456,7 +463,10 @@ fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
         return Err(Error::new(ErrorKind::AlreadyExists, message));
     }
     let ours = |name: &String| {
-        name == LOCK_NAME || name == "superblock.new" || name.starts_with("log-") || name.starts_with("spare-")
+        name == LOCK_NAME
+            || name == "superblock.new"
+            || name.starts_with("log-")
+            || name.starts_with("spare-")
     };
     if let Some(name) = names.iter().find(|name| !ours(name)) {
         let message = format!("{} is not empty (it holds {name}); choose an empty directory", disk.place());
@@ -481,7 +491,8 @@ fn open_log(
     }
     if let Some(torn) = &scan.torn {
         let kept = wal::keep_torn_tail(&**disk, torn)?;
-        report.torn = Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
+        report.torn =
+            Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
     }
     wal::make_durable(&**disk, scan.durable_until, end.position)?;
     Log::start_generation(disk.clone(), live.store_id, source.random() as u32, end, log_config(config))
@@ -501,4 +512,3 @@ fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<()> {
     }
     pagestore::remove_unnamed(disk, &named)
 }
-

@@ -7,7 +7,7 @@ use crate::id::ObjectId;
 use crate::pagestore::Root;
 use crate::records::{AttributeLayout, Catalog, IndexKey, Records, read_key, read_record};
 use crate::txn::Outcome;
-use crate::txn::resolve::{encode_key_parts, index_for};
+use crate::txn::key::{choose_index, encode_key, object_ref};
 use crate::value::{Record, Value, key_hash, values_from};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -149,14 +149,22 @@ pub(crate) type ReadRow<'r, R> = &'r mut dyn FnMut(
     u32,
 ) -> Result<R>;
 
-fn find<R>(inner: &Inner, catalog: &Catalog, object: &str, key: &Key, read: ReadRow<'_, R>) -> Result<Option<R>> {
+fn find<R>(
+    inner: &Inner,
+    catalog: &Catalog,
+    object: &str,
+    key: &Key,
+    read: ReadRow<'_, R>,
+) -> Result<Option<R>> {
     with_key(&inner.records, catalog, object, key, |look| {
         inner.records.read_live(
             |root| look.at(root, read),
             |attempt| match inner.lock_writer() {
                 Ok(_writer) => attempt(&inner.records.pages.live()),
                 // Inside a transaction of this thread nothing is applied meanwhile.
-                Err(error) if error.kind() == crate::ErrorKind::NestedWrite => attempt(&inner.records.pages.live()),
+                Err(error) if error.kind() == crate::ErrorKind::NestedWrite => {
+                    attempt(&inner.records.pages.live())
+                }
                 Err(error) => Err(error),
             },
         )
@@ -192,16 +200,17 @@ impl Look<'_> {
     fn at<R>(&self, root: &Root, read: ReadRow<'_, R>) -> Result<Option<R>> {
         let object = self.object;
         match &self.by {
-            By::Key(key) => self.records.find_key(root, object, key, |found, header, state| {
+            By::Key(key) => self.records.find_key(root, object, key, |found, header, state, _| {
                 read(object, header, state, found.row.slot())
             }),
             By::Id(id) => {
-                let hit = self.records.find_id(root, self.catalog, *id, |found, _, header, state| {
-                    match found.object == object.id {
-                        true => read(object, header, state, found.row.slot()).map(Some),
-                        false => Ok(None),
-                    }
-                })?;
+                let hit =
+                    self.records.find_id(root, self.catalog, *id, |found, header, state, _| {
+                        match found.object == object.id {
+                            true => read(object, header, state, found.row.slot()).map(Some),
+                            false => Ok(None),
+                        }
+                    })?;
                 Ok(hit.flatten())
             }
         }
@@ -215,14 +224,14 @@ fn with_key<R>(
     key: &Key,
     look: impl FnOnce(&Look<'_>) -> Result<Option<R>>,
 ) -> Result<Option<R>> {
-    let schema = catalog.schema.object(object)?;
-    let layout = catalog.object(schema.id()).expect("a layout for each object of the schema");
+    let object = object_ref(catalog, object)?;
+    let layout = object.layout;
     match key {
         Key::Id(id) => look(&Look { records, catalog, object: layout, by: By::Id(*id) }),
         Key::Attributes(parts) => {
-            let index = index_for(schema, layout, parts)?;
+            let index = choose_index(object, parts)?;
             let mut bytes = Vec::new();
-            if !encode_key_parts(schema, layout, index, parts, &mut bytes)? {
+            if !encode_key(object, index, parts, &mut bytes)? {
                 return Ok(None);
             }
             let key = IndexKey { index, bytes: &bytes, hash: key_hash(records.hash_seed, &bytes) };

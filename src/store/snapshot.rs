@@ -1,7 +1,7 @@
 //! A view of the store at one commit.
 
 use super::object::find_at;
-use super::{Handle, Store};
+use super::{Handle, Inner, Store};
 use crate::change::Key;
 use crate::error::Result;
 use crate::id::{GROUP_ROWS, Lsn};
@@ -23,16 +23,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn take(store: &Store) -> Result<Snapshot> {
-        let inner = store.inner();
-        inner.check_open()?;
-        let records = &inner.records;
-        let (view, lsn, catalog) = if inner.writing.is_none() {
-            // Nobody writes: the live state is as good as frozen.
-            (View { root: records.pages.live().clone() }, records.applied(), records.catalog().clone())
-        } else {
-            let mut writer = inner.lock_writer()?;
-            (records.pages.snapshot(&mut writer.pages), records.applied(), records.catalog().clone())
-        };
+        let (view, lsn, catalog) = store.inner().freeze()?;
         Ok(Snapshot { handle: store.handle.clone(), view, catalog, lsn })
     }
 
@@ -48,9 +39,16 @@ impl Snapshot {
     /// As [`Object::get`](crate::Object::get).
     pub fn get(&self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
         let records = &self.handle.inner.records;
-        find_at(records, &self.catalog, &self.view.root, object, &key.into(), &mut |object, header, state, slot| {
-            read_record(&self.catalog, object, header, state, slot, &|_| true)
-        })
+        find_at(
+            records,
+            &self.catalog,
+            &self.view.root,
+            object,
+            &key.into(),
+            &mut |object, header, state, slot| {
+                read_record(&self.catalog, object, header, state, slot, &|_| true)
+            },
+        )
     }
 
     /// The record with this key as a struct.
@@ -100,5 +98,22 @@ impl Snapshot {
             Err(error) => Some(Err(error)),
         };
         (0..GROUP_ROWS).filter_map(record).collect()
+    }
+}
+
+impl Inner {
+    /// The state as it is now, its commit and its schema.
+    pub(crate) fn freeze(&self) -> Result<(View, Lsn, Arc<Catalog>)> {
+        self.check_open()?;
+        let records = &self.records;
+        let lsn_and_schema = || (records.applied(), records.catalog().clone());
+        if self.writing.is_none() {
+            // Nobody writes: the live state is as good as frozen.
+            let (lsn, catalog) = lsn_and_schema();
+            return Ok((records.pages.still(), lsn, catalog));
+        }
+        let mut writer = self.lock_writer()?;
+        let (lsn, catalog) = lsn_and_schema();
+        Ok((records.pages.snapshot(&mut writer.pages), lsn, catalog))
     }
 }

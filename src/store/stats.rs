@@ -3,8 +3,8 @@
 use super::Store;
 use crate::error::{Error, Result};
 use crate::id::Lsn;
-use crate::index::{BUCKET_COUNT, ENTRY_COUNT};
 use crate::id::TreeId;
+use crate::index::{BUCKET_COUNT, ENTRY_COUNT};
 use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
 use std::sync::atomic::Ordering;
 
@@ -113,7 +113,8 @@ impl Store {
     pub fn stats(&self) -> Result<Stats> {
         let inner = self.inner();
         let records = &inner.records;
-        let (live, catalog) = (records.pages.live().clone(), records.catalog().clone());
+        let (view, _, catalog) = inner.freeze()?;
+        let live = &view.root;
         let images_read = records.pages.images_read();
         let index = |name: String, tree| {
             let meta = |word| live.tree(tree).map_or(0, |tree| tree.meta(word));
@@ -122,16 +123,17 @@ impl Store {
         let mut indexes = vec![index("(record ids)".to_string(), ID_TREE)];
         let mut objects = Vec::new();
         for (schema, layout) in catalog.schema.objects().iter().zip(catalog.objects()) {
-            let (name, count) = (schema.key().to_string(), records.count(&live, layout));
-            objects.push(ObjectStats { name, records: count, row_groups: records.group_count(&live, layout) });
+            let (name, count) = (schema.key().to_string(), records.count(live, layout));
+            objects.push(ObjectStats { name, records: count, row_groups: records.group_count(live, layout) });
             for key in &layout.indexes {
-                let names = crate::txn::resolve::key_names(schema, key).join("+");
+                let names = crate::txn::key::key_names(schema, key).join("+");
                 indexes.push(index(format!("{}.{names}", schema.key()), key.tree));
             }
         }
         let mut stats = Stats { objects, indexes, images_read, ..Stats::default() };
         self.add_files(&mut stats)?;
-        stats.bytes_by_kind = records.pages.bytes_by_kind(&live, &|tree, column| page_name(&catalog, tree, column))?;
+        stats.bytes_by_kind =
+            records.pages.bytes_by_kind(live, &|tree, column| page_name(&catalog, tree, column))?;
         Ok(stats)
     }
 
@@ -144,9 +146,13 @@ impl Store {
             stats.live_len = table.entries.values().map(|entry| entry.live_len).sum();
             stats.dead_len = stats.segment_len.saturating_sub(stats.live_len);
         }
-        for name in inner.disk.list()?.iter().filter(|name| name.starts_with("log-") || name.starts_with("spare-")) {
+        for name in
+            inner.disk.list()?.iter().filter(|name| name.starts_with("log-") || name.starts_with("spare-"))
+        {
             stats.log_file_count += 1;
-            stats.log_len += inner.disk.open(name, crate::disk::Access::Read)?.len()?;
+            // A file that is given back or renamed meanwhile counts for nothing.
+            let file = inner.disk.open(name, crate::disk::Access::Read);
+            stats.log_len += file.and_then(|file| file.len()).unwrap_or(0);
         }
         let superblocks = inner.superblocks();
         stats.checkpoint_lsn = superblocks.live.log.lsn;

@@ -156,7 +156,8 @@ impl Store {
         let (value, lsn) = self.inner().write_with(|context, state| {
             let inside = Inside::enter(self.inner());
             let catalog = self.inner().records.catalog().clone();
-            let mut txn = Txn { staging: Staging { state, context, catalog, single: false } };
+            let root = self.inner().records.pages.live().clone();
+            let mut txn = Txn { staging: Staging { state, context, catalog, root, single: false } };
             let value = body(&mut txn);
             drop(inside);
             let value = value?;
@@ -217,7 +218,8 @@ impl Inner {
     fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
         self.write_with(|context, state| {
             let catalog = self.records.catalog().clone();
-            let mut staging = Staging { state, context, catalog, single };
+            let root = self.records.pages.live().clone();
+            let mut staging = Staging { state, context, catalog, root, single };
             let value = body(&mut staging)?;
             Ok((value, staging.commit()?))
         })
@@ -234,6 +236,7 @@ impl Inner {
         let context = Context { records: &self.records, source: &self.source, admit: &admit };
         let result = body(&context, &mut state);
         state.stage.clear();
+        state.pages.forget();
         let (value, lsn) = result?;
         match lsn {
             Some(lsn) => {
@@ -279,4 +282,3 @@ impl Inner {
         Ok(())
     }
 }
-

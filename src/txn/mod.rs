@@ -17,12 +17,13 @@
 //! two keys all work in one transaction.
 
 mod commit;
+pub(crate) mod key;
+mod look;
 mod outcome;
 pub(crate) mod resolve;
 mod stage;
 
 pub use outcome::Outcome;
-pub(crate) use outcome::AttributeSet;
 pub(crate) use stage::Stage;
 
 use crate::change::FrameBuilder;

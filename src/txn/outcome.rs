@@ -54,7 +54,10 @@ impl Outcome {
     pub fn changed(&self) -> impl Iterator<Item = &str> {
         let object = self.catalog.schema.object_by_id(self.object);
         let attributes = object.map_or(&[][..], |object| object.attributes());
-        self.changed.iter().filter_map(|id| attributes.get(usize::from(id.0))).map(|attribute| attribute.key())
+        self.changed
+            .iter()
+            .filter_map(|id| attributes.get(usize::from(id.0)))
+            .map(|attribute| attribute.key())
     }
 
     /// Whether the mutation changed nothing: no value, no version, no `updated_at`.

@@ -142,13 +142,30 @@ impl Stage {
     }
 
     /// Adds a record without cells.
-    pub(crate) fn push(&mut self, object: ObjectId, id: RecordId, row: RowId, fate: Fate, version: u64) -> usize {
+    pub(crate) fn push(
+        &mut self,
+        object: ObjectId,
+        id: RecordId,
+        row: RowId,
+        fate: Fate,
+        version: u64,
+    ) -> usize {
         let index = self.count;
         match self.records.get_mut(index) {
             Some(staged) => {
                 staged.cells.clear();
                 let cells = std::mem::take(&mut staged.cells);
-                *staged = Staged { object, id, row, fate, version, at: None, cells, moves_keys: false, group: None };
+                *staged = Staged {
+                    object,
+                    id,
+                    row,
+                    fate,
+                    version,
+                    at: None,
+                    cells,
+                    moves_keys: false,
+                    group: None,
+                };
             }
             None => {
                 let cells = Vec::new();
@@ -158,7 +175,8 @@ impl Stage {
         }
         self.count += 1;
         if self.count == WALK_MAX + 1 {
-            self.by_id.extend(self.records[..index].iter().enumerate().map(|(index, staged)| (staged.id, index)));
+            self.by_id
+                .extend(self.records[..index].iter().enumerate().map(|(index, staged)| (staged.id, index)));
         }
         if self.count > WALK_MAX {
             self.by_id.insert(id, index);

@@ -102,7 +102,11 @@ fn read_reserve(disk: &dyn Disk, report: &mut Report) {
             bytes.resize((len - offset).min(RESERVE_STEP as u64) as usize, 0);
             file.read_at(offset, &mut bytes)?;
             if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
-                return Err(Error::corrupt(RESERVE_NAME, offset + at as u64, "this file holds nothing but zeros"));
+                return Err(Error::corrupt(
+                    RESERVE_NAME,
+                    offset + at as u64,
+                    "this file holds nothing but zeros",
+                ));
             }
         }
         Ok(())

@@ -40,8 +40,7 @@ pub(super) fn check(records: &Records, report: &mut Report) {
     check.index(ID_TREE, "the index of record ids", expected, &|hash, value| {
         let found = split_id_value(value);
         let Some(object) = catalog.object(found.object) else { return Ok(false) };
-        let id =
-            records.with_row(&root, object, found.row, |state, slot| read_header(state, slot))?.flatten();
+        let id = records.with_row(&root, object, found.row, read_header)?.flatten();
         Ok(id.is_some_and(|header| records.id_hash(header.id) == hash))
     });
 }
@@ -346,8 +345,7 @@ impl Check<'_> {
             }
             let other = split_id_value(hit);
             let Some(layout) = self.catalog.object(other.object) else { continue };
-            let header =
-                self.records.with_row(self.root, layout, other.row, |state, slot| read_header(state, slot));
+            let header = self.records.with_row(self.root, layout, other.row, read_header);
             if header.ok().flatten().flatten().is_some_and(|header| header.id == id) {
                 return Err(Error::corrupt(
                     "",
@@ -509,7 +507,8 @@ impl Check<'_> {
         let meta = self.root.tree(tree).map_or([0; 4], |tree| tree.metas());
         let buckets = meta[BUCKET_COUNT].max(1);
         if meta[MISSING_COUNT] != 0 {
-            self.report.add(None, format!("{name} lacks {} keys that were lost to damage", meta[MISSING_COUNT]));
+            self.report
+                .add(None, format!("{name} lacks {} keys that were lost to damage", meta[MISSING_COUNT]));
         }
         let mut entry_count = 0u64;
         let mut sound = true;

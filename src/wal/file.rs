@@ -161,7 +161,10 @@ impl FileHeader {
         // A flipped bit in the version must not look like a newer format: whose checksum holds as this
         // format computes it has this format.
         if version != FORMAT_VERSION && found == computed {
-            return wrong(VERSION.offset(), format!("format {version} in a header of format {FORMAT_VERSION}"));
+            return wrong(
+                VERSION.offset(),
+                format!("format {version} in a header of format {FORMAT_VERSION}"),
+            );
         }
         if version != FORMAT_VERSION {
             return Err(Error::new(

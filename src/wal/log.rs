@@ -275,6 +275,7 @@ impl Log {
     }
 
     /// Where the next frame goes.
+    #[cfg(test)]
     pub(crate) fn position(&self) -> Position {
         self.at.position
     }

@@ -77,17 +77,6 @@ pub(crate) struct FrameRef<'a> {
     pub(crate) body: &'a [u8],
     /// Where it starts.
     pub(crate) position: Position,
-    /// The newest lsn that was known durable when it was written.
-    pub(crate) durable: Lsn,
-}
-
-/// Whether the room behind a closed log's end is looked at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Unused {
-    /// It is left for `verify`: what is there cannot be taken for frames.
-    Skip,
-    /// It must be zero.
-    Check,
 }
 
 /// Walks the frames from `from` (a checkpoint's place in the log) and calls `each` for every one. `floor`
@@ -102,7 +91,6 @@ pub(crate) fn scan(
     from: &Resume,
     floor: Lsn,
     closed: Option<Seal>,
-    unused: Unused,
     each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>,
 ) -> Result<Scan> {
     let files = open_files(disk, store_id, from)?;
@@ -114,7 +102,6 @@ pub(crate) fn scan(
         later_generation: None,
         at: *from,
         closed,
-        unused,
         floor,
         newest_durable: floor.max(from.lsn),
         durable_until: from.position,
@@ -202,7 +189,6 @@ struct Walk<'d> {
     later_generation: Option<(usize, Before)>,
     at: Resume,
     closed: Option<Seal>,
-    unused: Unused,
     floor: Lsn,
     newest_durable: Lsn,
     durable_until: Position,
@@ -238,7 +224,7 @@ impl Walk<'_> {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
-        each(FrameRef { lsn: header.lsn, kind: header.kind, body, position, durable: header.durable })?;
+        each(FrameRef { lsn: header.lsn, kind: header.kind, body, position })?;
         self.at.position.offset += frame::frame_len(header.body_len) as u64;
         self.at.lsn = header.lsn;
         self.at.prev_crc = crc;
@@ -303,7 +289,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// At the seal of a clean close, checks that the log ends here as it was left (crash rule 6).
+    /// At the seal of a clean close, checks that the log ends here as it was left (crash rule 6). The room
+    /// behind it is not looked at, what is there cannot be taken for frames; [`super::audit`] does.
     fn is_sealed_here(&mut self) -> Result<bool> {
         let Some(seal) = self.closed else { return Ok(false) };
         if seal.position != self.at.position {
@@ -315,27 +302,6 @@ impl Walk<'_> {
                 seal.crc, self.at.prev_crc
             )));
         }
-        if self.unused == Unused::Skip {
-            return Ok(true);
-        }
-        let end = self.at;
-        let mut offset = end.position.offset as usize;
-        loop {
-            if let Some(stray) = first_nonzero(&self.bytes, offset) {
-                self.at.position =
-                    Position { file: self.files[self.index].header.number, offset: stray as u64 };
-                return Err(
-                    self.corrupt(format!("zeros are expected: the log was closed at {}", end.position))
-                );
-            }
-            if self.index + 1 == self.files.len() {
-                break;
-            }
-            self.index += 1;
-            self.load()?;
-            offset = FRAMES_AT as usize;
-        }
-        self.at = end;
         Ok(true)
     }
 
@@ -475,8 +441,9 @@ impl Walk<'_> {
         // Of a log that was closed only what was written since the checkpoint is looked at: opening must
         // not cost what a whole file does.
         let (start, end) = match self.closed {
-            Some(seal) if self.unused == Unused::Skip && seal.position.file == listed.header.number => {
-                let start = if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
+            Some(seal) if seal.position.file == listed.header.number => {
+                let start =
+                    if self.at.position.file == listed.header.number { self.at.position.offset } else { 0 };
                 (start.min(seal.position.offset) as usize, seal.position.offset.min(len as u64) as usize)
             }
             _ => (0, len),

@@ -24,7 +24,11 @@ pub(crate) use ensure;
 fn brief(value: Option<&Value>) -> String {
     value.map_or("nothing".to_string(), |value| {
         let text = format!("{value:?}");
-        if text.len() > 80 { format!("{}… ({} bytes)", text.chars().take(60).collect::<String>(), text.len()) } else { text }
+        if text.len() > 80 {
+            format!("{}… ({} bytes)", text.chars().take(60).collect::<String>(), text.len())
+        } else {
+            text
+        }
     })
 }
 
@@ -32,19 +36,37 @@ fn brief(value: Option<&Value>) -> String {
 ///
 /// # Errors
 /// The first difference.
-pub fn same_values(def: &ObjectDef, values: &BTreeMap<usize, Value>, found: &Record) -> Result<(), Difference> {
+pub fn same_values(
+    def: &ObjectDef,
+    values: &BTreeMap<usize, Value>,
+    found: &Record,
+) -> Result<(), Difference> {
     for (at, attribute) in def.attributes.iter().enumerate() {
         let (wanted, got) = (values.get(&at), found.get(&attribute.name));
         ensure!(same(wanted, got), "{}: {} expected, {} found", attribute.name, brief(wanted), brief(got));
     }
-    ensure!(found.iter().len() == values.len(), "{} values expected, {} found", values.len(), found.iter().len());
+    ensure!(
+        found.iter().len() == values.len(),
+        "{} values expected, {} found",
+        values.len(),
+        found.iter().len()
+    );
     Ok(())
 }
 
-fn same_record(def: &ObjectDef, id: RecordId, wanted: &ModelRecord, found: &Record) -> Result<(), Difference> {
+fn same_record(
+    def: &ObjectDef,
+    id: RecordId,
+    wanted: &ModelRecord,
+    found: &Record,
+) -> Result<(), Difference> {
     let head = (id, wanted.version, wanted.counter, wanted.created_at, wanted.updated_at);
     let got = (found.id, found.version, found.counter, found.created_at.0, found.updated_at.0);
-    ensure!(head == got, "{} {id}: id, version, counter and times {head:?} expected, {got:?} found", def.name);
+    ensure!(
+        head == got,
+        "{} {id}: id, version, counter and times {head:?} expected, {got:?} found",
+        def.name
+    );
     same_values(def, &wanted.values, found).map_err(|why| format!("{} {id}: {why}", def.name))
 }
 
@@ -52,7 +74,11 @@ fn same_record(def: &ObjectDef, id: RecordId, wanted: &ModelRecord, found: &Reco
 ///
 /// # Errors
 /// The first difference.
-pub fn compare_snapshot(snapshot: &Snapshot, objects: &[ObjectDef], records: &Records) -> Result<(), Difference> {
+pub fn compare_snapshot(
+    snapshot: &Snapshot,
+    objects: &[ObjectDef],
+    records: &Records,
+) -> Result<(), Difference> {
     for (number, def) in objects.iter().enumerate() {
         let fail = |error: vellum::Error| format!("{}: {error}", def.name);
         let mut left: BTreeMap<RecordId, &Arc<ModelRecord>> =
@@ -62,7 +88,8 @@ pub fn compare_snapshot(snapshot: &Snapshot, objects: &[ObjectDef], records: &Re
         for found in snapshot.iter(&def.name).map_err(fail)? {
             let found = found.map_err(fail)?;
             let wanted = left.remove(&found.id);
-            let wanted = wanted.ok_or_else(|| format!("{} {}: not expected, or twice", def.name, found.id))?;
+            let wanted =
+                wanted.ok_or_else(|| format!("{} {}: not expected, or twice", def.name, found.id))?;
             same_record(def, found.id, wanted, &found)?;
             let by_id = snapshot.get(&def.name, found.id).map_err(fail)?;
             ensure!(by_id.as_ref() == Some(&found), "{} {}: by id {by_id:?}", def.name, found.id);
@@ -81,26 +108,38 @@ pub fn compare(store: &Store, model: &Model) -> Result<(), Difference> {
     ensure!(store.applied_lsn().0 == model.lsn, "lsn {} expected, {} found", model.lsn, store.applied_lsn());
     compare_snapshot(&store.snapshot().map_err(fail)?, &model.objects, &model.records)?;
     let stats = store.stats().map_err(fail)?;
-    let entries = |name: &str| stats.indexes.iter().find(|index| index.name == name).map(|index| index.entries);
+    let entries =
+        |name: &str| stats.indexes.iter().find(|index| index.name == name).map(|index| index.entries);
     let all = Some(model.records.len() as u64);
     ensure!(entries("(record ids)") == all, "{all:?} ids expected, {:?} found", entries("(record ids)"));
     for (number, def) in model.objects.iter().enumerate() {
         let object = store.object(&def.name).map_err(fail)?;
         let count = model.records.values().filter(|record| record.object == number).count() as u64;
         ensure!(object.count() == count, "{}: count {}, {count} expected", def.name, object.count());
-        ensure!(stats.objects[number].records == count, "{}: stats say {:?}", def.name, stats.objects[number]);
+        ensure!(
+            stats.objects[number].records == count,
+            "{}: stats say {:?}",
+            def.name,
+            stats.objects[number]
+        );
         for (key_number, key) in def.keys().iter().enumerate() {
             let names: Vec<&str> = key.iter().map(|at| def.attributes[*at].name.as_str()).collect();
             let name = format!("{}.{}", def.name, names.join("+"));
             let wanted = model.key_count(number, key_number) as u64;
-            ensure!(entries(&name) == Some(wanted), "{name}: {wanted} entries expected, {:?} found", entries(&name));
+            ensure!(
+                entries(&name) == Some(wanted),
+                "{name}: {wanted} entries expected, {:?} found",
+                entries(&name)
+            );
         }
     }
     for (id, record) in &model.records {
         let def = &model.objects[record.object];
         let object = store.object(&def.name).map_err(fail)?;
         for key in def.keys() {
-            let part = |at: &usize| record.values.get(at).map(|value| (def.attributes[*at].name.clone(), value.clone()));
+            let part = |at: &usize| {
+                record.values.get(at).map(|value| (def.attributes[*at].name.clone(), value.clone()))
+            };
             let Some(parts) = key.iter().map(part).collect::<Option<Vec<_>>>() else { continue };
             let found = object.get(Key::Attributes(parts.clone())).map_err(fail)?;
             let found = found.ok_or_else(|| format!("{} {id}: not found by {parts:?}", def.name))?;

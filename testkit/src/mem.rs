@@ -404,7 +404,9 @@ impl File for MemFile {
     fn map(&self, len: u64) -> Result<Region> {
         let state = self.disk.ask(Op::Map, &self.name, 0, len)?;
         let data = &state.nodes[self.node].data;
-        data.get(..len as usize).map(|bytes| Region::heap(bytes.to_vec())).ok_or_else(|| self.short(data.len(), len))
+        data.get(..len as usize)
+            .map(|bytes| Region::heap(bytes.to_vec()))
+            .ok_or_else(|| self.short(data.len(), len))
     }
 
     fn map_tail(&self, len: u64) -> Result<Option<Box<dyn LogTail>>> {
@@ -414,7 +416,12 @@ impl File for MemFile {
             return Err(self.short(found, len));
         }
         drop(state);
-        Ok(Some(Box::new(MemTail { disk: self.disk.clone(), name: self.name.clone(), node: self.node, len: len as usize })))
+        Ok(Some(Box::new(MemTail {
+            disk: self.disk.clone(),
+            name: self.name.clone(),
+            node: self.node,
+            len: len as usize,
+        })))
     }
 }
 

@@ -6,7 +6,9 @@
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use vellum::{Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Patch, RecordId, Timestamp, Value};
+use vellum::{
+    Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Patch, RecordId, Timestamp, Value,
+};
 
 /// A record.
 #[derive(Clone, PartialEq, Debug)]
@@ -141,13 +143,18 @@ impl Model {
     /// The records that have this key now; several only in the middle of a transaction.
     #[must_use]
     pub fn holders(&self, object: usize, key: usize, parts: &[String]) -> Vec<RecordId> {
-        self.holders.get(&(object, key, parts.to_vec())).map_or(Vec::new(), |ids| ids.iter().copied().collect())
+        self.holders
+            .get(&(object, key, parts.to_vec()))
+            .map_or(Vec::new(), |ids| ids.iter().copied().collect())
     }
 
     /// How many entries each key of an object has.
     #[must_use]
     pub fn key_count(&self, object: usize, key: usize) -> usize {
-        self.holders.range((object, key, Vec::new())..(object, key + 1, Vec::new())).map(|(_, ids)| ids.len()).sum()
+        self.holders
+            .range((object, key, Vec::new())..(object, key + 1, Vec::new()))
+            .map(|(_, ids)| ids.len())
+            .sum()
     }
 
     /// Whether the mutation names a key that two records have at this point of the transaction.
@@ -192,18 +199,24 @@ impl Model {
     pub fn keys_of(&self, record: &ModelRecord) -> Vec<KeyOf> {
         let keys = self.objects[record.object].keys();
         let complete = keys.iter().enumerate().filter_map(|(number, key)| {
-            let parts: Option<Vec<String>> = key.iter().map(|at| record.values.get(at).map(key_part)).collect();
+            let parts: Option<Vec<String>> =
+                key.iter().map(|at| record.values.get(at).map(key_part)).collect();
             parts.map(|parts| (record.object, number, parts))
         });
         complete.collect()
     }
 
     /// The key that these attributes are, and its parts; no parts when one is null.
-    fn key_parts(&self, object: usize, parts: &[(String, Value)]) -> Result<(usize, Option<Vec<String>>), ErrorKind> {
+    fn key_parts(
+        &self,
+        object: usize,
+        parts: &[(String, Value)],
+    ) -> Result<(usize, Option<Vec<String>>), ErrorKind> {
         let def = &self.objects[object];
         let keys = def.keys();
         let named = |key: &Vec<usize>| {
-            key.len() == parts.len() && key.iter().all(|at| parts.iter().any(|(name, _)| *name == def.attributes[*at].name))
+            key.len() == parts.len()
+                && key.iter().all(|at| parts.iter().any(|(name, _)| *name == def.attributes[*at].name))
         };
         let Some(number) = keys.iter().position(named) else {
             let known = parts.iter().all(|(name, _)| def.find(name).is_some());
@@ -254,9 +267,11 @@ impl Model {
             (Action::Create, Some(_)) | (_, None) => Err(ErrorKind::InvalidInput),
             (action, Some(key)) => match (action, self.locate(object, key)?, key) {
                 (Action::Delete, Some(id), _) => self.delete(id, patch),
-                (_, Some(id), _) => self.update(id, patch),
+                (_, Some(id), _) => self.update(id, key, patch),
                 (Action::Upsert, None, Key::Id(id)) => self.create_given(object, *id, patch),
-                (Action::Upsert, None, Key::Attributes(parts)) => self.create(object, new_id, 1, parts, patch),
+                (Action::Upsert, None, Key::Attributes(parts)) => {
+                    self.create(object, new_id, 1, parts, patch)
+                }
                 _ => Err(ErrorKind::RecordNotFound),
             },
         }
@@ -307,7 +322,7 @@ impl Model {
         Ok(Expected { id, version, created: true, changed, values })
     }
 
-    fn update(&mut self, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
+    fn update(&mut self, id: RecordId, key: &Key, patch: &Patch) -> Result<Expected, ErrorKind> {
         let mut record = ModelRecord::clone(&self.records[&id]);
         let objects = self.objects.clone();
         let def = &objects[record.object];
@@ -333,7 +348,8 @@ impl Model {
         }
         if patch.mode == Mode::Replace {
             for (at, attribute) in def.attributes.iter().enumerate() {
-                if !patch.set.iter().any(|(name, _)| *name == attribute.name) {
+                let key = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
+                if !patch.set.iter().chain(key).any(|(name, _)| *name == attribute.name) {
                     put(&mut record.values, at, None);
                 }
             }
@@ -453,7 +469,9 @@ pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value
         }
         (Type::Text | Type::LongText, Value::Text(_)) => Some(value.clone()),
         (Type::Integer, Value::Integer(_)) => Some(value.clone()),
-        (Type::Integer, Value::Number(number)) if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 => {
+        (Type::Integer, Value::Number(number))
+            if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 =>
+        {
             Some(Value::Integer(*number as i64))
         }
         (Type::Integer, Value::Decimal(decimal)) => decimal.to_i64().map(Value::Integer),

@@ -32,7 +32,9 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
         Type::Timestamp => {
             let unit = if attribute.micros { 1000 } else { 1 };
             match rng.below(8) {
-                0 => Value::Timestamp(Timestamp(*rng.pick(&[i64::MIN / unit * unit, i64::MAX / unit * unit]))),
+                0 => {
+                    Value::Timestamp(Timestamp(*rng.pick(&[i64::MIN / unit * unit, i64::MAX / unit * unit])))
+                }
                 1 => Value::from(format!("2013-01-01T05:15:{:02}Z", small)),
                 _ => Value::Timestamp(Timestamp(small as i64 * 1_000_000)),
             }
@@ -47,13 +49,22 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
 }
 
 fn key_text(rng: &mut Rng) -> String {
-    const STEMS: [&str; 7] = ["", "k", "twelve byte", "twelve bytes", "a\0b", "schlüssel-ключ-鍵", "a key that is longer than inline "];
+    const STEMS: [&str; 7] = [
+        "",
+        "k",
+        "twelve byte",
+        "twelve bytes",
+        "a\0b",
+        "schlüssel-ключ-鍵",
+        "a key that is longer than inline ",
+    ];
     let stem = rng.pick(&STEMS);
     if rng.one_in(3) { (*stem).to_string() } else { format!("{stem}{}", rng.below(12)) }
 }
 
 fn text(rng: &mut Rng) -> String {
-    let letter = char::from(b'a' + rng.below(26) as u8);
+    let letter = rng.below(26);
+    let letter = &"abcdefghijklmnopqrstuvwxyz"[letter..=letter];
     let len = match rng.below(60) {
         0..9 => 0,
         9..18 => 12,
@@ -64,7 +75,7 @@ fn text(rng: &mut Rng) -> String {
     };
     match rng.below(12) {
         0 => format!("{letter}\0\u{1f600}é\u{301}\u{10ffff}"),
-        _ => std::iter::repeat_n(letter, len).collect(),
+        _ => letter.repeat(len),
     }
 }
 
@@ -98,7 +109,9 @@ fn bad_value(rng: &mut Rng, attribute: &AttributeDef) -> Value {
         Type::Text | Type::LongText => Value::Integer(1),
         Type::Integer => Value::Number(*rng.pick(&[0.5, 1e300, f64::NAN])),
         Type::Number => Value::Number(*rng.pick(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY])),
-        Type::Decimal => Value::from(*rng.pick(&["1e40", "0.123456789012345678901234567890123456789", "one"])),
+        Type::Decimal => {
+            Value::from(*rng.pick(&["1e40", "0.123456789012345678901234567890123456789", "one"]))
+        }
         Type::Boolean => Value::Integer(1),
         Type::Date => Value::from(*rng.pick(&["2013-02-29", "2013-13-01", "20130101", ""])),
         Type::Timestamp => Value::from(*rng.pick(&["2013-01-01", "1500-01-01T00:00:00Z", "now"])),
@@ -139,7 +152,8 @@ fn some_record(rng: &mut Rng, model: &Model, object: usize) -> Option<RecordId> 
     if len == 0 {
         return None;
     }
-    let ids: Vec<RecordId> = model.records.iter().filter(|(_, r)| r.object == object).map(|(id, _)| *id).collect();
+    let ids: Vec<RecordId> =
+        model.records.iter().filter(|(_, r)| r.object == object).map(|(id, _)| *id).collect();
     (!ids.is_empty()).then(|| *rng.pick(&ids))
 }
 
@@ -154,7 +168,11 @@ fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> K
         return Key::Id(RecordId::from_bytes([rng.below(4) as u8; 16]));
     }
     if rng.one_in(60) {
-        let name = if rng.one_in(2) { "no_such_attribute" } else { def.attributes[def.attributes.len() - 1].name.as_str() };
+        let name = if rng.one_in(2) {
+            "no_such_attribute"
+        } else {
+            def.attributes[def.attributes.len() - 1].name.as_str()
+        };
         return Key::Attributes(vec![(name.to_string(), Value::Integer(1))]);
     }
     let existing = if rng.one_in(8) { None } else { some_record(rng, model, object) };
@@ -249,7 +267,9 @@ pub fn swap(rng: &mut Rng, model: &Model) -> Option<Vec<Mutation>> {
     let key = rng.pick(&keys).clone();
     let (a, b) = (some_record(rng, model, object)?, some_record(rng, model, object)?);
     let take = |from: RecordId| -> Option<Vec<(String, Value)>> {
-        let value = |at: &usize| model.records[&from].values.get(at).map(|v| (def.attributes[*at].name.clone(), v.clone()));
+        let value = |at: &usize| {
+            model.records[&from].values.get(at).map(|v| (def.attributes[*at].name.clone(), v.clone()))
+        };
         key.iter().map(value).collect()
     };
     let update = |id, set| Mutation {
@@ -267,11 +287,17 @@ pub fn renew(rng: &mut Rng, model: &Model) -> Option<Vec<Mutation>> {
     let id = some_record(rng, model, object)?;
     let def = &model.objects[object];
     let record = &model.records[&id];
-    let set = record.values.iter().map(|(at, value)| (def.attributes[*at].name.clone(), value.clone())).collect();
+    let set =
+        record.values.iter().map(|(at, value)| (def.attributes[*at].name.clone(), value.clone())).collect();
     let key = rng.one_in(2).then_some(Key::Id(id));
     let object = def.name.clone();
     Some(vec![
-        Mutation { object: object.clone(), action: Action::Delete, key: Some(Key::Id(id)), patch: Patch::default() },
+        Mutation {
+            object: object.clone(),
+            action: Action::Delete,
+            key: Some(Key::Id(id)),
+            patch: Patch::default(),
+        },
         Mutation { object, action: Action::Create, key, patch: Patch { set, ..Patch::default() } },
     ])
 }

@@ -97,9 +97,18 @@ impl AttributeDef {
     /// An optional attribute.
     #[must_use]
     pub fn new(name: impl Into<String>, of: Type) -> AttributeDef {
-        let options = if of == Type::Select { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
+        let options =
+            if of == Type::Select { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
         let decimals = if of == Type::Decimal { 2 } else { 0 };
-        AttributeDef { name: name.into(), of, required: false, unique: false, decimals, micros: false, options }
+        AttributeDef {
+            name: name.into(),
+            of,
+            required: false,
+            unique: false,
+            decimals,
+            micros: false,
+            options,
+        }
     }
 
     /// As the neutral form has it.
@@ -118,7 +127,8 @@ impl AttributeDef {
             out.push_str(r#","unit":"us""#);
         }
         if !self.options.is_empty() {
-            let options: Vec<String> = self.options.iter().map(|key| format!(r#"{{"key":"{key}"}}"#)).collect();
+            let options: Vec<String> =
+                self.options.iter().map(|key| format!(r#"{{"key":"{key}"}}"#)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
         }
         out + "}"
@@ -133,7 +143,8 @@ impl ObjectDef {
         if !self.primary_key.is_empty() {
             keys.push(self.primary_key.clone());
         }
-        let unique = (0..self.attributes.len()).filter(|at| self.attributes[*at].unique && self.primary_key != [*at]);
+        let unique =
+            (0..self.attributes.len()).filter(|at| self.attributes[*at].unique && self.primary_key != [*at]);
         keys.extend(unique.map(|at| vec![at]));
         keys
     }
@@ -148,8 +159,10 @@ impl ObjectDef {
     #[must_use]
     pub fn to_json(&self) -> String {
         let attributes: Vec<String> = self.attributes.iter().map(AttributeDef::to_json).collect();
-        let key: Vec<String> = self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
-        let primary = if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
+        let key: Vec<String> =
+            self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
+        let primary =
+            if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
         format!(r#"{{"key":"{}",{primary}"attributes":[{}]}}"#, self.name, attributes.join(","))
     }
 }
@@ -170,12 +183,16 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
         attributes.push(AttributeDef { required: true, ..AttributeDef::new(format!("key{at}"), of) });
     }
     for at in 0..rng.below(3) {
-        attributes.push(AttributeDef { unique: true, ..AttributeDef::new(format!("unique{at}"), *rng.pick(&Type::KEYS)) });
+        attributes.push(AttributeDef {
+            unique: true,
+            ..AttributeDef::new(format!("unique{at}"), *rng.pick(&Type::KEYS))
+        });
     }
     let all = rng.one_in(4);
     for (at, of) in Type::ALL.into_iter().enumerate() {
         if all || rng.one_in(2) {
-            let mut attribute = AttributeDef { required: rng.one_in(10), ..AttributeDef::new(format!("plain{at}"), of) };
+            let mut attribute =
+                AttributeDef { required: rng.one_in(10), ..AttributeDef::new(format!("plain{at}"), of) };
             if of == Type::Decimal {
                 attribute.decimals = *rng.pick(&[0, 2, 9, 38]);
             }

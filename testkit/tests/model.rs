@@ -30,7 +30,8 @@ fn a_store_answers_as_a_map_of_records_does() {
             if seed >= first + count {
                 break;
             }
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, ops, &mut counts)));
+            let result =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, ops, &mut counts)));
             let why = match result {
                 Ok(Ok(())) => continue,
                 Ok(Err(why)) => why,

@@ -66,7 +66,12 @@ fn many_records_survive_splits_checkpoints_and_reopening() {
         }
     }
     for n in (0..5000i64).step_by(3) {
-        companies.update(key("DE", n), patch! { "name" => format!("renamed to something else {n}"), "score" => n as f64 }).unwrap();
+        companies
+            .update(
+                key("DE", n),
+                patch! { "name" => format!("renamed to something else {n}"), "score" => n as f64 },
+            )
+            .unwrap();
     }
     for n in (0..5000i64).step_by(7) {
         companies.delete(key("DE", n)).unwrap();
@@ -77,7 +82,11 @@ fn many_records_survive_splits_checkpoints_and_reopening() {
             let record = companies.get(key("DE", n)).unwrap();
             assert_eq!(record.is_none(), n % 7 == 0, "{n}");
             let Some(record) = record else { continue };
-            let name = if n % 3 == 0 { format!("renamed to something else {n}") } else { format!("company number {n}") };
+            let name = if n % 3 == 0 {
+                format!("renamed to something else {n}")
+            } else {
+                format!("company number {n}")
+            };
             assert_eq!(record.get("name"), Some(&Value::from(name)));
             assert_eq!(companies.get(("domain", format!("{n}.example"))).unwrap().unwrap().id, record.id);
         }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use vellum::{Config, Error, ErrorKind, Key, Record, Store, Timestamp, Value, VerifyReport, patch, record, verify};
+use vellum::{
+    Config, Error, ErrorKind, Key, Record, Store, Timestamp, Value, VerifyReport, patch, record, verify,
+};
 
 /// Records are numbered below this.
 const NUMBERS: i64 = 300;
@@ -80,7 +82,11 @@ impl World {
         for found in store.snapshot().unwrap().iter("company").unwrap() {
             match found {
                 Ok(record) => {
-                    assert_eq!(state.get(&format!("id {}", record.id)), Some(&record), "in a scan at lsn {lsn}");
+                    assert_eq!(
+                        state.get(&format!("id {}", record.id)),
+                        Some(&record),
+                        "in a scan at lsn {lsn}"
+                    );
                     seen += 1;
                 }
                 Err(error) => {
@@ -90,7 +96,10 @@ impl World {
             }
         }
         let expected = state.keys().filter(|name| name.starts_with("id ")).count();
-        assert!(seen == expected || (!complete && seen < expected), "a scan gave {seen} of {expected} records");
+        assert!(
+            seen == expected || (!complete && seen < expected),
+            "a scan gave {seen} of {expected} records"
+        );
         for error in &errors {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
             assert!(error.place().is_none_or(|place| !place.file.is_empty()), "without a place: {error}");
@@ -116,7 +125,9 @@ fn change(store: &Store, n: i64) {
     match n % 7 {
         0 => drop(companies.update(by_number(n), patch! { "score" => -1.5, "status" => "inactive" })),
         1 => drop(companies.update(by_number(n), patch! { "domain" => format!("moved.{n}.example.org") })),
-        2 => drop(companies.update(by_number(n), patch! { "name" => format!("{n} is called otherwise, {n}") })),
+        2 => {
+            drop(companies.update(by_number(n), patch! { "name" => format!("{n} is called otherwise, {n}") }))
+        }
         3 => drop(companies.delete(by_number(n))),
         4 => drop(companies.update(by_number(n), patch! { "notes" => note, "listed" => n % 4 == 0 })),
         5 => drop(companies.update(by_number(n), patch! { "number" => n + 1000 })),
@@ -138,7 +149,10 @@ fn store_on_disk(name: &str, closed: bool) -> (Dir, World) {
     if closed {
         let companies = store.object("company").unwrap();
         for n in (0..NUMBERS / 2).step_by(4) {
-            drop(companies.update(by_number(n), patch! { "score" => n as f64, "name" => format!("{n}, the last name") }));
+            drop(companies.update(
+                by_number(n),
+                patch! { "score" => n as f64, "name" => format!("{n}, the last name") },
+            ));
             world.note(&store);
         }
         drop(companies);
@@ -155,7 +169,8 @@ fn store_on_disk(name: &str, closed: bool) -> (Dir, World) {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| !path.ends_with("lock"));
     files.sort();
     files
@@ -195,7 +210,8 @@ struct Random(u64);
 
 impl Random {
     fn new(seed: u64) -> Random {
-        let more = std::env::var("VELLUM_SEED").map_or(0, |text| text.parse().expect("VELLUM_SEED is a number"));
+        let more =
+            std::env::var("VELLUM_SEED").map_or(0, |text| text.parse().expect("VELLUM_SEED is a number"));
         Random(seed.wrapping_add(more << 20))
     }
 
@@ -247,7 +263,10 @@ fn sound_stores_verify_clean_and_nothing_is_changed() {
 
 /// Where images of a kind start in a segment.
 fn images(segment: &[u8], kind: u8) -> Vec<usize> {
-    (0..segment.len()).step_by(64).filter(|at| segment[*at..].starts_with(b"vlPG") && segment[at + 4] == kind).collect()
+    (0..segment.len())
+        .step_by(64)
+        .filter(|at| segment[*at..].starts_with(b"vlPG") && segment[at + 4] == kind)
+        .collect()
 }
 
 #[test]
@@ -289,7 +308,8 @@ fn a_key_that_a_replay_writes_to_a_damaged_page_is_not_missed() {
             for at in images(&bytes, kind) {
                 let len = u32::from_le_bytes(bytes[at + 40..at + 44].try_into().unwrap()) as usize;
                 for block in (0..len).step_by(4096) {
-                    let found = with_flip(path, &bytes, at + 128 + block, 0, || open_and_judge(dir.path(), &world));
+                    let found =
+                        with_flip(path, &bytes, at + 128 + block, 0, || open_and_judge(dir.path(), &world));
                     errors += found.map_or(0, |errors| errors.len());
                 }
             }
@@ -342,7 +362,8 @@ fn every_bit_of_a_small_log_and_of_the_superblock_is_found() {
         let bytes = std::fs::read(&path).unwrap();
         // Every bit where something is written, one of each byte of the zeros beside it.
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-        let whole = |at: usize| factor() > 1 || bytes[at] != 0 || bytes[at.max(8) - 8..at].iter().any(|b| *b != 0);
+        let whole =
+            |at: usize| factor() > 1 || bytes[at] != 0 || bytes[at.max(8) - 8..at].iter().any(|b| *b != 0);
         for at in 0..bytes.len().min(used + 100) {
             for bit in 0..8 {
                 if !whole(at) && bit != at % 8 {

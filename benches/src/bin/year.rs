@@ -48,6 +48,10 @@ fn main() -> Result<()> {
         print_counts(&store)?;
         store.close()?;
         println!("          {} bytes on disk after closing", dir_len(&path)?);
+        if run == runs && args.number("verify", 0)? != 0 {
+            let report = vellum::verify(&path)?;
+            println!("verify    {}", if report.is_clean() { "clean" } else { "found damage" });
+        }
         std::fs::remove_dir_all(&path)?;
     }
     println!("median    {:.0} mutations a second", median(rates));

@@ -50,7 +50,7 @@ pub(crate) struct Args {
     ack: bool,
 
     /// What to do at a line that is refused: stop with exit code 1, or write it to the rejects file and go on
-    #[arg(long, value_enum, default_value_t = OnError::Stop, requires_if("skip", "rejects"))]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnError::Stop, requires_if("skip", "rejects"))]
     on_error: OnError,
 
     /// Where lines go that are refused: NDJSON with line, kind, reason and input
@@ -206,9 +206,12 @@ impl Applier<'_> {
     fn apply_blocks(&mut self, mut blocks: Blocks, bar: &Progress) -> Result<(), Failure> {
         while let Some(block) = blocks.next() {
             let block = block?;
-            let result =
-                if self.batch_len == 1 { self.apply_lines(block) } else { self.apply_batches(block) };
-            result?;
+            if self.batch_len > 1 {
+                self.apply_batches(block)?;
+            } else {
+                self.apply_lines(&block)?;
+                blocks.give_back(block);
+            }
             if !self.acks.hand_over() {
                 return Ok(());
             }
@@ -217,25 +220,26 @@ impl Applier<'_> {
         self.apply_batch()
     }
 
-    fn apply_lines(&mut self, block: Block) -> Result<(), Failure> {
-        let Block { items, text } = block;
-        for item in items {
-            let applied = item.mutation.and_then(|mutation| {
-                let (outcome, commit) = self.store.submit(&mutation)?;
-                self.summary.add(mutation.action, &outcome);
-                self.acks.submitted([item.line], commit);
-                Ok(())
-            });
-            match applied {
-                Ok(()) => self.summary.transactions += 1,
-                Err(error) => self.refuse(item.line, error, &text[item.text])?,
+    fn apply_lines(&mut self, block: &Block) -> Result<(), Failure> {
+        for item in &block.items {
+            let text = &block.text[item.text.clone()];
+            match &item.mutation {
+                Err(error) => self.refuse(item.line, error, text)?,
+                Ok(mutation) => match self.store.submit(mutation) {
+                    Err(error) => self.refuse(item.line, &error, text)?,
+                    Ok((outcome, commit)) => {
+                        self.summary.add(mutation.action, &outcome);
+                        self.summary.transactions += 1;
+                        self.acks.submitted([item.line], commit);
+                    }
+                },
             }
         }
         Ok(())
     }
 
     /// Writes a line to the rejects file, or fails where the run is to stop.
-    fn refuse(&mut self, line: u64, error: Error, text: &[u8]) -> Result<(), Failure> {
+    fn refuse(&mut self, line: u64, error: &Error, text: &[u8]) -> Result<(), Failure> {
         match &mut self.rejects {
             Some(rejects) if error.kind().is_refusal() => {
                 self.summary.rejected += 1;

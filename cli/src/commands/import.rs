@@ -35,7 +35,7 @@ pub(crate) struct Args {
     file: PathBuf,
 
     /// What to do with a row whose key another record holds: stop, pass over the row, or update that record
-    #[arg(long, value_enum, default_value_t = OnConflict::Fail)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnConflict::Fail)]
     on_conflict: OnConflict,
 
     /// A text that means no value, as NA; several times. An empty field always does

@@ -13,6 +13,7 @@ mod init;
 mod patch;
 mod schema;
 mod stats;
+mod verify;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Count(count::Args),
     Export(export::Args),
     Stats(stats::Args),
+    Verify(verify::Args),
     Checkpoint(checkpoint::Args),
     Compact(compact::Args),
 }
@@ -48,6 +50,7 @@ impl Command {
             Command::Count(args) => count::run(args, output),
             Command::Export(args) => export::run(args, output),
             Command::Stats(args) => stats::run(args, output),
+            Command::Verify(args) => verify::run(args, output),
             Command::Checkpoint(args) => checkpoint::run(args, output),
             Command::Compact(args) => compact::run(args, output),
         }

@@ -103,11 +103,9 @@ impl Answer {
             (object.name.as_str(), format!("{records} in {groups}"))
         });
         let indexes = self.indexes.iter().map(|index| {
-            let (entries, buckets) = (count(index.entries), count(index.buckets));
-            (
-                index.name.as_str(),
-                format!("{entries} entries in {buckets} buckets, {:.1} a bucket", index.load),
-            )
+            let buckets = counted(index.buckets, "bucket");
+            let text = format!("{} entries in {buckets}, {:.1} a bucket", count(index.entries), index.load);
+            (index.name.as_str(), text)
         });
         let kinds = self.bytes_by_kind.iter().map(|(kind, len)| (kind.as_str(), bytes(*len)));
         let segments = [

@@ -1,10 +1,10 @@
 //! `vellum verify`: is everything there as it was written?
 
-use crate::failure::{Failure, Place};
-use crate::output::{Output, counted};
+use crate::failure::Failure;
+use crate::output::{Output, bytes, counted};
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::VerifyReport;
+use vellum::{Finding, VerifyReport};
 
 /// Check every checksum, every reference between structures, and the indexes against the records
 ///
@@ -16,66 +16,65 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct Answer<'a> {
     clean: bool,
     file_count: u64,
+    byte_count: u64,
     image_count: u64,
     frame_count: u64,
     record_count: u64,
-    findings: Vec<Finding>,
+    findings: Vec<Line<'a>>,
+    notes: Vec<Line<'a>>,
 }
 
 #[derive(Serialize)]
-struct Finding {
-    place: Option<Place>,
-    message: String,
+struct Line<'a> {
+    file: Option<&'a str>,
+    offset: Option<u64>,
+    message: &'a str,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let report = vellum::verify(&args.store)?;
-    let answer = answer_of(&report);
-    output.answer(&answer, described(&answer))?;
-    if answer.clean {
+    output.answer(&answer_of(&report), described(&report))?;
+    if report.is_clean() {
         return Ok(());
     }
-    let message = format!("{}: {} found; the records elsewhere are readable", args.store.display(), {
-        counted(answer.findings.len() as u64, "damage")
-    });
-    let place = answer.findings.into_iter().find_map(|finding| finding.place);
+    let found = counted(report.findings.len() as u64, "finding");
+    let message = format!("{} is damaged: {found}, listed on standard output", args.store.display());
+    let place = report.findings.iter().find_map(|finding| finding.place.as_ref());
     Err(Failure::damaged_store(message, place))
 }
 
-fn answer_of(report: &VerifyReport) -> Answer {
-    let findings = report.findings.iter().map(|finding| Finding {
-        place: finding.place.as_ref().map(Place::from),
-        message: finding.message.clone(),
-    });
+fn answer_of(report: &VerifyReport) -> Answer<'_> {
     Answer {
         clean: report.is_clean(),
         file_count: report.file_count,
+        byte_count: report.byte_count,
         image_count: report.image_count,
         frame_count: report.frame_count,
         record_count: report.record_count,
-        findings: findings.collect(),
+        findings: report.findings.iter().map(line_of).collect(),
+        notes: report.notes.iter().map(line_of).collect(),
     }
 }
 
-fn described(answer: &Answer) -> String {
+fn line_of(finding: &Finding) -> Line<'_> {
+    let place = finding.place.as_ref();
+    let (file, offset) = (place.map(|place| place.file.as_str()), place.map(|place| place.offset));
+    Line { file, offset, message: &finding.message }
+}
+
+fn described(report: &VerifyReport) -> String {
+    let findings = report.findings.iter().map(ToString::to_string);
+    let notes = report.notes.iter().map(|note| format!("note: {note}"));
     let checked = [
-        counted(answer.file_count, "file"),
-        counted(answer.image_count, "page image"),
-        counted(answer.frame_count, "log frame"),
-        counted(answer.record_count, "record"),
+        format!("{} of {}", bytes(report.byte_count), counted(report.file_count, "file")),
+        counted(report.image_count, "page image"),
+        counted(report.frame_count, "log frame"),
+        counted(report.record_count, "record"),
     ];
-    let checked = format!("checked {}", checked.join(", "));
-    if answer.clean {
-        return format!("{checked}: clean");
-    }
-    let findings = answer.findings.iter().map(|finding| match &finding.place {
-        Some(place) if !finding.message.contains(&place.file) => {
-            format!("{} at byte {}: {}", place.file, place.offset, finding.message)
-        }
-        _ => finding.message.clone(),
-    });
-    findings.chain([checked]).collect::<Vec<_>>().join("\n")
+    let verdict = if report.is_clean() { "clean" } else { "damaged" };
+    let last = format!("{verdict}: checked {}", checked.join(", "));
+    findings.chain(notes).chain([last]).collect::<Vec<_>>().join("\n")
 }

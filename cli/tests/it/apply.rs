@@ -154,6 +154,15 @@ fn a_refusal_tells_people_the_line() {
 }
 
 #[test]
+fn a_line_that_is_no_mutation_is_told_by_line_and_column() {
+    let dir = Dir::with_store();
+    let answer = apply(&dir, &[], "{\"op\":\"update\"").refused();
+    assert_eq!(answer.err, "vellum: line 1: column 14: EOF while parsing an object\nno line was applied\n");
+    let answer = apply(&dir, &[], "{\"op\":\"update\"}").refused();
+    assert_eq!(answer.err, "vellum: line 1: object is missing\nno line was applied\n");
+}
+
+#[test]
 fn skip_goes_on_and_keeps_the_refused_lines() {
     let dir = Dir::with_store();
     let text =

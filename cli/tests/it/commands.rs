@@ -228,6 +228,52 @@ fn checkpoint_and_compact_say_what_they_did_and_keep_every_record() {
 }
 
 #[test]
+fn verify_finds_nothing_in_a_sound_store() {
+    let dir = dir_with_items(3000);
+    dir.run(&["checkpoint", "store"]).done();
+    dir.run(&["patch", "store", "item", "number=3", "a=4"]).done();
+    let report = dir.run(&["verify", "store", "--json"]).done().json();
+    assert_eq!((&report["clean"], &report["findings"]), (&json!(true), &json!([])));
+    for name in ["file_count", "byte_count", "image_count", "frame_count", "record_count"] {
+        assert!(report[name].as_u64().is_some_and(|count| count > 0), "{name} in {report}");
+    }
+    dir.run(&["verify", "store"]).done().says(&["clean: checked "]);
+}
+
+#[test]
+fn verify_names_file_and_byte_of_a_damage() {
+    // One bit of each segment and of each superblock copy, where the store says something lies.
+    let dir = dir_with_items(3000);
+    dir.run(&["checkpoint", "store"]).done();
+    let names = std::fs::read_dir(dir.path("store")).expect("a store is a directory");
+    let names = names.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+    let names: Vec<String> = names.filter(|name| name.starts_with("seg") || name == "superblock").collect();
+    assert!(names.len() >= 2, "{names:?}");
+    for name in names {
+        let file = format!("store/{name}");
+        let sound = std::fs::read(dir.path(&file)).expect("it is there");
+        let mut damaged = sound.clone();
+        let at = if name == "superblock" { 20 } else { sound.len() / 2 };
+        damaged[at] ^= 0x10;
+        dir.write(&file, &damaged);
+        let answer = dir.run(&["verify", "store", "--json"]).ends_with(3);
+        let error = answer.error();
+        assert_eq!(
+            (&error["kind"], &error["place"]["file"]),
+            (&json!("corrupt"), &json!(name)),
+            "{answer:?}"
+        );
+        let offset = error["place"]["offset"].as_u64().expect("a number");
+        assert!(offset < sound.len() as u64, "{error}");
+        assert_eq!(answer.json()["clean"], false);
+        dir.run(&["verify", "store"]).ends_with(3).says(&[&format!("{name} at byte {offset}: ")]);
+        assert_eq!(std::fs::read(dir.path(&file)).expect("it is there"), damaged, "verify changes nothing");
+        dir.write(&file, &sound);
+    }
+    dir.run(&["verify", "store"]).done();
+}
+
+#[test]
 fn export_writes_ids_versions_and_times() {
     let dir = dir_with_items(2);
     dir.run(&["patch", "store", "item", "number=2", "note=say \"hi\", twice\nor so"]).done();
@@ -354,6 +400,19 @@ fn reading_works_in_a_directory_that_cannot_be_written() {
         assert_eq!(answer.error()["kind"], "read_only");
     }
     set_mode(0o755);
+}
+
+#[test]
+fn a_full_disk_behind_stdout_is_an_error() {
+    let dir = dir_with_items(3000);
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    for format in ["ndjson", "csv"] {
+        let mut command = dir.command(&["export", "store", "item", "--format", format, "--json"]);
+        let output = command.stdout(full.try_clone().expect("a copy")).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(3));
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");
+        assert_eq!(error["kind"], "disk_full");
+    }
 }
 
 #[test]

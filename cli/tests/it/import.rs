@@ -101,6 +101,42 @@ fn rows_that_are_wrong_go_to_the_rejects_file_and_the_others_come_in() {
 }
 
 #[test]
+fn line_numbers_count_blank_lines_and_lines_in_quotes_whatever_the_line_end() {
+    // Rejects in lines 4, 8 (which begins behind a value of three lines) and the last one, which has no end.
+    let csv = "number,note\n\n\n4x,a\n5,\"b\n\nc\"\n8x,\"d\ne\"\n\n11x,f";
+    for (text, mark) in [(csv.to_string(), ""), (csv.replace('\n', "\r\n"), "\u{feff}")] {
+        let dir = Dir::with_store();
+        dir.write("items.csv", format!("{mark}{text}"));
+        import(&dir, "items.csv", &[]).refused();
+        let rejects = rejects(&dir, "items.csv.rejects.ndjson");
+        let lines: Vec<&Value> = rejects.iter().map(|reject| &reject["line"]).collect();
+        assert_eq!(lines, [4, 8, 11]);
+        let inputs: Vec<&Value> = rejects.iter().map(|reject| &reject["input"]).collect();
+        let end = if mark.is_empty() { "\n" } else { "\r\n" };
+        assert_eq!(inputs, ["4x,a", &format!("8x,\"d{end}e\""), "11x,f"]);
+    }
+}
+
+#[test]
+fn long_csv_files_keep_their_line_numbers() {
+    // Rows of many lengths over several buffers; each thousandth is wrong.
+    let mut text = "number,note\r\n".to_string();
+    for n in 2..=30_000u64 {
+        let wrong = if n % 1000 == 0 { "x" } else { "" };
+        text += &format!("{n}{wrong},{}\r\n", "y".repeat((n % 71) as usize));
+    }
+    let dir = Dir::with_store();
+    dir.write("items.csv.gz", gzip(text));
+    import(&dir, "items.csv.gz", &[]).refused();
+    let rejects = rejects(&dir, "items.csv.gz.rejects.ndjson");
+    assert_eq!(rejects.len(), 30);
+    for reject in rejects {
+        let line = reject["line"].as_u64().expect("a number");
+        assert_eq!(reject["input"], format!("{line}x,{}", "y".repeat((line % 71) as usize)));
+    }
+}
+
+#[test]
 fn the_rejects_file_may_be_named_but_not_like_the_input() {
     let dir = Dir::with_store();
     dir.write("items.csv", "number\nx\n");

@@ -64,7 +64,7 @@ fn mark(log: &mut Log, kind: Kind) {
 /// Reads from `from` and checks that commits come in order, each with its own body.
 fn read_from(disk: &dyn Disk, from: &Resume, floor: Lsn, closed: Option<Seal>) -> Result<Scan> {
     let mut last = from.lsn;
-    let found = scan(disk, STORE, from, floor, closed, Unused::Check, &mut |frame| {
+    let found = scan(disk, STORE, from, floor, closed, &mut |frame| {
         if frame.kind == Kind::Commit {
             last = last.next();
             assert_eq!(frame.body, body(last.0), "lsn {last}");
@@ -102,7 +102,7 @@ fn what_was_appended_is_read_back_over_file_boundaries() {
     // From a place in the middle, the same end.
     let middle = {
         let mut at = None;
-        scan(&*disk, STORE, &start, Lsn(0), None, Unused::Check, &mut |frame| {
+        scan(&*disk, STORE, &start, Lsn(0), None, &mut |frame| {
             at = at.or((frame.lsn == Lsn(1500)).then_some(frame.position));
             Ok(())
         })
@@ -220,7 +220,11 @@ fn a_bit_flipped_anywhere_is_damage_or_a_torn_tail_and_never_a_wrong_frame() {
         let floor = read_from(&disk, &start, Lsn(10), None);
         assert!(floor.is_err() || place >= log.position().offset, "byte {offset}");
         let sealed = read_from(&disk, &start, Lsn(10), Some(log.resume_point().seal()));
-        assert!(sealed.is_err(), "byte {offset}");
+        // What lies behind a sealed log's end is not read at opening; the audit reads it.
+        assert!(sealed.is_err() || place >= log.position().offset, "byte {offset}");
+        let end = Some(log.position());
+        let audited = super::audit(&disk, STORE, &[], end).unwrap();
+        assert!(!audited.faults.is_empty() || place < log.position().offset, "byte {offset}");
     }
 }
 
@@ -373,7 +377,7 @@ fn a_closed_log_that_lost_or_gained_bytes_is_damaged() {
         disk.set_bytes(name, other);
         expect_error(&disk, "is another");
     }
-    let error = scan(&memory, [9; 16], &start, Lsn(0), None, Unused::Check, &mut |_| Ok(())).unwrap_err();
+    let error = scan(&memory, [9; 16], &start, Lsn(0), None, &mut |_| Ok(())).unwrap_err();
     assert!(error.to_string().contains("belongs to store"), "{error}");
 }
 
@@ -393,7 +397,7 @@ fn a_frame_that_fits_no_file_gets_one_of_its_own() {
         log.shared().prepare_next().unwrap();
     }
     let mut found = Vec::new();
-    let end = scan(&memory, STORE, &start, Lsn(0), None, Unused::Check, &mut |frame| {
+    let end = scan(&memory, STORE, &start, Lsn(0), None, &mut |frame| {
         found.push(frame.body.len());
         Ok(())
     });
@@ -401,7 +405,7 @@ fn a_frame_that_fits_no_file_gets_one_of_its_own() {
     assert_eq!(end.unwrap().end, log.resume_point());
     // Over a gibibyte is refused before anything happens.
     let before = log.resume_point();
-    let error = log.reserve(BODY_LEN_MAX + 1).unwrap_err();
+    let error = log.reserve(frame::BODY_LEN_MAX + 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert_eq!(log.reserve(usize::MAX).unwrap_err().kind(), ErrorKind::LimitExceeded);
     assert_eq!(log.resume_point(), before);
@@ -428,7 +432,8 @@ fn frames_of_recycled_files_do_not_come_back() {
         assert!(!names.contains(&log_name(checkpoint.position.file - 1)));
         let found = read(&memory, &checkpoint).unwrap();
         assert_eq!((found.end, found.torn), (log.resume_point(), None));
-        // Unused space is zero: a sealed reading checks every byte of it.
+        let rest = &memory.bytes(&log_name(log.position().file))[log.position().offset as usize..];
+        assert!(rest.iter().all(|byte| *byte == 0), "unused space is zero");
         let seal = log.resume_point().seal();
         assert!(read_from(&memory, &checkpoint, Lsn(0), Some(seal)).unwrap().sealed);
     }

@@ -1,0 +1,137 @@
+//! Compaction: which segments to empty, and what of them is live. The images themselves move with the
+//! checkpoint that empties them ([`super::checkpoint`]).
+
+use super::checkpoint::Run;
+use super::node::{ImageRef, SegmentEntry};
+use super::segment::HEADER_LEN;
+use super::{CHUNK_LEVEL, GROUP_LEVEL};
+use crate::error::Result;
+use crate::id::{Address, SegmentId, TreeId};
+use crate::page::Columns;
+use crate::page::image::{self, ImageHead, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Dead bytes may be this part of the live ones before a checkpoint compacts; with what waits to be
+/// unlinked, space stays under twice the live data.
+const DEAD_PART: f64 = 0.4;
+/// Dead bytes below this are not worth a copy.
+const DEAD_LEN_MIN: u64 = 4 << 20;
+/// As many segments of one size class (factors of eight) are merged into one.
+const CLASS_COUNT_MAX: usize = 8;
+
+/// How hard to compact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Compaction {
+    /// As much as keeps the space bound.
+    Bounded,
+    /// Every segment that has anything dead.
+    Full,
+}
+
+/// What a checkpoint has to write again, level by level.
+#[derive(Default)]
+pub(super) struct Touched {
+    pub(super) groups: BTreeSet<(TreeId, u64)>,
+    pub(super) chunks: BTreeSet<(TreeId, usize)>,
+    pub(super) trees: BTreeSet<TreeId>,
+}
+
+impl Run<'_> {
+    /// A reference out of a victim's way.
+    pub(super) fn moved(&mut self, image: ImageRef) -> Result<ImageRef> {
+        if !self.victims.contains(&image.segment) {
+            return Ok(image);
+        }
+        let new = self.writer.copy(&self.store.resolve(image)?)?;
+        self.loses(Some(image));
+        self.gains(new);
+        Ok(new)
+    }
+
+    /// Walks the images of a victim and notes what of it the page table still names.
+    pub(super) fn find_live(&mut self, victim: SegmentId, touched: &mut Touched) -> Result<()> {
+        let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
+        let mut offset = HEADER_LEN;
+        while offset < segment.bytes().len() {
+            let (head, len) = image::parse_head(&segment.bytes()[offset..])
+                .map_err(|e| segment.placed(offset as u64, &e))?;
+            self.note_if_live(victim, offset as u64, &head, touched)?;
+            offset += len;
+        }
+        Ok(())
+    }
+
+    fn note_if_live(
+        &self,
+        victim: SegmentId,
+        offset: u64,
+        head: &ImageHead,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let here =
+            |image: Option<ImageRef>| image.is_some_and(|i| i.segment == victim && i.offset() == offset);
+        let Address { tree, number, column } = head.address;
+        match (head.kind, column) {
+            (Kind::Page | Kind::Delta, _) => {
+                if let Some(group) = self.store.group(self.root, tree, number)?
+                    && let Some(page) = group.state.read().page(column)
+                    && (here(page.stored.base) || here(page.stored.delta))
+                {
+                    touched.groups.insert((tree, number));
+                }
+            }
+            (Kind::Node, GROUP_LEVEL) => {
+                if here(self.group_node(tree, number)?) {
+                    touched.groups.insert((tree, number));
+                }
+            }
+            (Kind::Node, CHUNK_LEVEL) => {
+                if here(self.chunk_node(tree, number as usize)?) {
+                    touched.chunks.insert((tree, number as usize));
+                }
+            }
+            (Kind::Node, _) => {
+                if here(self.root.tree(tree).and_then(|tree| tree.node.lock().as_ref().map(|s| s.image))) {
+                    touched.trees.insert(tree);
+                }
+            }
+            (Kind::Root, _) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one
+/// size class, once there are many.
+pub(super) fn choose_victims(
+    entries: &BTreeMap<SegmentId, SegmentEntry>,
+    compaction: Compaction,
+) -> BTreeSet<SegmentId> {
+    let mut victims = BTreeSet::new();
+    if compaction == Compaction::Full {
+        let sparse = entries.values().filter(|e| e.live_len + (HEADER_LEN as u64) < e.len);
+        return sparse.map(|entry| entry.id).collect();
+    }
+    let live: u64 = entries.values().map(|entry| entry.live_len).sum();
+    let mut dead: u64 = entries.values().map(|entry| entry.len - entry.live_len.min(entry.len)).sum();
+    let mut sparsest: Vec<&SegmentEntry> = entries.values().collect();
+    sparsest.sort_by_key(|entry| (entry.live_len.saturating_mul(1 << 16) / entry.len.max(1), entry.id));
+    for entry in sparsest {
+        if dead < DEAD_LEN_MIN || (dead as f64) < live as f64 * DEAD_PART {
+            break;
+        }
+        dead -= entry.len - entry.live_len.min(entry.len);
+        victims.insert(entry.id);
+    }
+    let mut classes: BTreeMap<u32, Vec<SegmentId>> = BTreeMap::new();
+    for entry in entries.values() {
+        classes.entry(entry.len.max(1).ilog2() / 3).or_default().push(entry.id);
+    }
+    for (class, ids) in classes {
+        // The class of full segments is not merged: they have reached their size.
+        if ids.len() > CLASS_COUNT_MAX && class < 9 {
+            victims.extend(ids);
+        }
+    }
+    victims
+}

@@ -1,0 +1,122 @@
+//! Names and keys of a mutation: which object, which attribute, which index, and the key's bytes.
+
+use crate::change::Key;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::AttributeId;
+use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
+use crate::schema::{AttributeSchema, ObjectSchema};
+use crate::value::{Value, ValueType};
+
+/// Schema and layout of the object that a mutation is about.
+#[derive(Clone, Copy)]
+pub(crate) struct ObjectRef<'c> {
+    pub(crate) schema: &'c ObjectSchema,
+    pub(crate) layout: &'c ObjectLayout,
+}
+
+/// The object of this name.
+pub(crate) fn object_ref<'c>(catalog: &'c Catalog, name: &str) -> Result<ObjectRef<'c>> {
+    let schema = catalog.schema.object(name)?;
+    let layout = catalog.object(schema.id()).expect("a layout for each object of the schema");
+    Ok(ObjectRef { schema, layout })
+}
+
+/// The attribute of this name.
+pub(super) fn attribute_ref<'c>(
+    object: ObjectRef<'c>,
+    name: &str,
+) -> Result<(&'c AttributeSchema, &'c AttributeLayout)> {
+    let schema = object.schema.attribute(name)?;
+    let layout = object.layout.attribute(schema.id()).expect("a layout for each attribute of the schema");
+    Ok((schema, layout))
+}
+
+/// The index that is made of exactly these attributes.
+///
+/// # Errors
+/// `MatchNotUnique`, naming the keys that there are; `UnknownAttribute`.
+pub(crate) fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(String, Value)]) -> Result<&'c IndexLayout> {
+    let is_exact = |index: &&IndexLayout| {
+        index.attributes.len() == parts.len()
+            && index
+                .attributes
+                .iter()
+                .all(|id| parts.iter().any(|(name, _)| name_is(object.schema, *id, name)))
+    };
+    if let Some(index) = object.layout.indexes.iter().find(is_exact) {
+        return Ok(index);
+    }
+    for (name, _) in parts {
+        object.schema.attribute(name)?;
+    }
+    let given: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+    let keys: Vec<String> =
+        object.layout.indexes.iter().map(|index| key_names(object.schema, index).join("+")).collect();
+    let message = match keys.is_empty() {
+        true => format!(
+            "{} has no primary key and no unique attribute; name the record by its id",
+            object.schema.key()
+        ),
+        false => format!(
+            "{}: ({}) is no key; a record is found by its id or by {}",
+            object.schema.key(),
+            given.join(", "),
+            keys.join(" or by ")
+        ),
+    };
+    Err(Error::new(ErrorKind::MatchNotUnique, message))
+}
+
+fn name_is(object: &ObjectSchema, id: AttributeId, name: &str) -> bool {
+    object.attribute_by_id(id).is_some_and(|attribute| attribute.key() == name)
+}
+
+/// Names of an index's attributes, in key order.
+pub(crate) fn key_names(object: &ObjectSchema, index: &IndexLayout) -> Vec<String> {
+    let names = index.attributes.iter().filter_map(|id| object.attribute_by_id(*id));
+    names.map(|attribute| attribute.key().to_string()).collect()
+}
+
+/// Appends the canonical key; false where a component is null (no record is found by that).
+///
+/// # Errors
+/// What [`AttributeSchema::encode`] says of a value.
+pub(crate) fn encode_key(
+    object: ObjectRef<'_>,
+    index: &IndexLayout,
+    parts: &[(String, Value)],
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    for id in &index.attributes {
+        let attribute = object.schema.attribute_by_id(*id).expect("indexes name attributes of their object");
+        let Some((_, value)) = parts.iter().find(|(name, _)| name == attribute.key()) else {
+            return Ok(false);
+        };
+        if value.is_null() {
+            return Ok(false);
+        }
+        // The component is encoded in place: four bytes of length, then the cell.
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        attribute.encode(object.schema, value, out)?;
+        if attribute.value_type() == ValueType::Number && out[start + 4..] == (-0.0f64).to_le_bytes() {
+            out[start + 4..].fill(0);
+        }
+        let len = (out.len() - start - 4) as u32;
+        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    }
+    Ok(true)
+}
+
+#[cold]
+pub(crate) fn not_found(object: &ObjectSchema, key: &Key) -> Error {
+    let what = match key {
+        Key::Id(id) => format!("id {id}"),
+        Key::Attributes(parts) => {
+            let parts: Vec<String> =
+                parts.iter().map(|(name, value)| format!("{name} = {}", value.to_json())).collect();
+            parts.join(", ")
+        }
+    };
+    Error::new(ErrorKind::RecordNotFound, format!("{}: no record with {what}", object.key()))
+}
