@@ -97,10 +97,13 @@ fn read_reserve(disk: &dyn Disk, report: &mut Report) {
         let len = file.len()?;
         report.report.file_count += 1;
         report.report.byte_count += len;
-        let mut bytes = Vec::new();
+        let (mut buffer, zeros) = (vec![0; RESERVE_STEP], vec![0; RESERVE_STEP]);
         for offset in (0..len).step_by(RESERVE_STEP) {
-            bytes.resize((len - offset).min(RESERVE_STEP as u64) as usize, 0);
-            file.read_at(offset, &mut bytes)?;
+            let bytes = &mut buffer[..(len - offset).min(RESERVE_STEP as u64) as usize];
+            file.read_at(offset, bytes)?;
+            if *bytes == zeros[..bytes.len()] {
+                continue;
+            }
             if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
                 return Err(Error::corrupt(
                     RESERVE_NAME,
