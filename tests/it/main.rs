@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 
 mod api;
+mod commits;
 mod common;
 mod crash_rules;
 mod damage;
+mod end_state;
