@@ -21,7 +21,7 @@ pub fn print_head(dir: &Path, settings: &str) {
     );
     // Whoever else uses the machine shows here: figures of a busy one are upper bounds.
     if let Some(load) = read("/proc/loadavg").split(' ').next().filter(|load| !load.is_empty()) {
-        println!("load      {load} over the last minute, before this run");
+        println!("busy      load average {load} before this run");
     }
     println!("command   {}", command());
     println!("settings  {settings}");

@@ -2,7 +2,8 @@
 //! not what they stand for.
 //!
 //! A tree of buckets numbered from 0; bucket b is the page at number b, column 0. The tree's meta
-//! words are the entry count (0) and the bucket count (1; 0 is read as 1). The bucket of a hash is its
+//! words are the entry count (0), the bucket count (1; 0 is read as 1) and the number of entries that
+//! the index lacks because their key could not be read when the log was replayed (2). The bucket of a hash is its
 //! low bits: with n buckets and 2^k ≤ n < 2^(k+1), the low k + 1 bits if that bucket exists, else the
 //! low k. Whenever an insert makes more than [`TARGET`] entries a bucket on average, bucket n − 2^k is
 //! split by bit k into itself and bucket n (Litwin, "Linear hashing", VLDB 1980). So the shape follows
@@ -13,12 +14,13 @@
 //!
 //! Damage: a bucket that cannot be read while the log is replayed is marked incomplete, and so are
 //! buckets split from it; they answer `Corrupt`, since they cannot say that a key is absent. The
-//! records are untouched by that, and an index can be built again from them.
+//! records are untouched by that, and an index can be built again from them. An index that lacks an
+//! entry answers `Corrupt` instead of a miss ([`check_complete`]).
 
-use crate::error::{ErrorKind, Result};
-use crate::id::TreeId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{Address, TreeId};
 use crate::page::{Columns, PageWrite, bucket};
-use crate::pagestore::{Group, PageStore, Root, Writer};
+use crate::pagestore::{Group, PageStore, Root, Writer, about};
 use std::sync::Arc;
 
 /// Entries a bucket on average: 4 to 8 KiB a bucket, so that a bucket's table entries cost little
@@ -28,6 +30,7 @@ const TARGET: u64 = 160;
 /// Meta words of an index tree.
 pub(crate) const ENTRY_COUNT: usize = 0;
 pub(crate) const BUCKET_COUNT: usize = 1;
+pub(crate) const MISSING_COUNT: usize = 2;
 
 /// Values found for one hash: nearly always at most one, without an allocation.
 #[derive(Debug, Default)]
@@ -59,6 +62,11 @@ pub(crate) fn bucket_of(hash: u64, bucket_count: u64) -> u64 {
     if wide < bucket_count.max(1) { wide } else { hash & ((1 << level) - 1) }
 }
 
+#[cold]
+fn in_bucket(group: &Group, error: &Error) -> Error {
+    about(&Address { tree: group.tree, number: group.number, column: 0 }, error)
+}
+
 fn bucket_group(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Option<Arc<Group>>> {
     let Some(index) = root.tree(tree) else { return Ok(None) };
     store.group(root, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))
@@ -74,12 +82,41 @@ pub(crate) fn find(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> R
     if let Some(group) = bucket_group(store, root, tree, hash)?
         && let Some(page) = group.state.read().page(0)
     {
-        bucket::find(page, hash, &mut |value| {
+        let found = bucket::find(page, hash, &mut |value| {
             hits.push(value);
             Ok(false)
-        })?;
+        });
+        found.map_err(|error| in_bucket(&group, &error))?;
     }
     Ok(hits)
+}
+
+/// Whether a miss says that there is no such key.
+///
+/// # Errors
+/// `Corrupt` when the index lacks entries.
+#[inline]
+pub(crate) fn check_complete(root: &Root, tree: TreeId) -> Result<()> {
+    match root.tree(tree).map_or(0, |index| index.meta(MISSING_COUNT)) {
+        0 => Ok(()),
+        missing => Err(incomplete(tree, missing)),
+    }
+}
+
+#[cold]
+fn incomplete(tree: TreeId, missing: u64) -> Error {
+    let reason = "on damaged pages; whether this key exists is not known: the index must be built anew";
+    Error::new(ErrorKind::Corrupt, format!("the index in tree {tree} lacks {missing} keys that lie {reason}"))
+}
+
+/// Notes that an entry could not be added because its key cannot be read. Only `apply` calls this.
+///
+/// # Errors
+/// `Corrupt` when the page table is damaged.
+pub(crate) fn note_missing(store: &PageStore, writer: &Writer, tree: TreeId) -> Result<()> {
+    let index = store.tree_mut(writer, tree)?;
+    index.set_meta(MISSING_COUNT, index.meta(MISSING_COUNT) + 1);
+    Ok(())
 }
 
 /// Reads all that inserts and removals of this hash will read, among `change_count` changes of the
@@ -98,7 +135,7 @@ pub(crate) fn touch(
         && let Some(page) = group.state.read().page(0)
         && !page.is_resident()
     {
-        bucket::touch(page, hash, change_count)?;
+        bucket::touch(page, hash, change_count).map_err(|error| in_bucket(&group, &error))?;
     }
     Ok(())
 }
@@ -115,7 +152,7 @@ pub(crate) fn touch_splits(store: &PageStore, root: &Root, tree: TreeId, insert_
         if let Some(group) = store.group(root, tree, split_source(buckets))?
             && let Some(page) = group.state.read().page(0)
         {
-            bucket::entries(page, &mut |_, _| Ok(()))?;
+            bucket::entries(page, &mut |_, _| Ok(())).map_err(|error| in_bucket(&group, &error))?;
         }
         store.group(root, tree, buckets)?;
         buckets += 1;

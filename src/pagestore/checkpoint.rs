@@ -157,10 +157,11 @@ impl PageStore {
     /// caller holds the writer lock, so that no group is copied meanwhile.
     pub(crate) fn install(
         &self,
-        _writer: &mut Writer,
+        writer: &mut Writer,
         checkpoint: &mut Checkpoint,
         batch: usize,
     ) -> Result<bool> {
+        writer.forget();
         let live = self.live();
         let rest = checkpoint.groups.len().saturating_sub(batch);
         for done in checkpoint.groups.drain(rest..) {

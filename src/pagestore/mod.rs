@@ -97,6 +97,22 @@ pub(crate) struct Writer {
     /// Raised by each checkpoint's snapshot; tells whether a group is on the list below.
     round: u64,
     pub(crate) dirty: Vec<(TreeId, u64)>,
+    /// A live group of this epoch that is about to be changed.
+    expected: Option<Arc<Group>>,
+}
+
+impl Writer {
+    /// Says that this live group will be changed next, so that it is not looked up again.
+    #[inline]
+    pub(crate) fn expect(&mut self, group: &Arc<Group>) {
+        self.expected = (group.epoch == self.epoch).then(|| group.clone());
+    }
+
+    /// Takes back what [`Writer::expect`] said.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.expected = None;
+    }
 }
 
 /// A state that stays as it is: a root, and with it all that it names. While a view lives, no segment
@@ -164,7 +180,7 @@ impl PageStore {
             keep_len,
             nodes_read: AtomicU64::new(0),
         };
-        (store, Writer { epoch: 1, round: 1, dirty: Vec::new() })
+        (store, Writer { epoch: 1, round: 1, dirty: Vec::new(), expected: None })
     }
 
     /// The pages that `root` names. Reads the root image and maps the segments; nothing else is read,
@@ -371,6 +387,11 @@ impl PageStore {
     /// or found none, under the same writer lock, this does not fail.
     #[inline]
     pub(crate) fn group_mut(&self, writer: &mut Writer, tree: TreeId, number: u64) -> Result<Arc<Group>> {
+        if let Some(group) = writer.expected.take()
+            && (group.tree, group.number, group.epoch) == (tree, number, writer.epoch)
+        {
+            return Ok(group);
+        }
         let (chunk_index, index) = place(number);
         let root = self.live.load();
         if let Some(tree) = root.tree(tree)

@@ -16,7 +16,7 @@
 use super::memory::{Counted, Memory};
 use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Address;
 use crate::page::delta::{Cover, Delta};
 use crate::page::image::{self, BLOCK_LEN, Kind};
@@ -539,10 +539,13 @@ impl Page {
     }
 }
 
-/// An error that says which page it is about.
+/// An error that says which page it is about. What memory holds of a page has no place in a file.
 #[cold]
 pub(crate) fn about(address: &Address, error: &Error) -> Error {
     match error.place() {
+        Some(place) if place.file.is_empty() => {
+            Error::new(ErrorKind::Corrupt, format!("{address}, byte {}: {}", place.offset, place.reason))
+        }
         Some(place) => {
             Error::corrupt(place.file.clone(), place.offset, format!("{} ({address})", place.reason))
         }

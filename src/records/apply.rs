@@ -11,7 +11,7 @@ use super::read::{id_value, missing_object, read_key};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
 use crate::change::{Cell, Cells, Change, FrameHead, Target, parse};
 use crate::error::{Error, Result};
-use crate::id::{Lsn, RowId};
+use crate::id::{AttributeId, Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, Header};
 use crate::page::{Columns, PageWrite, slots, text};
@@ -29,6 +29,9 @@ pub(crate) struct ApplyScratch {
     /// Index number and hash of each key that a change takes out, and puts in.
     old_keys: Vec<(usize, u64)>,
     new_keys: Vec<(usize, u64)>,
+    /// Numbers of indexes whose key cannot be read before a change, or after it.
+    old_lost: Vec<usize>,
+    new_lost: Vec<usize>,
 }
 
 impl Records {
@@ -153,13 +156,16 @@ impl Records {
             }
             let shown = at.unwrap_or(head.commit_time).0;
             header::touch(state.page_mut(0), slot, target.version, shown, head.actor);
-            write_cells(&mut state, object, slot, cells)?;
+            write_cells(&mut state, object, slot, cells.clone())?;
             if moves_keys {
                 self.keys(&state, object, slot, scratch, true);
             }
         }
         if moves_keys {
             self.move_keys(writer, object, scratch, target.row)?;
+        }
+        if moves_keys && !(scratch.old_lost.is_empty() && scratch.new_lost.is_empty()) {
+            self.keep_damaged_keys(writer, object, scratch, target.row, &cells)?;
         }
         Ok(())
     }
@@ -202,17 +208,64 @@ impl Records {
         scratch: &mut ApplyScratch,
         new: bool,
     ) {
-        let ApplyScratch { key, cell, old_keys, new_keys } = scratch;
-        let keys = if new { new_keys } else { old_keys };
+        let ApplyScratch { key, cell, old_keys, new_keys, old_lost, new_lost } = scratch;
+        let (keys, lost) = if new { (new_keys, new_lost) } else { (old_keys, old_lost) };
         keys.clear();
+        lost.clear();
         for (number, index) in object.indexes.iter().enumerate() {
             key.clear();
             match read_key(state, object, index, slot, key, cell) {
                 Ok(true) => keys.push((number, key_hash(self.hash_seed, key))),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "a key of a damaged page is set aside"),
+                Err(error) => {
+                    tracing::error!(%error, "a key of a damaged page is set aside");
+                    lost.push(number);
+                }
             }
         }
+    }
+
+    /// A look-up of a key that lies on a damaged page must meet the damage, and not miss the record: the
+    /// index gets an entry where the frame holds the whole key, and else notes that it lacks one.
+    #[cold]
+    fn keep_damaged_keys(
+        &self,
+        writer: &mut Writer,
+        object: &ObjectLayout,
+        scratch: &mut ApplyScratch,
+        row: RowId,
+        cells: &Cells<'_>,
+    ) -> Result<()> {
+        for number in &scratch.new_lost {
+            let index = &object.indexes[*number];
+            let changed = |id| changed_cell(cells, id);
+            if !index
+                .attributes
+                .iter()
+                .map(|id| changed(*id))
+                .any(|cell| cell.is_ok_and(|cell| cell.is_some()))
+            {
+                // The key is as it was, and so is its entry.
+                continue;
+            }
+            scratch.key.clear();
+            if key_of_cells(object, index, cells, &mut scratch.key)? {
+                let hash = key_hash(self.hash_seed, &scratch.key);
+                let found = index::find(&self.pages, &self.pages.live(), index.tree, hash);
+                if !found.is_ok_and(|found| found.iter().any(|value| value == row.0)) {
+                    index::insert(&self.pages, writer, index.tree, hash, row.0)?;
+                }
+                continue;
+            }
+            let mut cleared = false;
+            for id in &index.attributes {
+                cleared |= matches!(changed_cell(cells, *id)?, Some(None));
+            }
+            if !cleared {
+                index::note_missing(&self.pages, writer, index.tree)?;
+            }
+        }
+        Ok(())
     }
 
     fn move_keys(
@@ -234,6 +287,17 @@ impl Records {
         }
         Ok(())
     }
+}
+
+/// What a frame makes of an attribute: nothing, no value, or a cell.
+fn changed_cell<'a>(cells: &Cells<'a>, id: AttributeId) -> Result<Option<Option<&'a [u8]>>> {
+    let mut cells = cells.clone();
+    while let Some(cell) = cells.next()? {
+        if cell.attribute == id {
+            return Ok(Some(cell.bytes));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a change may alter a key.

@@ -156,16 +156,6 @@ impl Records {
         in_group(&group, row, read).map(Some)
     }
 
-    /// The group of a row.
-    pub(crate) fn group_of(
-        &self,
-        root: &Root,
-        object: &ObjectLayout,
-        row: RowId,
-    ) -> Result<Option<Arc<Group>>> {
-        self.pages.group(root, object.tree, row.group())
-    }
-
     /// Finds a record by id and reads it under the same latch.
     #[inline]
     pub(crate) fn find_id<R>(
@@ -173,18 +163,18 @@ impl Records {
         root: &Root,
         catalog: &Catalog,
         id: RecordId,
-        mut read: impl FnMut(Found, &ObjectLayout, &Header, &GroupState) -> Result<R>,
+        mut read: impl FnMut(Found, &Header, &GroupState, &Arc<Group>) -> Result<R>,
     ) -> Result<Option<R>> {
         for value in index::find(&self.pages, root, ID_TREE, self.id_hash(id))?.iter() {
             let found = split_id_value(value);
             let Some(object) = catalog.object(found.object) else { continue };
-            let hit =
-                self.with_row(root, object, found.row, |state, slot| match read_header(state, slot)? {
-                    Some(header) if header.id == id => read(found, object, &header, state).map(Some),
-                    _ => Ok(None),
-                })?;
-            if let Some(Some(hit)) = hit {
-                return Ok(Some(hit));
+            let Some(group) = self.pages.group(root, object.tree, found.row.group())? else { continue };
+            let hit = in_group(&group, found.row, |state, slot| match read_header(state, slot)? {
+                Some(header) if header.id == id => read(found, &header, state, &group).map(Some),
+                _ => Ok(None),
+            })?;
+            if hit.is_some() {
+                return Ok(hit);
             }
         }
         Ok(None)
@@ -197,21 +187,22 @@ impl Records {
         root: &Root,
         object: &ObjectLayout,
         key: &IndexKey<'_>,
-        mut read: impl FnMut(Found, &Header, &GroupState) -> Result<R>,
+        mut read: impl FnMut(Found, &Header, &GroupState, &Arc<Group>) -> Result<R>,
     ) -> Result<Option<R>> {
         for value in index::find(&self.pages, root, key.index.tree, key.hash)?.iter() {
             let found = Found { object: object.id, row: RowId(value) };
-            let hit =
-                self.with_row(root, object, found.row, |state, slot| match read_header(state, slot)? {
-                    Some(header) if has_key(state, object, key, slot)? => {
-                        read(found, &header, state).map(Some)
-                    }
-                    _ => Ok(None),
-                })?;
-            if let Some(Some(hit)) = hit {
-                return Ok(Some(hit));
+            let Some(group) = self.pages.group(root, object.tree, found.row.group())? else { continue };
+            let hit = in_group(&group, found.row, |state, slot| match read_header(state, slot)? {
+                Some(header) if has_key(state, object, key, slot)? => {
+                    read(found, &header, state, &group).map(Some)
+                }
+                _ => Ok(None),
+            })?;
+            if hit.is_some() {
+                return Ok(hit);
             }
         }
+        index::check_complete(root, key.index.tree)?;
         Ok(None)
     }
 

@@ -233,11 +233,8 @@ impl Inner {
         };
         // Crash rule 1: the log is durable up to the checkpoint's place before a superblock names it.
         // The place, not the lsn: marks lie in between, and the older copy's replay reads them.
-        let ready = self
-            .shared()?
-            .sync_now()
-            .and_then(|_| self.mark_open())
-            .and_then(|()| pages.map_new(&written));
+        let ready =
+            self.shared()?.sync_now().and_then(|_| self.mark_open()).and_then(|()| pages.map_new(&written));
         if let Err(error) = ready {
             pages.discard(&written);
             undo(frozen)?;

@@ -409,6 +409,8 @@ impl Inner {
             self.checkpoint(pagestore::Compaction::Bounded)?;
         }
         let writer = writing.writer.lock();
+        // Under the writer lock: a writer that waits for it must not append behind the seal.
+        self.closed.store(true, Ordering::Release);
         writing.shared.sync_now()?;
         let end = writer.log.resume_point();
         let sealed = Sealed { seal: end.seal(), lsn: end.lsn };

@@ -8,7 +8,7 @@ use crate::id::Lsn;
 use crate::schema::Schema;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Outcome, WriterState};
-use crate::value::{Record, Value};
+use crate::value::{Name, Record, Value};
 use crate::wal;
 use std::sync::atomic::Ordering;
 
@@ -33,14 +33,14 @@ impl Txn<'_> {
     }
 
     fn run(&mut self, object: &str, action: Action, key: Option<Key>, patch: Patch) -> Result<Outcome> {
-        self.apply(&Mutation { object: object.to_string(), action, key, patch })
+        self.apply(&Mutation { object: object.into(), action, key, patch })
     }
 
     /// Makes a record.
     ///
     /// # Errors
     /// As [`Txn::apply`].
-    pub fn create(&mut self, object: &str, values: Vec<(String, Value)>) -> Result<Outcome> {
+    pub fn create(&mut self, object: &str, values: Vec<(Name, Value)>) -> Result<Outcome> {
         self.run(object, Action::Create, None, Patch { set: values, ..Patch::default() })
     }
 
@@ -156,7 +156,8 @@ impl Store {
         let (value, lsn) = self.inner().write_with(|context, state| {
             let inside = Inside::enter(self.inner());
             let catalog = self.inner().records.catalog().clone();
-            let mut txn = Txn { staging: Staging { state, context, catalog, single: false } };
+            let root = self.inner().records.pages.live().clone();
+            let mut txn = Txn { staging: Staging { state, context, catalog, root, single: false } };
             let value = body(&mut txn);
             drop(inside);
             let value = value?;
@@ -217,7 +218,8 @@ impl Inner {
     fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
         self.write_with(|context, state| {
             let catalog = self.records.catalog().clone();
-            let mut staging = Staging { state, context, catalog, single };
+            let root = self.records.pages.live().clone();
+            let mut staging = Staging { state, context, catalog, root, single };
             let value = body(&mut staging)?;
             Ok((value, staging.commit()?))
         })
@@ -234,6 +236,7 @@ impl Inner {
         let context = Context { records: &self.records, source: &self.source, admit: &admit };
         let result = body(&context, &mut state);
         state.stage.clear();
+        state.pages.forget();
         let (value, lsn) = result?;
         match lsn {
             Some(lsn) => {

@@ -10,7 +10,7 @@ use crate::id::{Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots};
-use crate::pagestore::GroupState;
+use crate::pagestore::{GroupState, Root};
 use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group};
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
@@ -33,7 +33,7 @@ impl Staging<'_> {
         }
         let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
         build_frame(self.state, time);
-        touch(records, &self.catalog, &mut self.state.stage)?;
+        touch(records, &self.root, &self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
         append_and_apply(self.context, self.state).map(Some)
@@ -100,8 +100,8 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records
-            .find_key(&records.pages.live(), object, &key, |_, header, _| Ok((header.id, header.version)))?;
+        let held =
+            records.find_key(&self.root, object, &key, |_, header, _, _| Ok((header.id, header.version)))?;
         let Some((id, version)) = held else { return Ok(None) };
         // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
         // a record has at the end was compared above.
@@ -144,7 +144,7 @@ impl Staging<'_> {
     /// when there is nothing to log.
     fn give_rows(&mut self) -> Result<bool> {
         let records = self.context.records;
-        let live = records.pages.live();
+        let live = self.root.clone();
         let mut any = false;
         let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
@@ -167,7 +167,7 @@ impl Staging<'_> {
             }
             match *free {
                 0 => *rows += 1,
-                _ => *free = next_free(records, object, row)?.map_or(0, |row| row.0 + 1),
+                _ => *free = next_free(records, &live, object, row)?.map_or(0, |row| row.0 + 1),
             }
             self.state.stage.record_mut(staged).row = row;
         }
@@ -176,9 +176,8 @@ impl Staging<'_> {
     }
 }
 
-fn next_free(records: &Records, object: &ObjectLayout, row: RowId) -> Result<Option<RowId>> {
-    let live = records.pages.live();
-    let next = records.with_row(&live, object, row, |state, slot| {
+fn next_free(records: &Records, live: &Root, object: &ObjectLayout, row: RowId) -> Result<Option<RowId>> {
+    let next = records.with_row(live, object, row, |state, slot| {
         state.page(0).map_or(Ok(None), |page| header::read_next_free(page, slot))
     })?;
     Ok(next.flatten())
@@ -212,9 +211,8 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 }
 
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
-fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
+fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
     let mut inserted = std::mem::take(&mut stage.inserted);
-    let live = records.pages.live();
     let key_changes = stage.records().len() as u32;
     for staged in stage.records() {
         let Some(object) = catalog.object(staged.object) else { continue };
@@ -229,26 +227,26 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
             }
             // A create: its row's group is there already unless the row is the group's first.
             (None, _) => {
-                records.with_row(&live, object, staged.row, |state, slot| {
+                records.with_row(live, object, staged.row, |state, slot| {
                     touch_row(state, object, staged, slot)
                 })?;
             }
         }
         if staged.fate != Fate::Update {
-            index::touch(&records.pages, &live, ID_TREE, records.id_hash(staged.id), key_changes)?;
+            index::touch(&records.pages, live, ID_TREE, records.id_hash(staged.id), key_changes)?;
             inserted.push(ID_TREE);
         }
         if staged.fate != Fate::Create && (staged.moves_keys || staged.fate == Fate::Delete) {
-            touch_old_keys(records, &live, object, staged.row, key_changes)?;
+            touch_old_keys(records, live, object, staged.row, key_changes)?;
         }
     }
     for key in &stage.new_keys {
-        index::touch(&records.pages, &live, key.tree, key.hash, key_changes)?;
+        index::touch(&records.pages, live, key.tree, key.hash, key_changes)?;
         inserted.push(key.tree);
     }
     inserted.sort_unstable();
     for trees in inserted.chunk_by(|a, b| a == b) {
-        index::touch_splits(&records.pages, &live, trees[0], trees.len() as u64)?;
+        index::touch_splits(&records.pages, live, trees[0], trees.len() as u64)?;
     }
     stage.inserted = inserted;
     Ok(())
@@ -256,7 +254,7 @@ fn touch(records: &Records, catalog: &Catalog, stage: &mut Stage) -> Result<()> 
 
 fn touch_old_keys(
     records: &Records,
-    live: &crate::pagestore::Root,
+    live: &Root,
     object: &ObjectLayout,
     row: RowId,
     changes: u32,

@@ -8,18 +8,20 @@ use super::stage::{Fate, Stage};
 use crate::change::Key;
 use crate::error::Result;
 use crate::id::{RecordId, RowId};
+use crate::pagestore::Group;
 use crate::records::{
     AttributeLayout, IndexKey, IndexLayout, ObjectLayout, in_group, read_cell, read_header, read_record,
 };
 use crate::value::{Record, append_key_bytes, key_hash};
+use std::sync::Arc;
 
 /// A record that a mutation is about, as the transaction sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Located {
     /// Staged before in this transaction.
     Staged(usize),
     /// In the store, untouched so far.
-    Stored { id: RecordId, row: RowId, version: u64 },
+    Stored { id: RecordId, row: RowId, version: u64, group: Arc<Group> },
 }
 
 impl Staging<'_> {
@@ -47,11 +49,11 @@ impl Staging<'_> {
             return Ok(here.then_some(Located::Staged(index)));
         }
         let records = self.context.records;
-        let hit = records.find_id(&records.pages.live(), &self.catalog, id, |found, _, header, _| {
-            Ok((found, header.version))
+        let hit = records.find_id(&self.root, &self.catalog, id, |found, header, _, group| {
+            Ok((found, header.version, group.clone()))
         })?;
-        let hit = hit.filter(|(found, _)| found.object == object.layout.id);
-        Ok(hit.map(|(found, version)| Located::Stored { id, row: found.row, version }))
+        let hit = hit.filter(|(found, ..)| found.object == object.layout.id);
+        Ok(hit.map(|(found, version, group)| Located::Stored { id, row: found.row, version, group }))
     }
 
     fn locate_key(
@@ -76,12 +78,12 @@ impl Staging<'_> {
             }
         }
         let key = IndexKey { index, bytes, hash };
-        let hit = records.find_key(&records.pages.live(), object.layout, &key, |found, header, _| {
-            Ok((header.id, found.row, header.version))
+        let hit = records.find_key(&self.root, object.layout, &key, |found, header, _, group| {
+            Ok((header.id, found.row, header.version, group.clone()))
         })?;
-        let Some((id, row, version)) = hit else { return Ok(None) };
+        let Some((id, row, version, group)) = hit else { return Ok(None) };
         match self.state.stage.find(id) {
-            None => Ok(Some(Located::Stored { id, row, version })),
+            None => Ok(Some(Located::Stored { id, row, version, group })),
             Some(staged) if !self.state.stage.record(staged).is_live() => Ok(None),
             Some(staged) if self.staged_has_key(object.layout, index, staged, bytes)? => {
                 Ok(Some(Located::Staged(staged)))
@@ -188,7 +190,6 @@ impl Staging<'_> {
         staged: usize,
         fate: Fate,
     ) -> Result<Option<Record>> {
-        let records = self.context.records;
         let stage: &Stage = &self.state.stage;
         let record = stage.record(staged);
         let now = record.at.unwrap_or_else(|| self.context.source.now());
@@ -204,7 +205,7 @@ impl Staging<'_> {
                 stored
             }
             _ => {
-                let tree = records.pages.live().tree(object.layout.tree).cloned();
+                let tree = self.root.tree(object.layout.tree).cloned();
                 let counter = tree.map_or(0, |tree| tree.meta(crate::records::COUNTER));
                 let made = stage.records()[..=staged]
                     .iter()
@@ -241,14 +242,12 @@ impl Staging<'_> {
             Some(Located::Staged(staged)) => {
                 self.read_staged_as(object, staged, self.state.stage.record(staged).fate)
             }
-            Some(Located::Stored { row, .. }) => {
-                let records = self.context.records;
+            Some(Located::Stored { row, group, .. }) => {
                 let all = |_: &AttributeLayout| true;
-                let read = records.with_row(&records.pages.live(), object.layout, row, |state, slot| {
+                in_group(&group, row, |state, slot| {
                     let Some(header) = read_header(state, slot)? else { return Ok(None) };
                     read_record(&catalog, object.layout, &header, state, slot, &all).map(Some)
-                })?;
-                Ok(read.flatten())
+                })
             }
         }
     }

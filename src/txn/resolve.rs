@@ -9,10 +9,10 @@ use crate::change::{Action, Key, Mode, Mutation, Patch};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
-use crate::pagestore::GroupState;
+use crate::pagestore::{Group, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, in_group};
 use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::Value;
+use crate::value::{Name, Value};
 use std::sync::Arc;
 
 /// The staging half of a transaction.
@@ -21,6 +21,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) context: &'a Context<'a>,
     pub(crate) catalog: Arc<Catalog>,
+    /// The live state; under the writer lock it stays what it is until the commit is applied.
+    pub(crate) root: Arc<Root>,
     /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
     pub(crate) single: bool,
 }
@@ -52,7 +54,7 @@ impl Staging<'_> {
     fn change(&mut self, object: ObjectRef<'_>, action: Action, key: &Key, patch: &Patch) -> Result<Outcome> {
         let located = self.locate(object, key)?;
         match (action, located) {
-            (Action::Update | Action::Upsert, Some(located)) => self.update(object, located, patch),
+            (Action::Update | Action::Upsert, Some(located)) => self.update(object, located, key, patch),
             (Action::Delete, Some(located)) => self.delete(object, located, patch),
             (Action::Upsert, None) => match key {
                 Key::Id(id) => self.create(object, Some(*id), None, patch),
@@ -66,7 +68,7 @@ impl Staging<'_> {
         &mut self,
         object: ObjectRef<'_>,
         id: Option<RecordId>,
-        key: Option<&Vec<(String, Value)>>,
+        key: Option<&Vec<(Name, Value)>>,
         patch: &Patch,
     ) -> Result<Outcome> {
         if let Some(expected) = patch.if_version {
@@ -104,8 +106,7 @@ impl Staging<'_> {
             return Ok(next.max(staged.version + 1));
         }
         let records = self.context.records;
-        let held = records
-            .find_id(&records.pages.live(), &self.catalog, id, |_, _, header, _| Ok(header.version))?;
+        let held = records.find_id(&self.root, &self.catalog, id, |_, header, _, _| Ok(header.version))?;
         match held {
             Some(version) => Err(id_conflict(object.schema, id, version)),
             None => Ok(next),
@@ -116,7 +117,7 @@ impl Staging<'_> {
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
-        key: Option<&Vec<(String, Value)>>,
+        key: Option<&Vec<(Name, Value)>>,
         patch: &Patch,
     ) -> Result<AttributeSet> {
         let mut changed = AttributeSet::default();
@@ -161,8 +162,14 @@ impl Staging<'_> {
         Ok(Some(start..arena.len()))
     }
 
-    fn update(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
-        let (id, version) = self.identity(located);
+    fn update(
+        &mut self,
+        object: ObjectRef<'_>,
+        located: Located,
+        key: &Key,
+        patch: &Patch,
+    ) -> Result<Outcome> {
+        let (id, version) = self.identity(&located);
         if let Some(expected) = patch.if_version
             && expected != version
         {
@@ -170,11 +177,11 @@ impl Staging<'_> {
         }
         let (staged, backup) = match located {
             Located::Staged(staged) => (staged, Some(self.state.stage.record(staged).clone())),
-            Located::Stored { id, row, version } => {
-                (self.push(object, id, row, Fate::Update, version)?, None)
+            Located::Stored { id, row, version, group } => {
+                (self.push(object, (id, row, version), Fate::Update, group), None)
             }
         };
-        match self.fill_update(object, staged, patch) {
+        match self.fill_update(object, staged, key, patch) {
             Ok(changed) if changed.is_empty() && backup.is_none() => {
                 let outcome = self.outcome(object, staged, changed, false, patch.returning);
                 self.state.stage.pop(None);
@@ -207,29 +214,33 @@ impl Staging<'_> {
     fn push(
         &mut self,
         object: ObjectRef<'_>,
-        id: RecordId,
-        row: RowId,
+        (id, row, version): (RecordId, RowId, u64),
         fate: Fate,
-        version: u64,
-    ) -> Result<usize> {
-        let records = self.context.records;
-        let group = records.group_of(&records.pages.live(), object.layout, row)?;
+        group: Arc<Group>,
+    ) -> usize {
+        self.state.pages.expect(&group);
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
-        self.state.stage.record_mut(staged).group = group;
-        Ok(staged)
+        self.state.stage.record_mut(staged).group = Some(group);
+        staged
     }
 
-    fn identity(&self, located: Located) -> (RecordId, u64) {
+    fn identity(&self, located: &Located) -> (RecordId, u64) {
         match located {
-            Located::Stored { id, version, .. } => (id, version),
+            Located::Stored { id, version, .. } => (*id, *version),
             Located::Staged(staged) => {
-                let staged = self.state.stage.record(staged);
+                let staged = self.state.stage.record(*staged);
                 (staged.id, staged.version)
             }
         }
     }
 
-    fn fill_update(&mut self, object: ObjectRef<'_>, staged: usize, patch: &Patch) -> Result<AttributeSet> {
+    fn fill_update(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        key: &Key,
+        patch: &Patch,
+    ) -> Result<AttributeSet> {
         let mut changed = AttributeSet::default();
         for (name, value) in &patch.set {
             let (schema, layout) = attribute_ref(object, name)?;
@@ -242,7 +253,7 @@ impl Staging<'_> {
             self.stage_cell(staged, layout, cleared, &mut changed)?;
         }
         if patch.mode == Mode::Replace {
-            self.clear_unnamed(object, staged, patch, &mut changed)?;
+            self.clear_unnamed(object, staged, key, patch, &mut changed)?;
         }
         if object.layout.attributes.iter().any(|attribute| attribute.required) {
             self.check_required_of(object, staged, &changed)?;
@@ -253,15 +264,18 @@ impl Staging<'_> {
         Ok(changed)
     }
 
+    /// Clears what neither the patch nor the key names: naming a record by its key keeps the key.
     fn clear_unnamed(
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
+        key: &Key,
         patch: &Patch,
         changed: &mut AttributeSet,
     ) -> Result<()> {
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
-            let named = patch.set.iter().any(|(name, _)| name == schema.key());
+            let key_parts = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
+            let named = patch.set.iter().chain(key_parts).any(|(name, _)| name == schema.key());
             if !named && !schema.is_read_only() {
                 self.stage_cell(staged, layout, None, changed)?;
             }
@@ -317,7 +331,7 @@ impl Staging<'_> {
     }
 
     fn delete(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
-        let (id, version) = self.identity(located);
+        let (id, version) = self.identity(&located);
         if let Some(expected) = patch.if_version
             && expected != version
         {
@@ -325,7 +339,9 @@ impl Staging<'_> {
         }
         let mut changed = AttributeSet::default();
         let staged = match located {
-            Located::Stored { id, row, version } => self.push(object, id, row, Fate::Delete, version)?,
+            Located::Stored { id, row, version, group } => {
+                self.push(object, (id, row, version), Fate::Delete, group)
+            }
             Located::Staged(staged) => staged,
         };
         // A record that this transaction made is read from the stage alone.

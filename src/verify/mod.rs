@@ -19,6 +19,7 @@ use crate::disk::{Disk, LOCK_NAME, OsDisk};
 use crate::error::{Error, Place, Result};
 use crate::id::{Address, AttributeId, GROUP_ROWS, TreeId};
 use crate::page::image::Kind;
+use crate::pagestore::superblock;
 use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
 use crate::recover::{self, Recovered};
 use crate::schema::ObjectSchema;
@@ -188,7 +189,13 @@ pub fn verify_on(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
 fn recover_state(disk: &Arc<dyn Disk>, files: &files::Files, report: &mut Report) -> Option<Recovered> {
     let found = files.found.as_ref().filter(|_| !files.unreadable)?;
     match recover::recover(disk, found, KEEP_LEN, None) {
-        Ok(recovered) => Some(recovered),
+        Ok(recovered) => {
+            // The log knows of a newer checkpoint than the superblock does.
+            if let (None, Some(damage)) = (&found.damage, &recovered.report.damage) {
+                report.error(&Error::corrupt(superblock::FILE_NAME, 0, damage.clone()));
+            }
+            Some(recovered)
+        }
         Err(error) => {
             report.error(&error);
             report.affects(&error, "all records: the store does not open, so they were not checked");

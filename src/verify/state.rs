@@ -8,7 +8,7 @@
 use super::{Report, name_of_index, name_of_tree};
 use crate::error::{Error, Result};
 use crate::id::{GROUP_ROWS, RecordId, RowId, TreeId};
-use crate::index::{self, BUCKET_COUNT, ENTRY_COUNT};
+use crate::index::{self, BUCKET_COUNT, ENTRY_COUNT, MISSING_COUNT};
 use crate::page::header::{self, Header};
 use crate::page::slots::{self, SLOTS_START, Width};
 use crate::page::{Columns, PageRead, bucket, text};
@@ -506,6 +506,10 @@ impl Check<'_> {
     ) {
         let meta = self.root.tree(tree).map_or([0; 4], |tree| tree.metas());
         let buckets = meta[BUCKET_COUNT].max(1);
+        if meta[MISSING_COUNT] != 0 {
+            self.report
+                .add(None, format!("{name} lacks {} keys that were lost to damage", meta[MISSING_COUNT]));
+        }
         let mut entry_count = 0u64;
         let mut sound = true;
         sound &= self.groups(tree, &mut |check, group| {

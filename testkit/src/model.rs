@@ -7,7 +7,7 @@ use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{
-    Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Patch, RecordId, Timestamp, Value,
+    Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp, Value,
 };
 
 /// A record.
@@ -210,7 +210,7 @@ impl Model {
     fn key_parts(
         &self,
         object: usize,
-        parts: &[(String, Value)],
+        parts: &[(Name, Value)],
     ) -> Result<(usize, Option<Vec<String>>), ErrorKind> {
         let def = &self.objects[object];
         let keys = def.keys();
@@ -267,7 +267,7 @@ impl Model {
             (Action::Create, Some(_)) | (_, None) => Err(ErrorKind::InvalidInput),
             (action, Some(key)) => match (action, self.locate(object, key)?, key) {
                 (Action::Delete, Some(id), _) => self.delete(id, patch),
-                (_, Some(id), _) => self.update(id, patch),
+                (_, Some(id), _) => self.update(id, key, patch),
                 (Action::Upsert, None, Key::Id(id)) => self.create_given(object, *id, patch),
                 (Action::Upsert, None, Key::Attributes(parts)) => {
                     self.create(object, new_id, 1, parts, patch)
@@ -294,7 +294,7 @@ impl Model {
         object: usize,
         id: RecordId,
         version: u64,
-        key: &[(String, Value)],
+        key: &[(Name, Value)],
         patch: &Patch,
     ) -> Result<Expected, ErrorKind> {
         if patch.if_version.is_some() {
@@ -322,7 +322,7 @@ impl Model {
         Ok(Expected { id, version, created: true, changed, values })
     }
 
-    fn update(&mut self, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
+    fn update(&mut self, id: RecordId, key: &Key, patch: &Patch) -> Result<Expected, ErrorKind> {
         let mut record = ModelRecord::clone(&self.records[&id]);
         let objects = self.objects.clone();
         let def = &objects[record.object];
@@ -348,7 +348,8 @@ impl Model {
         }
         if patch.mode == Mode::Replace {
             for (at, attribute) in def.attributes.iter().enumerate() {
-                if !patch.set.iter().any(|(name, _)| *name == attribute.name) {
+                let key = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
+                if !patch.set.iter().chain(key).any(|(name, _)| *name == attribute.name) {
                     put(&mut record.values, at, None);
                 }
             }

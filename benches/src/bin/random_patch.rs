@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let mut store = narrow::create(&config, &path)?;
     narrow::load(&store, 0, records)?;
-    println!("load      {:.0} records a second", rate(records, started));
+    println!("loading   {:.0} records a second", rate(records, started));
     store.checkpoint()?;
     if args.number("reopen", 0)? != 0 {
         store.close()?;
