@@ -76,7 +76,7 @@ fn create(name: &str, count: i64) -> (Dir, Store) {
     let config = Config::new().durability(Durability::Buffered).background(false);
     let store = config.create(&dir.0, &Schema::from_json(SCHEMA).unwrap()).unwrap();
     let creation = |n: i64| Mutation {
-        object: "flight".to_string(),
+        object: "flight".into(),
         action: Action::Create,
         key: None,
         patch: patch! { "day" => "2013-01-01", "number" => n, "tail" => format!("N{n}"), "delay" => 0, "state" => "planned" },
@@ -95,7 +95,7 @@ fn update(key: Key, round: i64) -> Mutation {
         "delay" => round, "speed" => round as f64 / 3.0, "fuel" => fuel, "late" => round % 2 == 0,
         "seen" => Timestamp(round), "plane" => RecordId::from_bytes([round as u8; 16]).0, "state" => state
     };
-    Mutation { object: "flight".to_string(), action: Action::Update, key: Some(key), patch }
+    Mutation { object: "flight".into(), action: Action::Update, key: Some(key), patch }
 }
 
 #[test]
@@ -118,7 +118,8 @@ fn a_warm_patch_of_fixed_width_attributes_allocates_nothing() {
         };
         rounds(0).iter().for_each(|mutation| drop(store.submit(mutation).unwrap()));
         for mutation in &rounds(1000) {
-            let (count, outcome) = allocations(|| store.submit(mutation).map(|(outcome, commit)| (outcome.version, commit)));
+            let (count, outcome) =
+                allocations(|| store.submit(mutation).map(|(outcome, commit)| (outcome.version, commit)));
             assert!(outcome.is_ok());
             assert_eq!(count, 0, "by key {kind}: {mutation:?}");
         }

@@ -162,7 +162,9 @@ impl MemDisk {
             let at = copy.nodes.len();
             copy.names.insert(name.clone(), at);
             copy.nodes.push(state.nodes[*node].copy());
-            copy.durable_names.extend(state.durable_names.iter().filter(|(_, n)| *n == node).map(|(name, _)| (name.clone(), at)));
+            copy.durable_names.extend(
+                state.durable_names.iter().filter(|(_, n)| *n == node).map(|(name, _)| (name.clone(), at)),
+            );
         }
         for (name, node) in &state.durable_names {
             if !copy.durable_names.contains_key(name) {

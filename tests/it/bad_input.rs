@@ -4,7 +4,9 @@ use crate::common::{Dir, companies, create, quick};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use vellum::{Action, Config, Date, ErrorKind, Key, Mutation, Patch, Schema, Store, Value, patch, record};
+use vellum::{
+    Action, Config, Date, ErrorKind, Key, Mutation, Name, Patch, Schema, Store, Value, patch, record,
+};
 use vellum_testkit::{MemDisk, Op};
 
 fn memory() -> (MemDisk, Store) {
@@ -24,7 +26,7 @@ fn first() -> Key {
 fn refused(object: &str, action: Action, key: Option<Key>, patch: Patch, kind: ErrorKind, words: &[&str]) {
     let (disk, store) = memory();
     let before = disk.files();
-    let mutation = Mutation { object: object.to_string(), action, key, patch };
+    let mutation = Mutation { object: object.to_string().into(), action, key, patch };
     for error in [
         store.apply(&mutation).unwrap_err(),
         store.apply_batch(std::slice::from_ref(&mutation)).unwrap_err(),
@@ -49,11 +51,25 @@ fn update(name: &str, value: impl Into<Value>, kind: ErrorKind, words: &[&str]) 
 #[test]
 fn names_that_are_not_there_get_the_nearest_ones_that_are() {
     let patch = patch! { "score" => 1.0 };
-    refused("compny", Action::Update, Some(first()), patch.clone(), ErrorKind::ObjectNotFound, &["compny", "company"]);
+    refused(
+        "compny",
+        Action::Update,
+        Some(first()),
+        patch.clone(),
+        ErrorKind::ObjectNotFound,
+        &["compny", "company"],
+    );
     update("scor", 1.0, ErrorKind::UnknownAttribute, &["scor", "\"score\""]);
     update("status", "actve", ErrorKind::UnknownOption, &["actve", "\"active\""]);
     let clear = Patch::new().clear("nme");
-    refused("company", Action::Update, Some(first()), clear, ErrorKind::UnknownAttribute, &["nme", "\"name\""]);
+    refused(
+        "company",
+        Action::Update,
+        Some(first()),
+        clear,
+        ErrorKind::UnknownAttribute,
+        &["nme", "\"name\""],
+    );
 }
 
 #[test]
@@ -68,7 +84,11 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused_by_name() {
     bad("number", Value::Number(0.5), &["company.number", "whole number"]);
     bad("number", Value::Decimal("9223372036854775808".parse().unwrap()), &["company.number", "64 bits"]);
     bad("revenue", Value::from("0.001"), &["company.revenue", "rounded"]);
-    bad("revenue", Value::Decimal(vellum::Decimal::new(i128::MAX, 0).unwrap()), &["company.revenue", "128 bits"]);
+    bad(
+        "revenue",
+        Value::Decimal(vellum::Decimal::new(i128::MAX, 0).unwrap()),
+        &["company.revenue", "128 bits"],
+    );
     bad("founded", Value::from("2013-02-29"), &["company.founded", "28 days"]);
     bad("founded", Value::from("2013-13-01"), &["company.founded", "month 13"]);
     bad("founded", Value::Date(Date(i32::MAX)), &["company.founded", "range"]);
@@ -109,20 +129,76 @@ fn a_record_over_the_limit_of_its_object_is_refused() {
 #[test]
 fn keys_that_are_missing_not_unique_or_taken_are_told_apart() {
     let patch = || patch! { "score" => 1.0 };
-    let by = |parts: Vec<(String, Value)>| Some(Key::Attributes(parts));
+    let by = |parts: Vec<(Name, Value)>| Some(Key::Attributes(parts));
     use Action as A;
     use ErrorKind as K;
-    refused("company", A::Update, by(record! { "domain" => "c.example" }), patch(), K::RecordNotFound, &["c.example"]);
-    refused("company", A::Delete, by(record! { "domain" => "c.example" }), patch(), K::RecordNotFound, &["domain"]);
-    refused("company", A::Update, by(record! { "country" => "DE" }), patch(), K::MatchNotUnique, &["country+number", "domain"]);
-    refused("company", A::Update, by(record! { "name" => "x" }), patch(), K::MatchNotUnique, &["(name) is no key"]);
+    refused(
+        "company",
+        A::Update,
+        by(record! { "domain" => "c.example" }),
+        patch(),
+        K::RecordNotFound,
+        &["c.example"],
+    );
+    refused(
+        "company",
+        A::Delete,
+        by(record! { "domain" => "c.example" }),
+        patch(),
+        K::RecordNotFound,
+        &["domain"],
+    );
+    refused(
+        "company",
+        A::Update,
+        by(record! { "country" => "DE" }),
+        patch(),
+        K::MatchNotUnique,
+        &["country+number", "domain"],
+    );
+    refused(
+        "company",
+        A::Update,
+        by(record! { "name" => "x" }),
+        patch(),
+        K::MatchNotUnique,
+        &["(name) is no key"],
+    );
     refused("company", A::Update, by(record! { "nme" => "x" }), patch(), K::UnknownAttribute, &["nme"]);
     refused("company", A::Update, None, patch(), K::InvalidInput, &["names no record"]);
-    refused("company", A::Create, None, patch! { "country" => "DE" }, K::MissingRequired, &["company.number"]);
-    refused("company", A::Create, None, patch! { "country" => "DE", "number" => 2 }, K::UniqueConflict, &["country+number", "DE, 2"]);
+    refused(
+        "company",
+        A::Create,
+        None,
+        patch! { "country" => "DE" },
+        K::MissingRequired,
+        &["company.number"],
+    );
+    refused(
+        "company",
+        A::Create,
+        None,
+        patch! { "country" => "DE", "number" => 2 },
+        K::UniqueConflict,
+        &["country+number", "DE, 2"],
+    );
     update("domain", "b.example", K::UniqueConflict, &["company.domain", "b.example", "version 1"]);
-    refused("company", A::Update, Some(first()), Patch::new().clear("number"), K::MissingRequired, &["company.number"]);
-    refused("company", A::Update, Some(first()), patch().if_version(7), K::PreconditionFailed, &["version 1, not 7"]);
+    refused(
+        "company",
+        A::Update,
+        Some(first()),
+        Patch::new().clear("number"),
+        K::MissingRequired,
+        &["company.number"],
+    );
+    refused(
+        "company",
+        A::Update,
+        Some(first()),
+        patch().if_version(7),
+        K::PreconditionFailed,
+        &["version 1, not 7"],
+    );
     let (_, store) = memory();
     let error = store.object("company").unwrap().get(("name", "x")).unwrap_err();
     assert_eq!(error.kind(), K::MatchNotUnique);
@@ -131,7 +207,9 @@ fn keys_that_are_missing_not_unique_or_taken_are_told_apart() {
 /// Names and contents of the files of a directory.
 fn contents(dir: &Dir) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -193,7 +271,10 @@ fn a_store_of_a_newer_format_is_refused_and_stays_as_it_is() {
     for config in [Config::new(), Config::new().read_only(true)] {
         let error = config.open_on(Arc::new(disk.clone())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownFormat);
-        assert!(error.to_string().contains("format 9") && error.to_string().contains("newer vellum"), "{error}");
+        assert!(
+            error.to_string().contains("format 9") && error.to_string().contains("newer vellum"),
+            "{error}"
+        );
     }
     assert!(disk.files() == before);
 }
@@ -204,7 +285,9 @@ fn a_store_that_is_opened_for_reading_refuses_writes_and_answers() {
     store.close().unwrap();
     let before = disk.files();
     // The directory takes no writes at all: opening for reading needs none.
-    disk.fail(|event| (event.op.changes() || event.op == Op::Lock).then_some(io::ErrorKind::ReadOnlyFilesystem));
+    disk.fail(|event| {
+        (event.op.changes() || event.op == Op::Lock).then_some(io::ErrorKind::ReadOnlyFilesystem)
+    });
     let error = Config::new().open_on(Arc::new(disk.clone())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
     let store = Config::new().read_only(true).open_on(Arc::new(disk.clone())).unwrap();

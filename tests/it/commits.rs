@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use vellum::{Action, Commit, Config, Durability, ErrorKind, Key, Mutation, Patch, Store, Value, patch, record};
+use vellum::{
+    Action, Commit, Config, Durability, ErrorKind, Key, Mutation, Patch, Store, Value, patch, record,
+};
 
 struct Unpark {
     thread: Thread,
@@ -28,7 +30,7 @@ fn key(number: i64) -> Key {
 
 fn creation(number: i64) -> Mutation {
     let patch = patch! { "country" => "DE", "number" => number, "score" => 0.0, "domain" => format!("{number}.example") };
-    Mutation { object: "company".to_string(), action: Action::Create, key: None, patch }
+    Mutation { object: "company".into(), action: Action::Create, key: None, patch }
 }
 
 /// Polls until all are ready, on this thread, without a runtime.
@@ -169,7 +171,11 @@ fn every_commit_of_many_threads_has_a_number_of_its_own() {
         let threads: Vec<_> = (0..8)
             .map(|thread| {
                 let store = &store;
-                scope.spawn(move || (0..25).map(|n| store.apply(&creation(thread * 100 + n)).unwrap().lsn.0).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    (0..25)
+                        .map(|n| store.apply(&creation(thread * 100 + n)).unwrap().lsn.0)
+                        .collect::<Vec<_>>()
+                })
             })
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
@@ -189,7 +195,7 @@ fn readers_never_see_half_a_patch_or_miss_a_key_that_every_state_has() {
     let ids: Vec<_> = (0..2).map(|n| store.apply(&creation(n)).unwrap().id).collect();
     let done = AtomicBool::new(false);
     let update = |id, set| Mutation {
-        object: "company".to_string(),
+        object: "company".into(),
         action: Action::Update,
         key: Some(Key::Id(id)),
         patch: Patch { set, ..Patch::default() },

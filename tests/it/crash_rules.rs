@@ -114,7 +114,11 @@ fn crash_rule_02_a_damaged_newer_superblock_opens_from_the_older_one_and_says_so
         damage_newer_superblock(&damaged);
         let (whole, damaged) = (open(&whole), open(&damaged));
         assert_eq!(whole.recovery().damage, None);
-        assert!(damaged.recovery().damage.as_ref().unwrap().contains("superblock"), "{:?}", damaged.recovery());
+        assert!(
+            damaged.recovery().damage.as_ref().unwrap().contains("superblock"),
+            "{:?}",
+            damaged.recovery()
+        );
         assert!(damaged.recovery().replayed >= whole.recovery().replayed);
         for n in 0..round * 30 {
             assert_eq!(score(&damaged, n), score(&whole, n));
@@ -273,7 +277,8 @@ fn crash_rule_06_the_first_frame_of_a_session_comes_after_a_durable_open() {
     add(&store, 1);
     let trace = disk.trace();
     let first_frame = trace.iter().position(|event| event.op == Op::TailWrite).unwrap();
-    let before: Vec<&Event> = trace[..first_frame].iter().filter(|event| event.name == "superblock").collect();
+    let before: Vec<&Event> =
+        trace[..first_frame].iter().filter(|event| event.name == "superblock").collect();
     let ops: Vec<Op> = before.iter().map(|event| event.op).collect();
     assert_eq!(ops, [Op::Write, Op::Sync, Op::Write, Op::Sync]);
     assert!(!open(&disk.after_kill()).recovery().clean);
@@ -337,7 +342,8 @@ fn pages(disk: &MemDisk) -> BTreeMap<Vec<u8>, Vec<u8>> {
 fn overlay(page: &mut Vec<u8>, mut delta: &[u8]) {
     let number = |delta: &mut &[u8]| {
         let len = delta.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
-        let value = delta[..len].iter().rev().fold(0usize, |value, byte| value << 7 | usize::from(byte & 0x7f));
+        let value =
+            delta[..len].iter().rev().fold(0usize, |value, byte| value << 7 | usize::from(byte & 0x7f));
         *delta = &delta[len..];
         value
     };
@@ -358,17 +364,22 @@ fn crash_rule_07_an_image_is_the_page_byte_for_byte() {
     let run = |between: bool| {
         let disk = MemDisk::new();
         let clock = AtomicU64::new(0);
-        let config = config().seed(7).clock(Arc::new(move || vellum::Timestamp(clock.fetch_add(0, Ordering::Relaxed) as i64)));
+        let config = config()
+            .seed(7)
+            .clock(Arc::new(move || vellum::Timestamp(clock.fetch_add(0, Ordering::Relaxed) as i64)));
         let mut store = config.create_on(on(&disk), &companies()).unwrap();
         let mut disk = disk;
         for round in 0..14i64 {
-            let (mut mutations, object) = (Vec::new(), "company".to_string());
+            let (mut mutations, object) = (Vec::new(), vellum::Name::from("company"));
             for n in 0..120 {
                 let id = vellum::RecordId::from_bytes([n as u8 + 1; 16]);
                 let text = format!("{n} ").repeat((n * 7 + round * 31) as usize % 150);
                 let patch = patch! { "country" => "DE", "number" => n * 10 + round, "name" => text, "score" => round as f64 };
-                let action = if (n + round) % 11 == 0 { vellum::Action::Delete } else { vellum::Action::Upsert };
-                if action == vellum::Action::Delete && store.object("company").unwrap().get(id).unwrap().is_none() {
+                let action =
+                    if (n + round) % 11 == 0 { vellum::Action::Delete } else { vellum::Action::Upsert };
+                if action == vellum::Action::Delete
+                    && store.object("company").unwrap().get(id).unwrap().is_none()
+                {
                     continue;
                 }
                 mutations.push(Mutation { object: object.clone(), action, key: Some(Key::Id(id)), patch });
@@ -416,7 +427,11 @@ fn crash_rule_08_a_damaged_page_met_in_recovery_is_set_aside_and_the_rest_opens(
     drop(store);
     let files = damaged.files();
     let find = |bytes: &[u8]| bytes.windows(NEEDLE.len()).position(|window| window == NEEDLE.as_bytes());
-    let (file, at) = files.iter().filter(|(name, _)| name.starts_with("seg-")).find_map(|(name, bytes)| Some((name, find(bytes)?))).unwrap();
+    let (file, at) = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("seg-"))
+        .find_map(|(name, bytes)| Some((name, find(bytes)?)))
+        .unwrap();
     damaged.edit(file, |bytes| bytes[at] ^= 1);
     for _ in 0..2 {
         let store = open(&damaged);
@@ -457,7 +472,8 @@ fn crash_rule_09_a_failed_sync_stops_the_store_and_reopen_recovers() {
         let snapshot = store.snapshot().unwrap();
         disk.fail(|event| (event.op == Op::Sync && is_log(&event.name)).then_some(io::ErrorKind::Other));
         let companies = store.object("company").unwrap();
-        let error = companies.create(record! { "country" => "DE", "number" => 5, "score" => 0.0 }).unwrap_err();
+        let error =
+            companies.create(record! { "country" => "DE", "number" => 5, "score" => 0.0 }).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned), "{error}");
         disk.heal();
         disk.record();
@@ -575,7 +591,10 @@ fn crash_rule_11_open_creates_nothing_and_changes_nothing_that_it_cannot_identif
     disk.edit("notes.txt", |bytes| *bytes = b"mine".to_vec());
     let before = disk.files();
     assert_eq!(config().open_on(on(&disk)).unwrap_err().kind(), ErrorKind::Corrupt);
-    assert_eq!(config().create_on(on(&disk), &Schema::default()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(
+        config().create_on(on(&disk), &Schema::default()).unwrap_err().kind(),
+        ErrorKind::AlreadyExists
+    );
     assert_eq!(disk.files(), before);
 }
 
@@ -609,14 +628,16 @@ fn crash_rule_12_a_checkpoint_or_a_log_file_without_room_loses_nothing() {
     let store = create(&disk);
     (0..100).for_each(|n| add(&store, n));
     disk.fail(|event| {
-        let grows = matches!(event.op, Op::Create | Op::Allocate) || (event.op == Op::Write && event.name.starts_with("seg-"));
+        let grows = matches!(event.op, Op::Create | Op::Allocate)
+            || (event.op == Op::Write && event.name.starts_with("seg-"));
         grows.then_some(io::ErrorKind::StorageFull)
     });
     assert_eq!(store.checkpoint().unwrap_err().kind(), ErrorKind::DiskFull);
     assert!(store.health().checkpoint.is_some());
     let large = "x".repeat(300 << 10);
     let companies = store.object("company").unwrap();
-    let refused = (0..10).find_map(|n| companies.update(key(n), patch! { "notes" => format!("{n}{large}") }).err());
+    let refused =
+        (0..10).find_map(|n| companies.update(key(n), patch! { "notes" => format!("{n}{large}") }).err());
     let refused = refused.expect("the log needs another file by now");
     assert_eq!(refused.kind(), ErrorKind::DiskFull, "{refused}");
     assert_eq!(companies.count(), 100);
@@ -624,7 +645,8 @@ fn crash_rule_12_a_checkpoint_or_a_log_file_without_room_loses_nothing() {
     let killed = disk.after_kill();
     let store = open(&killed);
     assert_eq!(store.object("company").unwrap().count(), 101);
-    let generation = superblock_generation(&killed.files()["superblock"], 0).max(superblock_generation(&killed.files()["superblock"], 1));
+    let generation = superblock_generation(&killed.files()["superblock"], 0)
+        .max(superblock_generation(&killed.files()["superblock"], 1));
     assert_eq!(store.stats().unwrap().checkpoint_generation, generation);
 }
 

@@ -5,7 +5,7 @@ use crate::common::{Dir, create, quick};
 use vellum::{Action, ErrorKind, Key, Mutation, Patch, RecordId, Store, Value, patch, record};
 
 fn mutation(action: Action, key: impl Into<Option<Key>>, patch: Patch) -> Mutation {
-    Mutation { object: "company".to_string(), action, key: key.into(), patch }
+    Mutation { object: "company".into(), action, key: key.into(), patch }
 }
 
 fn made(number: i64, domain: &str) -> Patch {
@@ -33,7 +33,9 @@ fn both_ways(name: &str, mutations: impl Fn(&Store) -> Vec<Mutation>, check: imp
         let store = create(&dir);
         let mutations = mutations(&store);
         match closure {
-            true => store.transaction(|txn| mutations.iter().try_for_each(|m| txn.apply(m).map(drop))).unwrap(),
+            true => {
+                store.transaction(|txn| mutations.iter().try_for_each(|m| txn.apply(m).map(drop))).unwrap()
+            }
             false => drop(store.apply_batch(&mutations).unwrap()),
         }
         check(&store);
@@ -115,7 +117,8 @@ fn two_records_swap_a_key() {
         },
         |store| {
             let companies = store.object("company").unwrap();
-            let number = |domain: &str| companies.get(("domain", domain)).unwrap().unwrap().get("number").cloned();
+            let number =
+                |domain: &str| companies.get(("domain", domain)).unwrap().unwrap().get("number").cloned();
             assert_eq!(number("a.example"), Some(Value::Integer(2)));
             assert_eq!(number("b.example"), Some(Value::Integer(1)));
         },
@@ -128,12 +131,14 @@ fn a_composite_primary_key_goes_round_three_records() {
         "round",
         |store| {
             let ids: Vec<_> = (0..3).map(|n| id(store, n, &format!("{n}.example"))).collect();
-            let turn = |n: usize| mutation(Action::Update, Key::Id(ids[n]), patch! { "number" => (n as i64 + 1) % 3 });
+            let turn = |n: usize| {
+                mutation(Action::Update, Key::Id(ids[n]), patch! { "number" => (n as i64 + 1) % 3 })
+            };
             (0..3).map(turn).collect()
         },
         |store| {
             for n in 0..3i64 {
-                let key = vec![("number".to_string(), n.into()), ("country".to_string(), "DE".into())];
+                let key = vec![("number".into(), n.into()), ("country".into(), "DE".into())];
                 let found = store.object("company").unwrap().get(key).unwrap().unwrap();
                 assert_eq!(found.get("domain"), Some(&Value::from(format!("{}.example", (n + 2) % 3))));
             }
@@ -190,7 +195,8 @@ fn a_duplicate_at_the_end_is_refused_whole() {
     let error = store.apply_batch(&mutations).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UniqueConflict);
     assert_eq!(error.conflict().unwrap().attributes, ["domain"]);
-    let error = store.transaction(|txn| mutations.iter().try_for_each(|m| txn.apply(m).map(drop))).unwrap_err();
+    let error =
+        store.transaction(|txn| mutations.iter().try_for_each(|m| txn.apply(m).map(drop))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UniqueConflict);
     assert_eq!((store.applied_lsn(), domain(&store, b)), (lsn, Some("b.example".to_string())));
     let found = store.object("company").unwrap().get(a).unwrap().unwrap();
@@ -204,11 +210,12 @@ fn records_are_made_again_after_an_attribute_was_added() {
     let store = create(&dir);
     let old = id(&store, 1, "a.example");
     store.add_attribute("company", r#"{"key":"motto","type":"text"}"#).unwrap();
-    store.apply_batch(&[
-        mutation(Action::Delete, Key::Id(old), Patch::new()),
-        mutation(Action::Create, Key::Id(old), made(1, "a.example").set("motto", "again")),
-    ])
-    .unwrap();
+    store
+        .apply_batch(&[
+            mutation(Action::Delete, Key::Id(old), Patch::new()),
+            mutation(Action::Create, Key::Id(old), made(1, "a.example").set("motto", "again")),
+        ])
+        .unwrap();
     let found = store.object("company").unwrap().get(("domain", "a.example")).unwrap().unwrap();
     assert_eq!((found.id, found.get("motto")), (old, Some(&Value::from("again"))));
 }
@@ -228,5 +235,8 @@ fn a_key_that_two_staged_records_had_finds_the_one_that_has_it_still() {
         })
         .unwrap();
     let found = store.object("company").unwrap().get(("domain", "k.example")).unwrap().unwrap();
-    assert_eq!((found.get("number"), found.get("score")), (Some(&Value::Integer(1)), Some(&Value::Number(3.0))));
+    assert_eq!(
+        (found.get("number"), found.get("score")),
+        (Some(&Value::Integer(1)), Some(&Value::Number(3.0)))
+    );
 }

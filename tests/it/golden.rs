@@ -11,7 +11,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use vellum::{Action, Config, Durability, Json, Key, Mutation, Patch, RecordId, Schema, Store, Timestamp, Value, record};
+use vellum::{
+    Action, Config, Durability, Json, Key, Mutation, Name, Patch, RecordId, Schema, Store, Timestamp, Value,
+    record,
+};
 use vellum_testkit::MemDisk;
 
 const SCHEMA: &str = r#"{"objects":[
@@ -47,7 +50,7 @@ fn id(n: i64) -> RecordId {
 }
 
 /// The values of a ticket after so many rounds of changes.
-fn ticket(n: i64, round: i64) -> Vec<(String, Value)> {
+fn ticket(n: i64, round: i64) -> Vec<(Name, Value)> {
     let state = ["new", "busy", "done"][((n + round) % 3) as usize];
     let subjects = ["", "twelve bytes", "thirteen byte", "größer als zwölf Bytes, 大きい", "a\0b"];
     let mut values = record! {
@@ -65,7 +68,10 @@ fn ticket(n: i64, round: i64) -> Vec<(String, Value)> {
         "extra" => Json::parse(&format!(r#"{{"n":{n},"round":[{round},null,"é"]}}"#)).unwrap(),
     };
     if n % 10 == 0 {
-        values.push(("body".to_string(), Value::from(format!("{n} and {round}; ").repeat((n * 40 + 1) as usize))));
+        values.push((
+            "body".into(),
+            Value::from(format!("{n} and {round}; ").repeat((n * 40 + 1) as usize)),
+        ));
     }
     if n % 7 == 0 {
         values.retain(|(name, _)| !["extra", "due", "token"].contains(&name.as_str()));
@@ -73,9 +79,9 @@ fn ticket(n: i64, round: i64) -> Vec<(String, Value)> {
     values
 }
 
-fn mutation(object: &str, action: Action, n: i64, set: Vec<(String, Value)>) -> Mutation {
+fn mutation(object: &str, action: Action, n: i64, set: Vec<(Name, Value)>) -> Mutation {
     let patch = Patch { set, ..Patch::default() };
-    Mutation { object: object.to_string(), action, key: Some(Key::Id(id(n))), patch }
+    Mutation { object: object.to_string().into(), action, key: Some(Key::Id(id(n))), patch }
 }
 
 /// Makes the commits, and with them the store called `name`.
@@ -85,7 +91,8 @@ fn build(name: &str) -> MemDisk {
     for n in 1..=150 {
         store.apply(&mutation("ticket", Action::Create, n, ticket(n, 0))).unwrap();
     }
-    let notes = (1000..1300).map(|n| mutation("note", Action::Create, n, record! { "text" => format!("note {n}") }));
+    let notes =
+        (1000..1300).map(|n| mutation("note", Action::Create, n, record! { "text" => format!("note {n}") }));
     store.apply_batch(&notes.collect::<Vec<_>>()).unwrap();
     store.checkpoint().unwrap();
     for n in (1..=150).filter(|n| n % 3 == 0) {

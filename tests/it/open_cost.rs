@@ -8,7 +8,7 @@ fn images_read(count: i64) -> (u64, u64) {
     let dir = Dir::new("open-cost");
     let store = quick().create(dir.path(), &companies()).unwrap();
     let creation = |n: i64| Mutation {
-        object: "company".to_string(),
+        object: "company".into(),
         action: Action::Create,
         key: None,
         patch: patch! { "country" => "DE", "number" => n, "name" => format!("company {n}"), "score" => n as f64 },
@@ -26,7 +26,7 @@ fn images_read(count: i64) -> (u64, u64) {
     store.close().unwrap();
     // Statistics walk the page table, and that is counted: each session asks once.
     let store = quick().open(dir.path()).unwrap();
-    let key = vec![("country".to_string(), "DE".into()), ("number".to_string(), (count / 2).into())];
+    let key = vec![("country".into(), "DE".into()), ("number".into(), (count / 2).into())];
     assert!(store.object("company").unwrap().get(key).unwrap().is_some());
     (opened.images_read, store.stats().unwrap().images_read)
 }
