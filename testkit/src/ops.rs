@@ -177,7 +177,7 @@ fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> K
     }
     let existing = if rng.one_in(8) { None } else { some_record(rng, model, object) };
     if keys.is_empty() || (existing.is_some() && rng.one_in(2)) {
-        return Key::Id(existing.unwrap_or(RecordId::from_bytes([rng.next() as u8; 16])));
+        return Key::Id(existing.unwrap_or(RecordId::from_bytes([rng.draw() as u8; 16])));
     }
     let key = rng.pick(&keys).clone();
     let mut parts = Vec::new();
