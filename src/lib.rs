@@ -71,7 +71,7 @@ pub use store::{
     Txn,
 };
 pub use txn::Outcome;
-pub use value::{Date, Decimal, Json, Record, Timestamp, Value};
+pub use value::{Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;
 pub use verify::{Finding, VerifyReport, verify};

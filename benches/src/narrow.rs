@@ -57,7 +57,7 @@ pub fn creation(n: u64) -> Mutation {
         "f" => Value::Timestamp(vellum::Timestamp(number * 1_000)),
     };
     let patch = Patch { set: values, ..Patch::new() };
-    Mutation { object: OBJECT.to_string(), action: Action::Create, key: Some(Key::Id(id(n))), patch }
+    Mutation { object: OBJECT.into(), action: Action::Create, key: Some(Key::Id(id(n))), patch }
 }
 
 /// Creates the records `from..to`, many a transaction.
@@ -90,7 +90,7 @@ impl Patches {
     pub fn new(seed: u64, record_count: u64) -> Patches {
         let patch = Patch { set: record! { "a" => 0_i64, "d" => 0.0 }, ..Patch::new() };
         let mutation =
-            Mutation { object: OBJECT.to_string(), action: Action::Update, key: Some(Key::Id(id(0))), patch };
+            Mutation { object: OBJECT.into(), action: Action::Update, key: Some(Key::Id(id(0))), patch };
         Patches { random: Random::new(seed), record_count, mutation }
     }
 

@@ -6,7 +6,7 @@
 
 use serde_json::value::RawValue;
 use vellum::text::{parse_mutation, value_from_text};
-use vellum::{Error, Key, Mutation, Result, Schema, Value};
+use vellum::{Error, Key, Mutation, Name, Result, Schema, Value};
 
 /// Reads a KEY.
 pub(crate) fn parse_key(schema: &Schema, object: &str, text: &str) -> Result<Key> {
@@ -31,7 +31,7 @@ pub(crate) fn parse_key(schema: &Schema, object: &str, text: &str) -> Result<Key
 }
 
 /// Reads the assignments of a patch: each `attr=value`, or one JSON object. An empty value clears.
-pub(crate) fn parse_values(schema: &Schema, object: &str, texts: &[String]) -> Result<Vec<(String, Value)>> {
+pub(crate) fn parse_values(schema: &Schema, object: &str, texts: &[String]) -> Result<Vec<(Name, Value)>> {
     match texts {
         [json] if json.starts_with('{') => {
             parse_json(schema, object, "set", json).map(|mutation| mutation.patch.set)
@@ -40,12 +40,12 @@ pub(crate) fn parse_values(schema: &Schema, object: &str, texts: &[String]) -> R
     }
 }
 
-fn parse_value(schema: &Schema, object: &str, text: &str) -> Result<(String, Value)> {
+fn parse_value(schema: &Schema, object: &str, text: &str) -> Result<(Name, Value)> {
     let (name, value) = text.split_once('=').ok_or_else(|| {
         Error::invalid_input(format!("{text:?} is no assignment; write attr=value, or one JSON object alone"))
     })?;
     let attribute = schema.object(object)?.attribute(name)?;
-    Ok((name.to_string(), value_from_text(attribute, value)?))
+    Ok((attribute.name().into(), value_from_text(attribute, value)?))
 }
 
 /// The pairs of `a=1,b=2`.

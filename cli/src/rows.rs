@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, Read};
 use vellum::text::value_from_text;
-use vellum::{Action, Error, Key, Mutation, Patch, Result, Schema, Value};
+use vellum::{Action, Error, Key, Mutation, Name, Patch, Result, Schema, Value};
 
 /// What stands before the attributes of an exported record.
 pub(crate) const EXPORT_HEAD: [&str; 5] = ["id", "version", "counter", "created_at", "updated_at"];
@@ -31,7 +31,7 @@ const BYTE_ORDER_MARK_LEN: usize = 3;
 /// Where the rows go.
 pub(crate) struct Target {
     pub(crate) schema: Schema,
-    pub(crate) object: String,
+    pub(crate) object: Name,
     /// Texts that mean null.
     pub(crate) nulls: Vec<String>,
 }
@@ -172,7 +172,7 @@ impl Target {
             return Err(Error::invalid_input(message));
         }
         let object = self.schema.object(&self.object)?;
-        let mut set: Vec<(String, Value)> = Vec::with_capacity(columns.len());
+        let mut set: Vec<(Name, Value)> = Vec::with_capacity(columns.len());
         let mut key = None;
         for (at, (column, field)) in columns.iter().zip(row).enumerate() {
             let field = std::str::from_utf8(field).map_err(|error| {
@@ -190,14 +190,14 @@ impl Target {
                 Column::Attribute(position) => {
                     let attribute = &object.attributes()[*position];
                     let value = if is_null { Value::Null } else { value_from_text(attribute, field)? };
-                    set.push((attribute.key().to_string(), value));
+                    set.push((attribute.name().into(), value));
                 }
             }
         }
         Ok(self.create(key, set))
     }
 
-    fn create(&self, key: Option<Key>, set: Vec<(String, Value)>) -> Mutation {
+    fn create(&self, key: Option<Key>, set: Vec<(Name, Value)>) -> Mutation {
         let patch = Patch { set, ..Patch::default() };
         Mutation { object: self.object.clone(), action: Action::Create, key, patch }
     }
@@ -243,7 +243,7 @@ impl Target {
         Ok(self.create(None, self.values_of(values)?))
     }
 
-    fn values_of(&self, values: &RawValue) -> Result<Vec<(String, Value)>> {
+    fn values_of(&self, values: &RawValue) -> Result<Vec<(Name, Value)>> {
         parse_member(&self.schema, &self.object, "values", values).map(|mutation| mutation.patch.set)
     }
 }

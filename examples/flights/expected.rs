@@ -152,7 +152,7 @@ impl Flight {
 }
 
 impl FlightKey {
-    fn to_values(&self) -> Vec<(String, vellum::Value)> {
+    fn to_values(&self) -> Vec<(vellum::Name, vellum::Value)> {
         record! {
             "date" => &*self.date,
             "carrier" => &*self.carrier,

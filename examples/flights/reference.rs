@@ -2,7 +2,7 @@
 
 use crate::Result;
 use vellum::text::value_from_text;
-use vellum::{Schema, Store, Value};
+use vellum::{Name, Schema, Store, Value};
 
 /// Object, the attribute of its primary key, and its records as published.
 const FILES: [(&str, &str, &str); 3] = [
@@ -52,7 +52,7 @@ pub(crate) fn check(store: &Store) -> Result<u64> {
 }
 
 /// The rows of a CSV text as names with values, typed by the schema. None of the files quotes a field.
-fn rows(schema: &Schema, object: &str, text: &str) -> Result<Vec<Vec<(String, Value)>>> {
+fn rows(schema: &Schema, object: &str, text: &str) -> Result<Vec<Vec<(Name, Value)>>> {
     let object = schema.object(object)?;
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().ok_or("an empty file")?.split(',').collect();
@@ -61,7 +61,7 @@ fn rows(schema: &Schema, object: &str, text: &str) -> Result<Vec<Vec<(String, Va
         let fields = line.split(',').map(|field| if field == "NA" { "" } else { field });
         let mut row = Vec::with_capacity(names.len());
         for (name, field) in names.iter().zip(fields) {
-            row.push((name.to_string(), value_from_text(object.attribute(name)?, field)?));
+            row.push(((*name).into(), value_from_text(object.attribute(name)?, field)?));
         }
         rows.push(row);
     }

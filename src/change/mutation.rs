@@ -1,7 +1,7 @@
 //! One request in the caller's words: names and values, no ids and no bytes yet.
 
 use crate::id::RecordId;
-use crate::value::{Timestamp, Value};
+use crate::value::{Name, Timestamp, Value};
 
 /// What to do with the record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub enum Key {
     /// By record id.
     Id(RecordId),
     /// By the attributes of the primary key, in any order, or by one unique attribute.
-    Attributes(Vec<(String, Value)>),
+    Attributes(Vec<(Name, Value)>),
 }
 
 impl From<RecordId> for Key {
@@ -49,12 +49,12 @@ impl From<&RecordId> for Key {
 
 impl<V: Into<Value>> From<(&str, V)> for Key {
     fn from((name, value): (&str, V)) -> Key {
-        Key::Attributes(vec![(name.to_string(), value.into())])
+        Key::Attributes(vec![(name.into(), value.into())])
     }
 }
 
-impl From<Vec<(String, Value)>> for Key {
-    fn from(attributes: Vec<(String, Value)>) -> Key {
+impl From<Vec<(Name, Value)>> for Key {
+    fn from(attributes: Vec<(Name, Value)>) -> Key {
         Key::Attributes(attributes)
     }
 }
@@ -70,9 +70,9 @@ impl From<&Key> for Key {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Patch {
     /// Attributes to set, in the order given; the last one wins where a name stands twice.
-    pub set: Vec<(String, Value)>,
+    pub set: Vec<(Name, Value)>,
     /// Attributes to clear, after `set`.
-    pub clear: Vec<String>,
+    pub clear: Vec<Name>,
     /// What happens to the attributes that are not named.
     pub mode: Mode,
     /// The version that the record must have.
@@ -92,14 +92,14 @@ impl Patch {
 
     /// Sets an attribute.
     #[must_use]
-    pub fn set(mut self, name: impl Into<String>, value: impl Into<Value>) -> Patch {
+    pub fn set(mut self, name: impl Into<Name>, value: impl Into<Value>) -> Patch {
         self.set.push((name.into(), value.into()));
         self
     }
 
     /// Clears an attribute.
     #[must_use]
-    pub fn clear(mut self, name: impl Into<String>) -> Patch {
+    pub fn clear(mut self, name: impl Into<Name>) -> Patch {
         self.clear.push(name.into());
         self
     }
@@ -137,7 +137,7 @@ impl Patch {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Mutation {
     /// Name of the object.
-    pub object: String,
+    pub object: Name,
     /// What to do.
     pub action: Action,
     /// Which record; `None` only for a create. A create may fix the id with [`Key::Id`].

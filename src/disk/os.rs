@@ -50,7 +50,7 @@ impl Disk for OsDisk {
     fn exists(&self) -> Result<bool> {
         match fs::metadata(&self.path) {
             Ok(meta) if meta.is_dir() => Ok(true),
-            Ok(_) => Err(Error::new(ErrorKind::NotAStore, format!("{} is no directory", self.place()))),
+            Ok(_) => Err(self.no_directory()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(Error::io("looking at", self.place(), e)),
         }
@@ -81,6 +81,7 @@ impl Disk for OsDisk {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(self.no_directory()),
             Err(e) => return Err(Error::io(doing, self.place(), e)),
         };
         let mut names = Vec::new();
@@ -171,6 +172,10 @@ impl Disk for OsDisk {
 }
 
 impl OsDisk {
+    fn no_directory(&self) -> Error {
+        Error::new(ErrorKind::NotAStore, format!("{} is no directory", self.place()))
+    }
+
     fn locked(&self, file: &mut fs::File) -> Error {
         // The holder may just be writing its id: what cannot be read is left out.
         let mut bytes = [0; 16];

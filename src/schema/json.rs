@@ -142,6 +142,7 @@ fn read_object(schema: &mut Schema, path: &str, json: &RawValue) -> Result<()> {
         attributes: Vec::new(),
         indexes: Vec::new(),
         max_record_len: members.get("max_record_bytes")?,
+        name: Arc::from(""),
         names: Names::default(),
     };
     if object.max_record_len == Some(0) {

@@ -79,6 +79,9 @@ pub struct ObjectSchema {
     pub(crate) indexes: Vec<IndexSchema>,
     /// Most bytes that the cells of one record may have together.
     pub(crate) max_record_len: Option<u32>,
+    /// `key`, to be shared with mutations.
+    #[serde(skip)]
+    name: Arc<str>,
     #[serde(skip)]
     names: Names,
 }
@@ -207,6 +210,12 @@ impl ObjectSchema {
         &self.key
     }
 
+    /// Its name, to be shared without a copy.
+    #[must_use]
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// Its name for people, where it has one.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
@@ -277,6 +286,7 @@ impl ObjectSchema {
     }
 
     fn index_names(&mut self) {
+        self.name = Arc::from(self.key.as_str());
         self.names = Names::of(self.attributes.iter().map(|attribute| attribute.key.as_str()));
         for attribute in &mut self.attributes {
             attribute.name = Arc::from(attribute.key.as_str());

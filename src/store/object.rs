@@ -8,7 +8,7 @@ use crate::pagestore::Root;
 use crate::records::{AttributeLayout, Catalog, IndexKey, Records, read_key, read_record};
 use crate::txn::Outcome;
 use crate::txn::key::{choose_index, encode_key, object_ref};
-use crate::value::{Record, Value, key_hash, values_from};
+use crate::value::{Name, Record, Value, key_hash, values_from};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,13 +17,13 @@ use serde::de::DeserializeOwned;
 pub struct Object {
     store: Store,
     id: ObjectId,
-    name: String,
+    name: Name,
 }
 
 impl Object {
     pub(crate) fn new(store: &Store, name: &str) -> Result<Object> {
         let id = store.inner().records.catalog().schema.object(name)?.id();
-        Ok(Object { store: store.clone(), id, name: name.to_string() })
+        Ok(Object { store: store.clone(), id, name: name.into() })
     }
 
     /// Its name.
@@ -36,7 +36,7 @@ impl Object {
     ///
     /// # Errors
     /// As [`Store::apply`].
-    pub fn create(&self, values: Vec<(String, Value)>) -> Result<Outcome> {
+    pub fn create(&self, values: Vec<(Name, Value)>) -> Result<Outcome> {
         self.run(Action::Create, None, Patch { set: values, ..Patch::default() })
     }
 

@@ -8,7 +8,7 @@ use crate::id::Lsn;
 use crate::schema::Schema;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Outcome, WriterState};
-use crate::value::{Record, Value};
+use crate::value::{Name, Record, Value};
 use crate::wal;
 use std::sync::atomic::Ordering;
 
@@ -33,14 +33,14 @@ impl Txn<'_> {
     }
 
     fn run(&mut self, object: &str, action: Action, key: Option<Key>, patch: Patch) -> Result<Outcome> {
-        self.apply(&Mutation { object: object.to_string(), action, key, patch })
+        self.apply(&Mutation { object: object.into(), action, key, patch })
     }
 
     /// Makes a record.
     ///
     /// # Errors
     /// As [`Txn::apply`].
-    pub fn create(&mut self, object: &str, values: Vec<(String, Value)>) -> Result<Outcome> {
+    pub fn create(&mut self, object: &str, values: Vec<(Name, Value)>) -> Result<Outcome> {
         self.run(object, Action::Create, None, Patch { set: values, ..Patch::default() })
     }
 

@@ -5,7 +5,7 @@ use crate::change::{Action, Key, Mode, Mutation, Patch};
 use crate::error::{Error, Result};
 use crate::id::RecordId;
 use crate::schema::{ObjectSchema, Schema};
-use crate::value::{Timestamp, Value, Values, excerpt};
+use crate::value::{Name, Timestamp, Value, Values, excerpt};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -37,12 +37,12 @@ fn unreadable(error: &serde_json::Error) -> Error {
 #[derive(Default)]
 struct Line<'a> {
     op: Option<Action>,
-    object: Option<String>,
+    object: Option<Name>,
     id: Option<RecordId>,
     key: Option<Values>,
     values: Option<Values>,
     set: Option<Values>,
-    clear: Option<Vec<String>>,
+    clear: Option<Vec<Name>>,
     if_version: Option<u64>,
     mode: Option<Mode>,
     at: Option<Timestamp>,
@@ -188,12 +188,14 @@ impl<'de> Line<'de> {
         match member {
             Member::Op => self.op = Some(word(member, map, action)?),
             Member::Object => {
-                let name: String = map.next_value()?;
+                let Word(name) = map.next_value()?;
                 *object = schema.find_object(&name);
-                self.object = Some(name);
+                self.object = Some(object.map_or_else(|| Name::from(&*name), |object| object.name().into()));
             }
             Member::Id => self.id = Some(word(member, map, record_id)?),
-            Member::Clear => self.clear = Some(map.next_value()?),
+            Member::Clear => {
+                self.clear = Some(map.next_value::<Vec<String>>()?.into_iter().map(Name::from).collect())
+            }
             Member::IfVersion => self.if_version = Some(map.next_value()?),
             Member::Mode => self.mode = Some(word(member, map, mode)?),
             Member::At => self.at = Some(word(member, map, Timestamp::read)?),

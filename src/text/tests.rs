@@ -59,10 +59,7 @@ fn an_update_line_has_a_key_changes_and_conditions() {
     assert_eq!(mutation.key, Some(Key::Attributes(record! { "date" => Date(15_706), "flight" => 7 })));
     let patch = mutation.patch;
     assert_eq!(patch.set, record! { "dest" => Value::Null, "mass" => -2.5 });
-    assert_eq!(
-        (patch.clear, patch.if_version, patch.mode),
-        (vec!["crew".to_string()], Some(3), Mode::Replace)
-    );
+    assert_eq!((patch.clear, patch.if_version, patch.mode), (vec!["crew".into()], Some(3), Mode::Replace));
     assert!(patch.returning);
     assert_eq!(patch.at, None);
 }

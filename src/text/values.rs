@@ -4,7 +4,7 @@
 //! object and attribute in the message, and there is one place that judges values.
 
 use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::{Date, Decimal, Json, Timestamp, Value, ValueType, Values};
+use crate::value::{Date, Decimal, Json, Name, Timestamp, Value, ValueType, Values};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -87,7 +87,7 @@ fn twice<E: Error>(name: &str) -> E {
 struct NameSeed<'s>(Option<&'s ObjectSchema>);
 
 impl<'de, 's> DeserializeSeed<'de> for NameSeed<'s> {
-    type Value = (String, Option<&'s AttributeSchema>);
+    type Value = (Name, Option<&'s AttributeSchema>);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -95,7 +95,7 @@ impl<'de, 's> DeserializeSeed<'de> for NameSeed<'s> {
 }
 
 impl<'s> Visitor<'_> for NameSeed<'s> {
-    type Value = (String, Option<&'s AttributeSchema>);
+    type Value = (Name, Option<&'s AttributeSchema>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of an attribute")
@@ -103,7 +103,8 @@ impl<'s> Visitor<'_> for NameSeed<'s> {
 
     #[inline]
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok((name.to_string(), self.0.and_then(|object| object.find_attribute(name))))
+        let attribute = self.0.and_then(|object| object.find_attribute(name));
+        Ok((attribute.map_or_else(|| Name::from(name), |attribute| Name::from(attribute.name())), attribute))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::AttributeId;
 use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::{Value, ValueType};
+use crate::value::{Name, Value, ValueType};
 
 /// Schema and layout of the object that a mutation is about.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub(super) fn attribute_ref<'c>(
 ///
 /// # Errors
 /// `MatchNotUnique`, naming the keys that there are; `UnknownAttribute`.
-pub(crate) fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(String, Value)]) -> Result<&'c IndexLayout> {
+pub(crate) fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(Name, Value)]) -> Result<&'c IndexLayout> {
     let is_exact = |index: &&IndexLayout| {
         index.attributes.len() == parts.len()
             && index
@@ -84,7 +84,7 @@ pub(crate) fn key_names(object: &ObjectSchema, index: &IndexLayout) -> Vec<Strin
 pub(crate) fn encode_key(
     object: ObjectRef<'_>,
     index: &IndexLayout,
-    parts: &[(String, Value)],
+    parts: &[(Name, Value)],
     out: &mut Vec<u8>,
 ) -> Result<bool> {
     for id in &index.attributes {

@@ -190,7 +190,6 @@ impl Staging<'_> {
         staged: usize,
         fate: Fate,
     ) -> Result<Option<Record>> {
-        let records = self.context.records;
         let stage: &Stage = &self.state.stage;
         let record = stage.record(staged);
         let now = record.at.unwrap_or_else(|| self.context.source.now());

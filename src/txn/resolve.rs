@@ -12,7 +12,7 @@ use crate::page::{Columns, slots, text};
 use crate::pagestore::{Group, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, in_group};
 use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::Value;
+use crate::value::{Name, Value};
 use std::sync::Arc;
 
 /// The staging half of a transaction.
@@ -68,7 +68,7 @@ impl Staging<'_> {
         &mut self,
         object: ObjectRef<'_>,
         id: Option<RecordId>,
-        key: Option<&Vec<(String, Value)>>,
+        key: Option<&Vec<(Name, Value)>>,
         patch: &Patch,
     ) -> Result<Outcome> {
         if let Some(expected) = patch.if_version {
@@ -117,7 +117,7 @@ impl Staging<'_> {
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
-        key: Option<&Vec<(String, Value)>>,
+        key: Option<&Vec<(Name, Value)>>,
         patch: &Patch,
     ) -> Result<AttributeSet> {
         let mut changed = AttributeSet::default();

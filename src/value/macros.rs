@@ -1,15 +1,18 @@
 //! `record!` and `patch!`: names and values as a caller writes them.
 
-/// Names with values, for a create: a `Vec<(String, Value)>`.
+/// Names with values, for a create: a `Vec<(Name, Value)>`.
 ///
 /// ```text
 /// let plane = record! { "tailnum" => "N14228", "seats" => 149, "speed" => None::<i64> };
 /// ```
 #[macro_export]
 macro_rules! record {
-    () => { ::std::vec::Vec::<(::std::string::String, $crate::Value)>::new() };
+    () => { ::std::vec::Vec::<($crate::Name, $crate::Value)>::new() };
+    ($($name:literal => $value:expr),+ $(,)?) => {
+        ::std::vec![$(($crate::Name::from_static($name), $crate::Value::from($value))),+]
+    };
     ($($name:expr => $value:expr),+ $(,)?) => {
-        ::std::vec![$((::std::string::String::from($name), $crate::Value::from($value))),+]
+        ::std::vec![$(($crate::Name::from($name), $crate::Value::from($value))),+]
     };
 }
 
@@ -20,9 +23,9 @@ macro_rules! record {
 /// ```
 #[macro_export]
 macro_rules! patch {
-    ($($name:expr => $value:expr),* $(,)?) => {{
+    ($($names_and_values:tt)*) => {{
         let mut patch = $crate::Patch::new();
-        patch.set = $crate::record! { $($name => $value),* };
+        patch.set = $crate::record! { $($names_and_values)* };
         patch
     }};
 }

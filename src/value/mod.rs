@@ -24,6 +24,7 @@ mod de;
 mod decimal;
 mod json;
 mod macros;
+mod name;
 mod record;
 mod serde_forms;
 mod time;
@@ -37,6 +38,7 @@ pub use decimal::Decimal;
 pub(crate) use decimal::SCALE_MAX;
 pub use json::Json;
 pub(crate) use json::write_json;
+pub use name::Name;
 pub use record::{Record, values_from};
 pub use time::{Date, Timestamp};
 pub use value_type::{Form, ValueType};
@@ -49,7 +51,7 @@ use uuid::Uuid;
 pub(crate) const TEXT_LEN_MAX: usize = 16 << 20;
 
 /// Names with values, as a create or a patch takes them; made by [`record!`](crate::record!).
-pub type Values = Vec<(String, Value)>;
+pub type Values = Vec<(Name, Value)>;
 
 /// One attribute's value.
 #[derive(Clone, PartialEq, Debug, Default)]

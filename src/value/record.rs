@@ -83,5 +83,5 @@ pub fn values_from<T: Serialize>(value: &T) -> Result<Values> {
     let serde_json::Value::Object(members) = tree else {
         return Err(refuse("a record is made of a struct or a map with text keys".to_string()));
     };
-    Ok(members.into_iter().map(|(name, member)| (name, Value::from_json(member))).collect())
+    Ok(members.into_iter().map(|(name, member)| (name.into(), Value::from_json(member))).collect())
 }

@@ -324,7 +324,7 @@ fn cells_are_ordered_by_value_and_any_bytes_have_an_order() {
 fn the_macros_take_what_a_caller_writes() {
     let name = String::from("seats");
     let values = record! { "tailnum" => "N14228", name => 149, "speed" => None::<i64>, "mach" => 0.8, };
-    assert_eq!(values[1], ("seats".to_string(), Value::Integer(149)));
+    assert_eq!(values[1], ("seats".into(), Value::Integer(149)));
     assert_eq!(values[2].1, Value::Null);
     assert_eq!(record! {}, Values::new());
     let changes = patch! { "status" => "departed", "delay" => -2 };

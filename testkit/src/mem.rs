@@ -89,10 +89,20 @@ struct Node {
     durable: Vec<u8>,
     /// Ranges written since the last sync.
     pending: Vec<Range<usize>>,
+    /// Whether the file holds zeros alone.
+    zeros: bool,
 }
 
 impl Node {
+    /// Zeros that nobody touches cost no memory.
+    fn copy(&self) -> Node {
+        let fresh = |bytes: &Vec<u8>| if self.zeros { vec![0; bytes.len()] } else { bytes.clone() };
+        let (data, durable) = (fresh(&self.data), fresh(&self.durable));
+        Node { data, durable, pending: self.pending.clone(), zeros: self.zeros }
+    }
+
     fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.zeros = false;
         let end = offset + bytes.len();
         if self.data.len() < end {
             self.data.resize(end, 0);
@@ -102,6 +112,11 @@ impl Node {
     }
 
     fn sync(&mut self) {
+        if self.zeros {
+            self.durable = vec![0; self.data.len()];
+            self.pending.clear();
+            return;
+        }
         self.durable.resize(self.data.len(), 0);
         for range in std::mem::take(&mut self.pending) {
             self.durable[range.clone()].copy_from_slice(&self.data[range]);
@@ -137,17 +152,26 @@ impl MemDisk {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The disk as the death of the process leaves it: all that was written is there.
+    /// The disk as the death of the process leaves it: all that was written is there, and what was not
+    /// synced is still not.
     #[must_use]
     pub fn after_kill(&self) -> MemDisk {
         let state = self.state();
         let mut copy = State { exists: state.exists, free_len: state.free_len, ..State::default() };
         for (name, node) in &state.names {
-            let data = state.nodes[*node].data.clone();
-            copy.names.insert(name.clone(), copy.nodes.len());
-            copy.nodes.push(Node { durable: data.clone(), data, pending: Vec::new() });
+            let at = copy.nodes.len();
+            copy.names.insert(name.clone(), at);
+            copy.nodes.push(state.nodes[*node].copy());
+            copy.durable_names.extend(
+                state.durable_names.iter().filter(|(_, n)| *n == node).map(|(name, _)| (name.clone(), at)),
+            );
         }
-        copy.durable_names = copy.names.clone();
+        for (name, node) in &state.durable_names {
+            if !copy.durable_names.contains_key(name) {
+                copy.durable_names.insert(name.clone(), copy.nodes.len());
+                copy.nodes.push(state.nodes[*node].copy());
+            }
+        }
         MemDisk(Arc::new(Mutex::new(copy)))
     }
 
@@ -166,6 +190,11 @@ impl MemDisk {
         }
         for (name, node) in names {
             let node = &state.nodes[node];
+            if node.zeros && node.pending.is_empty() {
+                copy.names.insert(name, copy.nodes.len());
+                copy.nodes.push(node.copy());
+                continue;
+            }
             let mut data = node.durable.clone();
             if node.data.len() > data.len() && rng.below(4) < kept {
                 data.resize(node.data.len(), 0);
@@ -181,7 +210,7 @@ impl MemDisk {
                 }
             }
             copy.names.insert(name, copy.nodes.len());
-            copy.nodes.push(Node { durable: data.clone(), data, pending: Vec::new() });
+            copy.nodes.push(Node { durable: data.clone(), data, ..Node::default() });
         }
         copy.durable_names = copy.names.clone();
         MemDisk(Arc::new(Mutex::new(copy)))
@@ -235,6 +264,7 @@ impl MemDisk {
             }
         };
         let node = &mut state.nodes[node];
+        node.zeros = false;
         change(&mut node.data);
         node.durable = node.data.clone();
         node.pending.clear();
@@ -389,6 +419,7 @@ impl File for MemFile {
         let mut state = self.disk.ask(Op::Allocate, &self.name, 0, len)?;
         let node = &mut state.nodes[self.node];
         node.data = vec![0; node.data.len().max(len as usize)];
+        node.zeros = true;
         node.pending = std::iter::once(0..node.data.len()).collect();
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{
-    Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Patch, RecordId, Timestamp, Value,
+    Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp, Value,
 };
 
 /// A record.
@@ -210,7 +210,7 @@ impl Model {
     fn key_parts(
         &self,
         object: usize,
-        parts: &[(String, Value)],
+        parts: &[(Name, Value)],
     ) -> Result<(usize, Option<Vec<String>>), ErrorKind> {
         let def = &self.objects[object];
         let keys = def.keys();
@@ -294,7 +294,7 @@ impl Model {
         object: usize,
         id: RecordId,
         version: u64,
-        key: &[(String, Value)],
+        key: &[(Name, Value)],
         patch: &Patch,
     ) -> Result<Expected, ErrorKind> {
         if patch.if_version.is_some() {

@@ -4,7 +4,7 @@
 use crate::model::Model;
 use crate::rng::Rng;
 use crate::schema::{AttributeDef, Type};
-use vellum::{Action, Date, Decimal, Json, Key, Mode, Mutation, Patch, RecordId, Timestamp, Value};
+use vellum::{Action, Date, Decimal, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp, Value};
 
 /// A value that fits an attribute. Keys come from a small pool, so that they collide.
 pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
@@ -122,7 +122,7 @@ fn bad_value(rng: &mut Rng, attribute: &AttributeDef) -> Value {
 }
 
 /// Names and values for a record or a patch. `fill` says how likely an optional attribute gets one.
-fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: bool) -> Vec<(String, Value)> {
+fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: bool) -> Vec<(Name, Value)> {
     let def = &model.objects[object];
     let mut set = Vec::new();
     for (at, attribute) in def.attributes.iter().enumerate() {
@@ -142,7 +142,7 @@ fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: b
         set.push((attribute.name.clone(), value));
     }
     if rng.one_in(150) {
-        set.push(("no_such_attribute".to_string(), Value::Integer(1)));
+        set.push(("no_such_attribute".into(), Value::Integer(1)));
     }
     set
 }
@@ -173,11 +173,11 @@ fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> K
         } else {
             def.attributes[def.attributes.len() - 1].name.as_str()
         };
-        return Key::Attributes(vec![(name.to_string(), Value::Integer(1))]);
+        return Key::Attributes(vec![(name.into(), Value::Integer(1))]);
     }
     let existing = if rng.one_in(8) { None } else { some_record(rng, model, object) };
     if keys.is_empty() || (existing.is_some() && rng.one_in(2)) {
-        return Key::Id(existing.unwrap_or(RecordId::from_bytes([rng.next() as u8; 16])));
+        return Key::Id(existing.unwrap_or(RecordId::from_bytes([rng.draw() as u8; 16])));
     }
     let key = rng.pick(&keys).clone();
     let mut parts = Vec::new();
@@ -196,7 +196,7 @@ fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> K
 pub fn mutation(rng: &mut Rng, model: &Model, graveyard: &[RecordId]) -> Mutation {
     let object = rng.below(model.objects.len());
     let name = match rng.one_in(300) {
-        true => "no_such_object".to_string(),
+        true => "no_such_object".into(),
         false => model.objects[object].name.clone(),
     };
     let action = match rng.below(20) {
@@ -266,7 +266,7 @@ pub fn swap(rng: &mut Rng, model: &Model) -> Option<Vec<Mutation>> {
     }
     let key = rng.pick(&keys).clone();
     let (a, b) = (some_record(rng, model, object)?, some_record(rng, model, object)?);
-    let take = |from: RecordId| -> Option<Vec<(String, Value)>> {
+    let take = |from: RecordId| -> Option<Vec<(Name, Value)>> {
         let value = |at: &usize| {
             model.records[&from].values.get(at).map(|v| (def.attributes[*at].name.clone(), v.clone()))
         };

@@ -412,7 +412,7 @@ impl Run<'_> {
             // Numbers far from those of other operations, so that few collide.
             let Some(object) = self.model.object(&mutation.object) else { continue };
             let def = &self.model.objects[object];
-            let number = self.rng.next() as u32;
+            let number = self.rng.draw() as u32;
             for (name, value) in &mut mutation.patch.set {
                 if let Some(at) = def.find(name) {
                     spread(&def.attributes[at], number, value);

@@ -2,6 +2,7 @@
 
 use crate::rng::Rng;
 use std::fmt::Write;
+use vellum::Name;
 
 /// What an attribute holds: the eleven types.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +68,7 @@ impl Type {
 #[derive(Clone, Debug)]
 pub struct AttributeDef {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// Its type.
     pub of: Type,
     /// Whether each record must have a value.
@@ -86,7 +87,7 @@ pub struct AttributeDef {
 #[derive(Clone, Debug)]
 pub struct ObjectDef {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// Its attributes.
     pub attributes: Vec<AttributeDef>,
     /// Positions of the primary key's attributes; none without a primary key.
@@ -96,7 +97,7 @@ pub struct ObjectDef {
 impl AttributeDef {
     /// An optional attribute.
     #[must_use]
-    pub fn new(name: impl Into<String>, of: Type) -> AttributeDef {
+    pub fn new(name: impl Into<Name>, of: Type) -> AttributeDef {
         let options =
             if of == Type::Select { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
         let decimals = if of == Type::Decimal { 2 } else { 0 };
@@ -207,5 +208,5 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
     if rng.one_in(2) {
         primary_key.reverse();
     }
-    ObjectDef { name: format!("object{number}"), attributes, primary_key }
+    ObjectDef { name: format!("object{number}").into(), attributes, primary_key }
 }

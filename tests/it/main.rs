@@ -2,5 +2,11 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 
 mod api;
+mod bad_input;
+mod commits;
 mod common;
+mod crash_rules;
 mod damage;
+mod end_state;
+mod golden;
+mod open_cost;

@@ -36,7 +36,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open::writable(&args.store, Durability::Sync, output)?;
     let key = parse_key(&store.schema(), &args.object, &args.key)?;
     let patch = Patch { if_version: args.if_version, ..Patch::default() };
-    let mutation = Mutation { object: args.object.clone(), action: Action::Delete, key: Some(key), patch };
+    let mutation =
+        Mutation { object: args.object.as_str().into(), action: Action::Delete, key: Some(key), patch };
     let outcome = store.apply(&mutation)?;
     store.close()?;
     let answer = Answer { id: outcome.id.to_string(), version: outcome.version, lsn: outcome.lsn.0 };

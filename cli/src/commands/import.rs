@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use vellum::{Action, Durability, Error, ErrorKind, Key, Mutation, Outcome, Schema, Store, Value};
+use vellum::{Action, Durability, Error, ErrorKind, Key, Mutation, Name, Outcome, Schema, Store, Value};
 
 /// Read records of one object from CSV or NDJSON
 ///
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         );
         output.note(message);
     }
-    let target = Target { schema, object: args.object.clone(), nulls: args.null.clone() };
+    let target = Target { schema, object: args.object.as_str().into(), nulls: args.null.clone() };
     let blocks = Blocks::spawn(input, true, move |text, sink| match format {
         Format::Csv => read_csv(text, sink, &target),
         Format::Ndjson => read_ndjson(text, sink, &target),
@@ -274,7 +274,7 @@ impl Importer<'_> {
 }
 
 /// The key of a row, where it has all of the attributes that rows are matched by.
-fn matched(names: &[String], values: &[(String, Value)]) -> Option<Key> {
+fn matched(names: &[String], values: &[(Name, Value)]) -> Option<Key> {
     let value_of =
         |name: &String| values.iter().find(|(set, value)| set == name && !value.is_null()).cloned();
     let key = names.iter().map(value_of).collect::<Option<Vec<_>>>()?;

@@ -6,7 +6,7 @@ use crate::open;
 use crate::output::Output;
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::{Action, Durability, Mutation, Outcome, Patch};
+use vellum::{Action, Durability, Mutation, Name, Outcome, Patch};
 
 /// Change attributes of one record
 #[derive(clap::Args)]
@@ -49,8 +49,14 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let schema = store.schema();
     let key = parse_key(&schema, &args.object, &args.key)?;
     let set = parse_values(&schema, &args.object, &args.values)?;
-    let patch = Patch { set, clear: args.clear.clone(), if_version: args.if_version, ..Patch::default() };
-    let mutation = Mutation { object: args.object.clone(), action: Action::Update, key: Some(key), patch };
+    let patch = Patch {
+        set,
+        clear: args.clear.iter().map(Name::from).collect(),
+        if_version: args.if_version,
+        ..Patch::default()
+    };
+    let mutation =
+        Mutation { object: args.object.as_str().into(), action: Action::Update, key: Some(key), patch };
     let outcome = store.apply(&mutation)?;
     store.close()?;
     let answer = answer_of(&outcome);

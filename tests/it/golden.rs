@@ -1,0 +1,221 @@
+//! Stores of format 1, as they were written when it was declared: they open with every record, and the
+//! same commits give the same bytes today. `VELLUM_WRITE_GOLDEN=1 cargo test golden` writes them anew;
+//! that is a change of format, which CONTRIBUTING.md speaks of.
+
+use crate::common::Dir;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use vellum::{
+    Action, Config, Durability, Json, Key, Mutation, Name, Patch, RecordId, Schema, Store, Timestamp, Value,
+    record,
+};
+use vellum_testkit::MemDisk;
+
+const SCHEMA: &str = r#"{"objects":[
+    {"key":"ticket","title":"Ticket","primary_key":["queue","number"],"max_record_bytes":400000,"attributes":[
+        {"key":"queue","type":"text"},{"key":"number","type":"integer","min":0,"max":1000000},
+        {"key":"subject","type":"text"},{"key":"body","type":"long_text"},
+        {"key":"hours","type":"number"},{"key":"cost","type":"decimal","decimals":2},
+        {"key":"open","type":"boolean"},{"key":"due","type":"date"},
+        {"key":"seen","type":"timestamp"},{"key":"heard","type":"timestamp","unit":"us"},
+        {"key":"token","type":"uuid","unique":true},
+        {"key":"state","type":"select","options":[{"key":"new","title":"New"},{"key":"busy"},{"key":"done"}]},
+        {"key":"extra","type":"json"}]},
+    {"key":"note","attributes":[{"key":"text","type":"text","unique":true}]}]}"#;
+
+/// Stores by name: closed after a checkpoint; killed with a log behind it.
+const STORES: [&str; 2] = ["closed", "killed"];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+}
+
+fn config() -> Config {
+    // No background work and no idle marks: only what the commits make.
+    let clock = AtomicI64::new(1_700_000_000_000_000_000);
+    let tick = move || Timestamp(clock.fetch_add(1_000_000_007, Ordering::Relaxed));
+    Config::new().seed(42).clock(Arc::new(tick)).background(false).durability(Durability::Interval(3_600_000))
+}
+
+fn id(n: i64) -> RecordId {
+    let mut bytes = [0x11; 16];
+    bytes[8..].copy_from_slice(&n.to_be_bytes());
+    RecordId::from_bytes(bytes)
+}
+
+/// The values of a ticket after so many rounds of changes.
+fn ticket(n: i64, round: i64) -> Vec<(Name, Value)> {
+    let state = ["new", "busy", "done"][((n + round) % 3) as usize];
+    let subjects = ["", "twelve bytes", "thirteen byte", "größer als zwölf Bytes, 大きい", "a\0b"];
+    let mut values = record! {
+        "queue" => if n % 2 == 0 { "support" } else { "sales and everything else" },
+        "number" => n,
+        "subject" => subjects[((n + round) % 5) as usize],
+        "hours" => if n == 3 { -0.0 } else { n as f64 / 7.0 + round as f64 },
+        "cost" => format!("{}.{:02}", n * round - 3, n % 100),
+        "open" => (n + round) % 2 == 0,
+        "due" => vellum::Date((n * 37 - 800 + round) as i32),
+        "seen" => Timestamp(n * 1_000_000_000_001 - round),
+        "heard" => Timestamp((n - 50) * 1_000_000),
+        "token" => id(n * 3).0,
+        "state" => state,
+        "extra" => Json::parse(&format!(r#"{{"n":{n},"round":[{round},null,"é"]}}"#)).unwrap(),
+    };
+    if n % 10 == 0 {
+        values.push((
+            "body".into(),
+            Value::from(format!("{n} and {round}; ").repeat((n * 40 + 1) as usize)),
+        ));
+    }
+    if n % 7 == 0 {
+        values.retain(|(name, _)| !["extra", "due", "token"].contains(&name.as_str()));
+    }
+    values
+}
+
+fn mutation(object: &str, action: Action, n: i64, set: Vec<(Name, Value)>) -> Mutation {
+    let patch = Patch { set, ..Patch::default() };
+    Mutation { object: object.to_string().into(), action, key: Some(Key::Id(id(n))), patch }
+}
+
+/// Makes the commits, and with them the store called `name`.
+fn build(name: &str) -> MemDisk {
+    let disk = MemDisk::new();
+    let store = config().create_on(Arc::new(disk.clone()), &Schema::from_json(SCHEMA).unwrap()).unwrap();
+    for n in 1..=150 {
+        store.apply(&mutation("ticket", Action::Create, n, ticket(n, 0))).unwrap();
+    }
+    let notes =
+        (1000..1300).map(|n| mutation("note", Action::Create, n, record! { "text" => format!("note {n}") }));
+    store.apply_batch(&notes.collect::<Vec<_>>()).unwrap();
+    store.checkpoint().unwrap();
+    for n in (1..=150).filter(|n| n % 3 == 0) {
+        store.apply(&mutation("ticket", Action::Update, n, ticket(n, 1))).unwrap();
+    }
+    for n in (1..=150).filter(|n| n % 25 == 0) {
+        store.apply(&mutation("ticket", Action::Delete, n, Vec::new())).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.add_attribute("note", r#"{"key":"stars","type":"integer"}"#).unwrap();
+    let starred = |n| mutation("note", Action::Update, n, record! { "stars" => n });
+    store.apply_batch(&(1000..1005).map(starred).collect::<Vec<_>>()).unwrap();
+    match name {
+        "closed" => {
+            store.checkpoint().unwrap();
+            store.close().unwrap();
+            disk
+        }
+        _ => disk.after_kill(),
+    }
+}
+
+fn check(store: &Store) {
+    let tickets = store.object("ticket").unwrap();
+    assert_eq!((tickets.count(), store.object("note").unwrap().count()), (144, 300));
+    for n in 1..=150 {
+        let found = tickets.get(id(n)).unwrap();
+        assert_eq!(found.is_none(), n % 25 == 0, "{n}");
+        let Some(found) = found else { continue };
+        let round = i64::from(n % 3 == 0);
+        assert_eq!((found.version, found.counter), (n as u64 + 1 + round as u64, n as u64), "{n}");
+        let values = ticket(n, round);
+        // What the second round did not name stays.
+        for (name, value) in &values {
+            let got = found.get(name).unwrap_or_else(|| panic!("ticket {n} has no {name}"));
+            let typed = match value {
+                Value::Text(text) if name == "cost" => Value::Decimal(text.parse().unwrap()),
+                other => other.clone(),
+            };
+            assert_eq!(*got, typed, "ticket {n}: {name}");
+        }
+        assert_eq!(found.iter().len(), values.len(), "{n}");
+        let by_key = vec![values[1].clone(), values[0].clone()];
+        assert_eq!(tickets.get(by_key).unwrap(), Some(found));
+    }
+    for n in 1000..1300 {
+        let found = store.object("note").unwrap().get(("text", format!("note {n}"))).unwrap().unwrap();
+        assert_eq!((found.id, found.get("stars")), (id(n), (n < 1005).then_some(&Value::Integer(n))));
+    }
+}
+
+/// What is kept of a store: not the lock, nor the room that is set aside.
+fn kept(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    files.into_iter().filter(|(name, _)| name != "reserve" && name != "lock").collect()
+}
+
+fn stored(name: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder(name)).expect("the golden stores are part of the repository") {
+        let path = entry.unwrap().path();
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let mut bytes = Vec::new();
+        GzDecoder::new(&*std::fs::read(&path).unwrap()).read_to_end(&mut bytes).unwrap();
+        files.insert(file, bytes);
+    }
+    files
+}
+
+fn write(name: &str, files: &BTreeMap<String, Vec<u8>>) {
+    let _ = std::fs::remove_dir_all(folder(name));
+    std::fs::create_dir_all(folder(name)).unwrap();
+    for (file, bytes) in files {
+        let mut gz = GzEncoder::new(Vec::new(), Compression::best());
+        gz.write_all(bytes).unwrap();
+        std::fs::write(folder(name).join(format!("{file}.gz")), gz.finish().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn golden_commits_give_the_bytes_of_format_1() {
+    for name in STORES {
+        let files = kept(build(name).files());
+        if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
+            write(name, &files);
+        }
+        let stored = stored(name);
+        assert_eq!(files.keys().collect::<Vec<_>>(), stored.keys().collect::<Vec<_>>(), "{name}");
+        for (file, bytes) in &files {
+            let differs = bytes.iter().zip(&stored[file]).position(|(a, b)| a != b);
+            assert!(*bytes == stored[file], "{name}/{file} differs from format 1 at byte {differs:?}");
+        }
+    }
+}
+
+#[test]
+fn golden_stores_of_format_1_open_with_every_record() {
+    if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
+        return;
+    }
+    for name in STORES {
+        for read_only in [true, false] {
+            let dir = Dir::new("golden");
+            std::fs::create_dir_all(dir.path()).unwrap();
+            for (file, bytes) in stored(name) {
+                std::fs::write(dir.path().join(file), bytes).unwrap();
+            }
+            assert!(vellum::verify(dir.path()).unwrap().is_clean());
+            let store = config().read_only(read_only).open(dir.path()).unwrap();
+            assert_eq!(store.recovery().clean, name == "closed");
+            assert_eq!(store.recovery().replayed > 0, name == "killed");
+            check(&store);
+            if !read_only {
+                store.apply(&mutation("note", Action::Create, 5000, record! { "text" => "new" })).unwrap();
+                store.compact().unwrap();
+                check_after_a_write(store, &dir);
+            }
+        }
+    }
+}
+
+fn check_after_a_write(store: Store, dir: &Dir) {
+    store.close().unwrap();
+    let store = config().open(dir.path()).unwrap();
+    store.apply(&mutation("note", Action::Delete, 5000, Vec::new())).unwrap();
+    check(&store);
+}
