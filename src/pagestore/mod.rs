@@ -526,9 +526,9 @@ pub(crate) fn segments_of(
     disk: &dyn Disk,
     store_id: [u8; 16],
     root: Option<ImageRef>,
-) -> Result<Vec<SegmentId>> {
+) -> Result<Vec<SegmentEntry>> {
     let Some(root) = root else { return Ok(Vec::new()) };
-    Ok(read_root_node(disk, store_id, root)?.segments.iter().map(|entry| entry.id).collect())
+    Ok(read_root_node(disk, store_id, root)?.segments)
 }
 
 /// An id behind everything that lies in the directory, so that no file of a failed checkpoint is met.
@@ -538,9 +538,10 @@ fn next_free_segment(disk: &dyn Disk, named: u32) -> Result<u32> {
 }
 
 /// Removes segment files that neither superblock copy names (crash rules 2 and 7 of a dead checkpoint).
-pub(crate) fn remove_unnamed(disk: &dyn Disk, named: &[SegmentId]) -> Result<()> {
+pub(crate) fn remove_unnamed(disk: &dyn Disk, newer: &[SegmentEntry], older: &[SegmentEntry]) -> Result<()> {
+    let is_named = |id| newer.iter().chain(older).any(|entry| entry.id == id);
     for name in disk.list()? {
-        if segment::id_of(&name).is_some_and(|id| !named.contains(&id)) {
+        if segment::id_of(&name).is_some_and(|id| !is_named(id)) {
             disk.remove(&name)?;
         }
     }

@@ -29,7 +29,7 @@ use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::pagestore::superblock::{self, Sealed, Superblock};
-use crate::pagestore::{self, CheckpointReport};
+use crate::pagestore::{self, CheckpointReport, SegmentEntry};
 use crate::records::{ApplyScratch, Records};
 use crate::recover::{self, RecoveryReport};
 use crate::schema::Schema;
@@ -189,7 +189,7 @@ impl Store {
         if !config.read_only {
             let log = open_log(&disk, &config, &source, &found.live, &recovered.scan, &mut report)?;
             file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
-            remove_leftovers(&*disk, &found)?;
+            recovered.records.pages.table.lock().freed = remove_leftovers(&*disk, &found)?;
             let shared = log.shared().clone();
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
@@ -414,7 +414,9 @@ impl Inner {
         writing.shared.sync_now()?;
         let end = writer.log.resume_point();
         let sealed = Sealed { seal: end.seal(), lsn: end.lsn };
-        self.write_seal(Some(sealed))
+        self.write_seal(Some(sealed))?;
+        writing.shared.remove_spare();
+        Ok(())
     }
 
     pub(crate) fn superblocks(&self) -> MutexGuard<'_, Superblocks> {
@@ -499,16 +501,19 @@ fn open_log(
 }
 
 /// Removes segments that no superblock copy names: what a checkpoint left that did not come to its end.
-fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<()> {
-    let Some(other) = &found.other else { return Ok(()) };
+/// Returns those that only the older copy names: the next checkpoint takes its place, and frees them.
+fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<Vec<SegmentEntry>> {
+    let Some(other) = &found.other else { return Ok(Vec::new()) };
     let live = &found.live;
-    let mut named = pagestore::segments_of(disk, live.store_id, live.root)?;
-    match pagestore::segments_of(disk, live.store_id, other.root) {
-        Ok(more) => named.extend(more),
+    let newer = pagestore::segments_of(disk, live.store_id, live.root)?;
+    let mut older = match pagestore::segments_of(disk, live.store_id, other.root) {
+        Ok(older) => older,
         Err(error) => {
             tracing::warn!(%error, "the older checkpoint cannot be read; nothing is removed");
-            return Ok(());
+            return Ok(Vec::new());
         }
-    }
-    pagestore::remove_unnamed(disk, &named)
+    };
+    pagestore::remove_unnamed(disk, &newer, &older)?;
+    older.retain(|entry| !newer.iter().any(|kept| kept.id == entry.id));
+    Ok(older)
 }

@@ -441,6 +441,15 @@ impl GroupCommit {
         Ok(count)
     }
 
+    /// Unlinks the spare file, at a close: the next session would do so, and until then its bytes are
+    /// none that anybody could check. What cannot be removed now goes with the next opening.
+    pub(crate) fn remove_spare(&self) {
+        let Some(spare) = self.state.lock().spare.take() else { return };
+        if let Err(error) = self.disk.remove(&spare.name) {
+            tracing::warn!(%error, "a spare log file stays behind");
+        }
+    }
+
     /// Keeps one file of full length as a spare, unlinks others.
     fn give_back(&self, number: u64, name: &str) -> Result<()> {
         let has_spare = self.state.lock().spare.is_some();

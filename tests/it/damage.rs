@@ -550,8 +550,7 @@ impl Written {
             let result = match n {
                 4 => companies.delete(Key::Id(record.id)),
                 _ => {
-                    let set =
-                        values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+                    let set = values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
                     let mut patch = vellum::Patch::new();
                     patch.set = set;
                     companies.update(Key::Id(record.id), patch)
