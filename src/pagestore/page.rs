@@ -169,7 +169,7 @@ pub(crate) struct Page {
     /// Whether memory is ahead of disk.
     pub(crate) dirty: bool,
     /// The delta on disk was found damaged while writing, and why: it may have covered any part of the
-    /// page, so reads fail, changes stay in memory and nothing replaces the image.
+    /// page, so reads fail and nothing replaces the image.
     lost: Option<Arc<Error>>,
     memory: Arc<Memory>,
 }
@@ -524,7 +524,9 @@ impl Page {
         self.delta_segment = stored.delta.as_ref().and_then(segments);
         if unchanged {
             self.dirty = false;
-            if !keep || (base_moved && matches!(self.base, Base::Mapped(_))) {
+            // What memory holds of a lost page cannot be read, and the images say that by themselves.
+            let lost = self.lost.take().is_some();
+            if lost || !keep || (base_moved && matches!(self.base, Base::Mapped(_))) {
                 self.unload(address);
             }
             return;
