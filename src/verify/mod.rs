@@ -164,7 +164,7 @@ impl fmt::Display for Finding {
 /// `NotAStore`, `UnknownFormat`, `Locked`, `Io`: nothing was checked then. Damage is no error; it is in
 /// the report.
 pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
-    verify_on(&(Arc::new(OsDisk::new(path.as_ref())) as Arc<dyn Disk>))
+    verify_on(Arc::new(OsDisk::new(path.as_ref())))
 }
 
 /// [`verify`] on another disk.
@@ -172,11 +172,11 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 /// # Errors
 /// As [`verify`].
 #[doc(hidden)]
-pub fn verify_on(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
+pub fn verify_on(disk: Arc<dyn Disk>) -> Result<VerifyReport> {
     let mut report = Report::default();
     let _lock = disk.lock_unwritten(LOCK_NAME)?;
-    let mut files = files::read(&**disk, &mut report)?;
-    let recovered = recover_state(disk, &files, &mut report);
+    let mut files = files::read(&*disk, &mut report)?;
+    let recovered = recover_state(&disk, &files, &mut report);
     let catalog = recovered.as_ref().map(|recovered| recovered.records.catalog().clone());
     files.tell(catalog.as_deref(), recovered.as_ref().map(|recovered| &recovered.scan), &mut report);
     if let Some(recovered) = &recovered {

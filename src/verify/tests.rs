@@ -301,12 +301,12 @@ fn a_root_that_counts_live_bytes_wrong_is_found() {
     store.checkpoint().unwrap();
     store.close().unwrap();
     let disk = disk_of(&dir);
-    assert!(verify_on(&disk).unwrap().is_clean());
+    assert!(verify_on(disk.clone()).unwrap().is_clean());
     replace_root(&*disk, |payload| {
         let at = payload.len() - 4 - 8;
         payload[at] ^= 64;
     });
-    let report = verify_on(&disk).unwrap();
+    let report = verify_on(disk.clone()).unwrap();
     assert!(report.findings[0].message.contains("live bytes, its page table names"), "{report:#?}");
 }
 
@@ -321,11 +321,11 @@ fn files_of_others_and_leftovers_are_told_apart() {
     for name in ["spare-00000009", "log-00000009.1.new", "torn-log-00000001-4096"] {
         disk.create(name).unwrap();
     }
-    let report = verify_on(&disk).unwrap();
+    let report = verify_on(disk.clone()).unwrap();
     assert!(report.is_clean() && report.notes.len() == 3, "{report:#?}");
     for name in ["notes.txt", "seg-1", "seg-00000001.bak", "log-1", "torn-", "Superblock"] {
         disk.create(name).unwrap();
-        let report = verify_on(&disk).unwrap();
+        let report = verify_on(disk.clone()).unwrap();
         assert!(
             report.findings.len() == 1 && report.findings[0].place.as_ref().unwrap().file == name,
             "{report:#?}"
@@ -333,7 +333,7 @@ fn files_of_others_and_leftovers_are_told_apart() {
         disk.remove(name).unwrap();
     }
     disk.remove(superblock::FILE_NAME).unwrap();
-    assert_eq!(verify_on(&disk).unwrap_err().kind(), ErrorKind::NotAStore);
+    assert_eq!(verify_on(disk.clone()).unwrap_err().kind(), ErrorKind::NotAStore);
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_damaged_page_is_named_once_with_all_whom_it_affects() {
         if head.payload_len > 0 {
             let at = (offset + len - 64) as u64;
             file.write_at(at, &[bytes[at as usize] ^ 1]).unwrap();
-            let report = verify_on(&disk).unwrap();
+            let report = verify_on(disk.clone()).unwrap();
             let place = report.findings[0].place.as_ref().unwrap();
             assert_eq!(place.file, name);
             assert!((offset as u64..(offset + len) as u64).contains(&place.offset), "{offset}: {report:#?}");
@@ -363,7 +363,7 @@ fn a_damaged_page_is_named_once_with_all_whom_it_affects() {
         }
         offset += len;
     }
-    assert!(verify_on(&disk).unwrap().is_clean());
+    assert!(verify_on(disk.clone()).unwrap().is_clean());
     says(&names, "affects person.life in rows 0 to 1023; affects person.life of");
     says(&names, "affects all of person in rows 0 to 1023");
     says(&names, "the index of person(email)");

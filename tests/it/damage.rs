@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
     Config, Error, ErrorKind, Key, Record, Store, Timestamp, Value, VerifyReport, patch, record, verify,
 };
+use vellum_testkit::{MemDisk, Op};
 
 /// Records are numbered below this.
 const NUMBERS: i64 = 300;
@@ -387,7 +388,7 @@ fn every_bit_of_a_small_log_and_of_the_superblock_is_found() {
     for path in files(dir.path()) {
         let bytes = std::fs::read(&path).unwrap();
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-        let chosen = |at: &usize| factor() > 1 || bytes[*at] != 0 || at % 5 == 0;
+        let chosen = |at: &usize| factor() > 1 || bytes[*at] != 0 || at.is_multiple_of(5);
         for at in (0..bytes.len().min(used + 100)).filter(chosen) {
             for bit in bits_of(at) {
                 with_flip(&path, &bytes, at, bit, || {
@@ -727,5 +728,68 @@ fn files_that_changed_places_are_found_and_never_read_wrong() {
             std::fs::write(dir.path().join(a), a_bytes).unwrap();
             std::fs::write(dir.path().join(b), b_bytes).unwrap();
         }
+    }
+}
+
+#[test]
+fn verify_changes_nothing_and_outlives_every_failing_call() {
+    let disk = MemDisk::new();
+    let store = config().create_on(Arc::new(disk.clone()), &companies()).unwrap();
+    for n in 0..40 {
+        make(&store, n);
+    }
+    store.checkpoint().unwrap();
+    for n in 0..20 {
+        change(&store, n);
+    }
+    store.close().unwrap();
+    disk.record();
+    let report = vellum::verify_on(Arc::new(disk.clone())).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    let calls = disk.trace();
+    assert!(!calls.iter().any(|call| call.op.changes()), "{calls:?}");
+    for failing in 0..calls.len() {
+        let mut count = 0;
+        disk.fail(move |_| {
+            count += 1;
+            (count == failing + 1).then_some(std::io::ErrorKind::Other)
+        });
+        // A call that fails is an error or a finding, and never a clean store.
+        let report = vellum::verify_on(Arc::new(disk.clone()));
+        assert!(report.is_err() || report.is_ok_and(|report| !report.is_clean()), "{:?}", calls[failing]);
+        disk.heal();
+    }
+    // What cannot be read is not mapped afterwards.
+    disk.record();
+    disk.fail(|event| {
+        (event.op == Op::Read && event.name.starts_with("seg-")).then_some(std::io::ErrorKind::Other)
+    });
+    let report = vellum::verify_on(Arc::new(disk.clone())).unwrap();
+    assert!(!report.is_clean());
+    assert!(!disk.trace().iter().any(|call| call.op == Op::Map));
+}
+
+#[test]
+fn a_tail_that_was_cut_is_noted_and_still_looked_at() {
+    let (dir, world) = tiny_store("cut", false);
+    let path = dir.path().join("log-00000001");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let report = verify(dir.path()).unwrap();
+    assert!(report.is_clean() && report.notes.len() == 1, "{report:#?}");
+    let store = config().open(dir.path()).unwrap();
+    assert_eq!(store.applied_lsn().0 + 1, world.last());
+    make(&store, 100);
+    store.close().unwrap();
+    let report = verify(dir.path()).unwrap();
+    assert!(report.is_clean() && report.notes.len() == 2, "{report:#?}");
+    let (kept, cut_at) = (report.notes[0].place.as_ref().unwrap(), report.notes[1].place.as_ref().unwrap());
+    assert_eq!(kept.file, "torn-log-00000001-".to_string() + &cut_at.offset.to_string(), "{report:#?}");
+    for at in cut_at.offset as usize..used + 1 {
+        with_flip(&path, &bytes, at, 0, || {
+            assert!(names_file(&verify(dir.path()).unwrap(), "log-00000001"), "byte {at}");
+        });
     }
 }
