@@ -172,6 +172,37 @@ fn crash_rule_04_what_recovery_shows_is_on_stable_storage() {
 }
 
 #[test]
+fn crash_rule_04_marks_behind_the_last_durable_commit_are_written_again_too() {
+    // The checkpoint's mark was not synced, the commit before it was. The next generation's header names
+    // the end behind the mark, so a power cut must not take the mark.
+    let disk = MemDisk::new();
+    let store = create(&disk);
+    add(&store, 1);
+    store.checkpoint().unwrap();
+    let killed = disk.after_kill();
+    drop(store);
+    let store = open(&killed);
+    let cut = killed.after_power_cut(&mut Rng::new(3), 0);
+    drop(store);
+    assert_eq!(score(&open(&cut), 1), Some(0.0));
+}
+
+#[test]
+fn crash_rule_01_the_older_superblock_opens_after_a_power_cut_too() {
+    // Its replay reads the marks between the two checkpoints, which no commit followed.
+    let disk = MemDisk::new();
+    let store = create(&disk);
+    add(&store, 1);
+    store.checkpoint().unwrap();
+    store.checkpoint().unwrap();
+    let cut = disk.after_power_cut(&mut Rng::new(4), 0);
+    drop(store);
+    drop(open(&cut));
+    damage_newer_superblock(&cut);
+    assert_eq!(score(&open(&cut), 1), Some(0.0));
+}
+
+#[test]
 fn crash_rule_05_a_bad_frame_that_was_durable_is_damage() {
     let disk = MemDisk::new();
     let store = create(&disk);

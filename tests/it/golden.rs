@@ -68,10 +68,7 @@ fn ticket(n: i64, round: i64) -> Vec<(Name, Value)> {
         "extra" => Json::parse(&format!(r#"{{"n":{n},"round":[{round},null,"é"]}}"#)).unwrap(),
     };
     if n % 10 == 0 {
-        values.push((
-            "body".into(),
-            Value::from(format!("{n} and {round}; ").repeat((n * 40 + 1) as usize)),
-        ));
+        values.push(("body".into(), Value::from(format!("{n} and {round}; ").repeat((n * 40 + 1) as usize))));
     }
     if n % 7 == 0 {
         values.retain(|(name, _)| !["extra", "due", "token"].contains(&name.as_str()));
