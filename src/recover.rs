@@ -66,6 +66,7 @@ pub(crate) fn recover(
     let mut told = 0;
     let floor = live.seal.map_or(live.log.lsn, |sealed| sealed.lsn);
     let seal = live.seal.map(|sealed| sealed.seal);
+    records.pages.memory.set_patient(true);
     let scan = wal::scan(&**disk, live.store_id, &live.log, floor, seal, &mut |frame| {
         match frame.kind {
             Kind::Commit => {
@@ -88,6 +89,7 @@ pub(crate) fn recover(
         }
         Ok(())
     })?;
+    records.pages.memory.set_patient(false);
     if newest_mark > live.generation {
         // Crash rule 2: the log knows of a newer checkpoint than the copy that could be read.
         let note = format!(

@@ -61,7 +61,7 @@ fn rows(schema: &Schema, object: &str, text: &str) -> Result<Vec<Vec<(Name, Valu
         let fields = line.split(',').map(|field| if field == "NA" { "" } else { field });
         let mut row = Vec::with_capacity(names.len());
         for (name, field) in names.iter().zip(fields) {
-            row.push((name.to_string(), value_from_text(object.attribute(name)?, field)?));
+            row.push(((*name).into(), value_from_text(object.attribute(name)?, field)?));
         }
         rows.push(row);
     }

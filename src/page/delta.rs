@@ -164,6 +164,10 @@ impl Delta {
     #[must_use]
     pub fn cover(&self, offset: usize, len: usize) -> Cover<'_> {
         let end = offset.saturating_add(len);
+        // Most reads are of presence bits, in front of all that changed.
+        if self.entries.first().is_none_or(|first| first.offset as usize >= end) {
+            return Cover::None;
+        }
         match self.entries.get(self.first_ending_after(offset)) {
             Some(entry) if (entry.offset as usize) < end => {
                 let from = offset.checked_sub(entry.offset as usize);

@@ -216,10 +216,7 @@ impl PageStore {
                     live.zip(frozen).is_some_and(|(live, frozen)| live.is_unchanged_since(frozen))
                 }
             };
-            let page = state.page_mut(column);
-            if !page.is_lost() {
-                page.install(stored, &find, address, unchanged, keep);
-            }
+            state.page_mut(column).install(stored, &find, address, unchanged, keep);
         }
         state.dropped = dropped;
         let evict = !keep && !state.is_dirty() && done.node.is_some();
@@ -317,7 +314,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn chunk_of(&self, tree: &Tree, index: usize) -> Result<Option<Arc<Chunk>>> {
+    pub(super) fn chunk_of(&self, tree: &Tree, index: usize) -> Result<Option<Arc<Chunk>>> {
         let chunks = self.store.chunks(tree)?;
         let Some(slot) = chunks.get(index) else { return Ok(None) };
         match slot.loaded().clone() {

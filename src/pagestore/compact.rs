@@ -1,11 +1,12 @@
 //! Compaction: which segments to empty, and what of them is live. The images themselves move with the
-//! checkpoint that empties them ([`super::checkpoint`]).
+//! checkpoint that empties them ([`super::checkpoint`]). A segment with a damaged image that is still
+//! named is not emptied: the checkpoint takes place all the same, and the damage stays to be seen.
 
 use super::checkpoint::Run;
 use super::node::{ImageRef, SegmentEntry};
 use super::segment::HEADER_LEN;
 use super::{CHUNK_LEVEL, GROUP_LEVEL};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Address, SegmentId, TreeId};
 use crate::page::Columns;
 use crate::page::image::{self, ImageHead, Kind};
@@ -37,30 +38,40 @@ pub(super) struct Touched {
 }
 
 impl Run<'_> {
-    /// A reference out of a victim's way.
+    /// A reference out of a victim's way. A damaged image stays where it is.
     pub(super) fn moved(&mut self, image: ImageRef) -> Result<ImageRef> {
         if !self.victims.contains(&image.segment) {
             return Ok(image);
         }
-        let new = self.writer.copy(&self.store.resolve(image)?)?;
+        let new = match self.store.resolve(image).and_then(|stored| self.writer.copy(&stored)) {
+            Ok(new) => new,
+            Err(error) => return stays(&error).map_or(Err(error), |()| Ok(image)),
+        };
         self.loses(Some(image));
         self.gains(new);
         Ok(new)
     }
 
-    /// Walks the images of a victim and notes what of it the page table still names.
+    /// Walks the images of a victim and notes what of it the page table still names. What lies behind a
+    /// damaged head is not found, and stays.
     pub(super) fn find_live(&mut self, victim: SegmentId, touched: &mut Touched) -> Result<()> {
         let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
         let mut offset = HEADER_LEN;
         while offset < segment.bytes().len() {
-            let (head, len) = image::parse_head(&segment.bytes()[offset..])
-                .map_err(|e| segment.placed(offset as u64, &e))?;
-            self.note_if_live(victim, offset as u64, &head, touched)?;
+            let parsed = image::parse_head(&segment.bytes()[offset..]);
+            let (head, len) = match parsed.map_err(|e| segment.placed(offset as u64, &e)) {
+                Ok(found) => found,
+                Err(error) => return stays(&error).ok_or(error),
+            };
+            if let Err(error) = self.note_if_live(victim, offset as u64, &head, touched) {
+                stays(&error).ok_or(error)?;
+            }
             offset += len;
         }
         Ok(())
     }
 
+    /// What is noted can be read: it is written again from memory.
     fn note_if_live(
         &self,
         victim: SegmentId,
@@ -81,17 +92,25 @@ impl Run<'_> {
                 }
             }
             (Kind::Node, GROUP_LEVEL) => {
-                if here(self.group_node(tree, number)?) {
+                if here(self.group_node(tree, number)?)
+                    && self.store.group(self.root, tree, number)?.is_some()
+                {
                     touched.groups.insert((tree, number));
                 }
             }
             (Kind::Node, CHUNK_LEVEL) => {
-                if here(self.chunk_node(tree, number as usize)?) {
+                if here(self.chunk_node(tree, number as usize)?)
+                    && let Some(node) = self.root.tree(tree)
+                    && self.chunk_of(node, number as usize)?.is_some()
+                {
                     touched.chunks.insert((tree, number as usize));
                 }
             }
             (Kind::Node, _) => {
-                if here(self.root.tree(tree).and_then(|tree| tree.node.lock().as_ref().map(|s| s.image))) {
+                if let Some(node) = self.root.tree(tree)
+                    && here(node.node.lock().as_ref().map(|stored| stored.image))
+                {
+                    self.store.chunks(node)?;
                     touched.trees.insert(tree);
                 }
             }
@@ -99,6 +118,16 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Damage is no reason for a checkpoint to fail: what it keeps from moving stays, and keeps its segment.
+/// `None` for other errors.
+fn stays(error: &Error) -> Option<()> {
+    if error.kind() != ErrorKind::Corrupt {
+        return None;
+    }
+    tracing::warn!(%error, "compaction leaves a damaged image where it is");
+    Some(())
 }
 
 /// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one

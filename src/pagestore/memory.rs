@@ -3,7 +3,7 @@
 
 use crate::page::delta::Delta;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Counters of one store. Relaxed: they steer, they do not order anything.
 #[derive(Debug, Default)]
@@ -16,11 +16,22 @@ pub(crate) struct Memory {
     in_checkpoint: AtomicU64,
     /// Mapped pages turn into owned copies while less than this is held.
     own_len_max: u64,
+    /// Whether turning a cold page into an owned copy may wait for the disk: while the log is replayed,
+    /// when nobody waits for a commit.
+    patient: AtomicBool,
 }
 
 impl Memory {
     pub(crate) fn new(own_len_max: u64) -> Memory {
         Memory { own_len_max, ..Memory::default() }
+    }
+
+    pub(crate) fn set_patient(&self, patient: bool) {
+        self.patient.store(patient, Relaxed);
+    }
+
+    pub(crate) fn is_patient(&self) -> bool {
+        self.patient.load(Relaxed)
     }
 
     pub(crate) fn may_own(&self) -> bool {

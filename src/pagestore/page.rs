@@ -24,8 +24,9 @@ use crate::page::{PageRead, PageWrite};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-/// A delta is folded into an owned copy when it would cost more than this part of the page.
-const FOLD_PART: usize = 4;
+/// A mapped page becomes an owned copy when its delta takes more than this part of it, as long as memory
+/// allows: from then on a patch is a store in place instead of a search and an insertion.
+const FOLD_PART: usize = 16;
 
 /// A mapped image and what of it was checked.
 #[derive(Debug)]
@@ -86,9 +87,12 @@ impl Mapped {
         self.word(block).is_some_and(|word| word.load(Relaxed) >> (block % 64) & 1 == 1)
     }
 
-    fn all_checked(&self) -> bool {
-        self.payload.get().is_some()
-            && (0..self.len().div_ceil(BLOCK_LEN)).all(|block| self.block_is_checked(block))
+    /// Whether most blocks were touched: the others then came with them, so that reading them waits for
+    /// no disk.
+    fn is_warm(&self) -> bool {
+        let blocks = self.len().div_ceil(BLOCK_LEN);
+        let checked = (0..blocks).filter(|block| self.block_is_checked(*block)).count();
+        self.payload.get().is_some() && checked * 4 >= blocks * 3
     }
 
     /// The part of `[offset, offset + len)` that the image has, its blocks checked.
@@ -165,7 +169,7 @@ pub(crate) struct Page {
     /// Whether memory is ahead of disk.
     pub(crate) dirty: bool,
     /// The delta on disk was found damaged while writing, and why: it may have covered any part of the
-    /// page, so reads fail, changes stay in memory and nothing replaces the image.
+    /// page, so reads fail and nothing replaces the image.
     lost: Option<Arc<Error>>,
     memory: Arc<Memory>,
 }
@@ -335,7 +339,10 @@ impl Page {
         let Base::Mapped(mapped) = &self.base else { return };
         let Some(delta) = self.delta_in_memory() else { return };
         let pays = delta.memory_len() * FOLD_PART > mapped.len();
-        if !pays || self.is_lost() || !self.memory.may_own() || !mapped.all_checked() {
+        if !pays || self.is_lost() || !self.memory.may_own() {
+            return;
+        }
+        if !mapped.is_warm() && !self.memory.is_patient() {
             return;
         }
         if let Ok(bytes) = self.to_vec() {
@@ -517,7 +524,9 @@ impl Page {
         self.delta_segment = stored.delta.as_ref().and_then(segments);
         if unchanged {
             self.dirty = false;
-            if !keep || (base_moved && matches!(self.base, Base::Mapped(_))) {
+            // What memory holds of a lost page cannot be read, and the images say that by themselves.
+            let lost = self.lost.take().is_some();
+            if lost || !keep || (base_moved && matches!(self.base, Base::Mapped(_))) {
                 self.unload(address);
             }
             return;

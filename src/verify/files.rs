@@ -5,6 +5,7 @@ use super::{Report, name_of_page};
 use crate::disk::{Access, Disk, LOCK_NAME, RESERVE_NAME};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
+use crate::page::image::Kind;
 use crate::pagestore::segment::{self, HEADER_LEN};
 use crate::pagestore::superblock::{self, Found, Sealed};
 use crate::pagestore::{Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
@@ -97,10 +98,13 @@ fn read_reserve(disk: &dyn Disk, report: &mut Report) {
         let len = file.len()?;
         report.report.file_count += 1;
         report.report.byte_count += len;
-        let mut bytes = Vec::new();
+        let (mut buffer, zeros) = (vec![0; RESERVE_STEP], vec![0; RESERVE_STEP]);
         for offset in (0..len).step_by(RESERVE_STEP) {
-            bytes.resize((len - offset).min(RESERVE_STEP as u64) as usize, 0);
-            file.read_at(offset, &mut bytes)?;
+            let bytes = &mut buffer[..(len - offset).min(RESERVE_STEP as u64) as usize];
+            file.read_at(offset, bytes)?;
+            if *bytes == zeros[..bytes.len()] {
+                continue;
+            }
             if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
                 return Err(Error::corrupt(
                     RESERVE_NAME,
@@ -209,7 +213,9 @@ impl Files {
         };
         named.extend(table.root.segments.iter().map(|entry| entry.id));
         let mut live_len: BTreeMap<SegmentId, u64> = BTreeMap::new();
+        let mut all_nodes = true;
         table.walk(root, &mut |reference, result| {
+            all_nodes &= reference.kind != Kind::Node || result.is_ok();
             let image = &reference.image;
             *live_len.entry(image.segment).or_default() += image.image_len();
             let (known, offset) = (self.segments.get(&image.segment), image.offset());
@@ -227,7 +233,8 @@ impl Files {
                 Ok(()) => {}
             }
         });
-        for entry in &table.root.segments {
+        // Below a node that cannot be read nothing was counted.
+        for entry in table.root.segments.iter().filter(|_| all_nodes) {
             let counted = live_len.remove(&entry.id).unwrap_or(0);
             if counted != entry.live_len {
                 let reason =

@@ -100,18 +100,20 @@ impl AuditWalk {
     /// `cut_at`: where a later generation says that this file's generation ended.
     fn file(&mut self, disk: &dyn Disk, header: &FileHeader, crc: u32, cut_at: Option<Position>) {
         let name = file::log_name(header.number);
-        let mut bytes = Vec::new();
-        let len = usize::try_from(header.file_len).ok();
-        let read = len.ok_or_else(|| Error::corrupt(name.clone(), 0, "longer than this machine can address"));
-        let read = read.and_then(|len| {
-            bytes.resize(len, 0);
-            disk.open(&name, Access::Read)?.read_at(0, &mut bytes)
-        });
-        if let Err(error) = read {
-            self.found.faults.push(error);
-            self.last = Some((*header, None));
-            return;
-        }
+        let read = usize::try_from(header.file_len)
+            .map_err(|_| Error::corrupt(name.clone(), 0, "longer than this machine can address"))
+            .and_then(|len| {
+                let mut bytes = vec![0; len];
+                disk.open(&name, Access::Read)?.read_at(0, &mut bytes).map(|()| bytes)
+            });
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.found.faults.push(error);
+                self.last = Some((*header, None));
+                return;
+            }
+        };
         self.found.byte_count += header.file_len;
         let chain = self.chain_at_start(header, crc);
         let (end, chain) = self.frames(&name, header, &bytes, chain, cut_at);
