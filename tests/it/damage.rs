@@ -535,8 +535,10 @@ impl Written {
             let result = match n {
                 4 => companies.delete(Key::Id(record.id)),
                 _ => {
-                    let set =
-                        values.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
+                    let set = values
+                        .iter()
+                        .map(|(name, value)| ((*name).to_string().into(), value.clone()))
+                        .collect();
                     let mut patch = vellum::Patch::new();
                     patch.set = set;
                     companies.update(Key::Id(record.id), patch)
