@@ -143,7 +143,7 @@ fn crash_rule_03_a_frame_that_was_cut_never_comes_back_behind_a_new_one() {
     let store = open(&cut);
     assert_eq!((score(&store, 1), score(&store, 2)), (Some(0.0), None));
     let files = cut.files();
-    let newest = files.keys().filter(|name| is_log(name)).next_back().unwrap();
+    let newest = files.keys().rfind(|name| is_log(name)).unwrap();
     assert!(*newest > file, "no new log file after an unclean end: {newest}");
     add(&store, 3);
     let late = cut.after_kill();
@@ -359,14 +359,15 @@ fn pages(disk: &MemDisk) -> BTreeMap<Vec<u8>, Vec<u8>> {
         }
     }
     let whole = newest.iter().filter(|((kind, _), _)| *kind == 1);
-    let page = |((_, address), (lsn, image)): (&(u8, Vec<u8>), &(u64, Vec<u8>))| {
+    let mut pages = BTreeMap::new();
+    for ((_, address), (lsn, image)) in whole {
         let mut page = image.clone();
         if let Some((_, delta)) = newest.get(&(2, address.clone())).filter(|(newer, _)| newer > lsn) {
             overlay(&mut page, delta);
         }
-        (address.clone(), page)
-    };
-    whole.map(page).collect()
+        pages.insert(address.clone(), page);
+    }
+    pages
 }
 
 /// Ranges of (gap, length, bytes), numbers in LEB128; `src/page/delta.rs` has the table.

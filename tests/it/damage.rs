@@ -372,7 +372,7 @@ fn every_bit_of_a_small_log_and_of_the_superblock_is_found() {
     for path in files(dir.path()) {
         let bytes = std::fs::read(&path).unwrap();
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-        let chosen = |at: &usize| factor() > 1 || bytes[*at] != 0 || at % 5 == 0;
+        let chosen = |at: &usize| factor() > 1 || bytes[*at] != 0 || at.is_multiple_of(5);
         for at in (0..bytes.len().min(used + 100)).filter(chosen) {
             for bit in bits_of(at) {
                 with_flip(&path, &bytes, at, bit, || {
