@@ -19,9 +19,13 @@ crash ROUNDS="20":
     cargo build --release -p vellum-cli
     tests/kill9.sh {{ROUNDS}}
 
-# One fuzz target for so many seconds (needs cargo-fuzz and a nightly toolchain).
-fuzz TARGET SECS="60":
-    cargo +nightly fuzz run --fuzz-dir fuzz {{TARGET}} -- -max_total_time={{SECS}}
+# The model test over as many seeds; `VELLUM_SEED=n cargo test --release -p vellum-testkit --test model` replays one.
+model SEEDS="20000":
+    VELLUM_SEEDS={{SEEDS}} cargo test --release -p vellum-testkit --test model -- --nocapture
+
+# Damage of every kind, so many times as much as the everyday tests do.
+damage FACTOR="20":
+    VELLUM_DAMAGE={{FACTOR}} cargo test --release -p vellum --test it damage
 
 # A benchmark: patch (criterion), or random_patch, open_time, recovery with their options.
 bench NAME *ARGS:
@@ -29,7 +33,7 @@ bench NAME *ARGS:
 
 # Old stores open, and are written as they stand.
 golden:
-    cargo test --workspace golden
+    cargo test -p vellum --test it golden
 
 # A whole year of flights; FILE is made by `cargo run --release --example flights -- --convert flights.csv`.
 year FILE="flights.ndjson.gz":

@@ -1,7 +1,7 @@
 //! The one seam between the engine and a disk: every byte that is stored or read back passes here.
 //!
 //! A [`Disk`] is one directory, a [`File`] one file in it, a [`Region`] sealed bytes mapped for
-//! reading, a [`LogTail`] the log file that is being written. [`os`] is the real thing; a simulated
+//! reading, a [`LogTail`] the log file that is being written. [`OsDisk`] is the real thing; a simulated
 //! one lives in `vellum-testkit`. Nothing in the engine knows which of the two it runs on.
 //!
 //! What an implementation promises: `write_at` then `sync` on the same file makes the bytes (and the

@@ -229,8 +229,12 @@ impl Walk<'_> {
         self.at.lsn = header.lsn;
         self.at.prev_crc = crc;
         self.frame_count += 1;
+        let is_commit = header.kind == Kind::Commit;
         self.note_durable(header.durable);
-        self.note_milestone();
+        // A mark has the lsn of the commit before it: that this one is durable says nothing of the mark.
+        if is_commit {
+            self.note_milestone();
+        }
         Ok(Ok(()))
     }
 

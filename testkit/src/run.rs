@@ -526,6 +526,8 @@ impl Run<'_> {
 
     fn open(&mut self, disk: MemDisk) -> Checked {
         self.disk = disk;
+        // The same seed would draw the same ids and salts again.
+        self.config = self.config.clone().seed(self.rng.draw());
         let opened = self.config.open_on(Arc::new(self.disk.clone()) as Arc<dyn Disk>);
         self.store = Some(opened.map_err(|error| format!("opening: {error}"))?);
         let replayed = self.store().recovery().replayed;

@@ -1,7 +1,8 @@
 //! Random operations against a store and against a map of records give the same answers.
 //!
 //! `VELLUM_SEEDS=100000 cargo test -p vellum-testkit --release --test model` is a long campaign,
-//! `VELLUM_SEED=7 cargo test -p vellum-testkit --test model` runs one seed again.
+//! `VELLUM_SEED=7 cargo test -p vellum-testkit --test model` runs one seed again
+//! (`VELLUM_TRACE=1` prints its operations as they are rolled, `VELLUM_OPS=n` makes it longer).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
