@@ -748,7 +748,7 @@ fn verify_changes_nothing_and_outlives_every_failing_call() {
     assert!(report.is_clean(), "{report:#?}");
     let calls = disk.trace();
     assert!(!calls.iter().any(|call| call.op.changes()), "{calls:?}");
-    for failing in 0..calls.len() {
+    for (failing, call) in calls.iter().enumerate() {
         let mut count = 0;
         disk.fail(move |_| {
             count += 1;
@@ -756,7 +756,7 @@ fn verify_changes_nothing_and_outlives_every_failing_call() {
         });
         // A call that fails is an error or a finding, and never a clean store.
         let report = vellum::verify_on(Arc::new(disk.clone()));
-        assert!(report.is_err() || report.is_ok_and(|report| !report.is_clean()), "{:?}", calls[failing]);
+        assert!(report.is_err() || report.is_ok_and(|report| !report.is_clean()), "{call:?}");
         disk.heal();
     }
     // What cannot be read is not mapped afterwards.
