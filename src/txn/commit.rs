@@ -11,7 +11,9 @@ use crate::index;
 use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots};
 use crate::pagestore::{GroupState, Root};
-use crate::records::{Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group};
+use crate::records::{
+    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group,
+};
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
 
@@ -281,15 +283,15 @@ fn touch_row(
     if let Some(page) = state.page(0) {
         page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
     }
-    for attribute in &object.attributes {
-        if staged.fate == Fate::Delete || staged.cell(attribute.id).is_some() {
-            if let Some(page) = state.page(attribute.column) {
-                slots::is_present(page, slot)?;
-            }
-            touch_cell(state, attribute, slot)?;
-        }
+    let touch = |attribute: &AttributeLayout| match state.page(attribute.column) {
+        None => Ok(()),
+        Some(page) if page.is_resident() && attribute.width.is_some() => Ok(()),
+        Some(page) => slots::is_present(page, slot).and_then(|_| touch_cell(state, attribute, slot)),
+    };
+    match staged.fate {
+        Fate::Delete => object.attributes.iter().try_for_each(touch),
+        _ => staged.cells.iter().filter_map(|cell| object.attribute(cell.attribute)).try_for_each(touch),
     }
-    Ok(())
 }
 
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory

@@ -26,8 +26,13 @@ impl AttributeSet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = AttributeId> + '_ {
-        let first = (0..128u16).filter(|n| self.first[usize::from(n / 64)] >> (n % 64) & 1 == 1);
-        first.chain(self.more.iter().copied()).map(AttributeId)
+        let bits = |word: usize| {
+            // Each step takes the lowest bit away: as many steps as there are attributes.
+            std::iter::successors(Some(self.first[word]), |bits| Some(bits & (bits.wrapping_sub(1))))
+                .take_while(|bits| *bits != 0)
+                .map(move |bits| word as u16 * 64 + bits.trailing_zeros() as u16)
+        };
+        bits(0).chain(bits(1)).chain(self.more.iter().copied()).map(AttributeId)
     }
 }
 
