@@ -1,10 +1,18 @@
 //! # Delta: the byte ranges of a page that changed since its base
 //!
-//! In memory: entries sorted by offset that do not overlap, over one arena of bytes; 12 bytes and
-//! the data a range. Writing a range again overwrites it where it lies; a range that continues the
-//! last one written grows it; anything else that overlaps is merged.
+//! In memory: units of 32 bytes, found through one array index, so that reading or writing a range
+//! costs two cache lines however much of the page changed. What a patch writes lies in one unit: the
+//! front of a header slot, a slot of 4 to 16 bytes.
 //!
-//! As bytes, one after the other to the end (*v* is LEB128):
+//! ```text
+//! window (64 KiB of the page)
+//!   index   one u16 a unit: 0, or 1 + its place below
+//!   units   32 bytes, a mask with a bit for each byte that changed, and whether the others are known
+//! ```
+//!
+//! A unit is *whole* when its unchanged bytes are those of what lies below; it is then read alone.
+//!
+//! As bytes: the changed ranges in order, one after the other to the end (*v* is LEB128):
 //!
 //! | part  | field | size | meaning                                                                |
 //! |-------|-------|------|------------------------------------------------------------------------|
@@ -14,38 +22,30 @@
 //!
 //! Valid when: no range is empty, none ends behind [`PAGE_LEN_MAX`]; order and disjointness follow
 //! from the form. Ranges may touch. [`Delta::decode`] takes hostile bytes: it allocates no more than
-//! a small multiple of what it was given.
+//! 48 times what it was given, and two bytes for each unit of the longest page.
 
 use crate::bytes::{Cursor, put_varint};
 use crate::error::{Error, Result};
 use crate::page::image::PAGE_LEN_MAX;
 
-/// Unchanged bytes that [`Delta::diff`] takes along rather than start another range: as many as an
-/// entry in memory takes, and not so many that the encoded form (2 to 5 bytes a range) suffers.
+/// Bytes of a unit: half a header slot, whose front half holds all that a patch writes there.
+pub const UNIT_LEN: usize = 32;
+
+/// Bytes of the page that one index covers: a header page, and every page of fixed slots.
+const WINDOW_LEN: usize = 64 << 10;
+const WINDOW_UNITS: usize = WINDOW_LEN / UNIT_LEN;
+
+/// Unchanged bytes that [`Delta::diff`] takes along rather than start another range, which costs two
+/// to five.
 const JOIN_GAP: usize = 8;
 
 /// Equal stretches are skipped in steps of this many bytes, one memcmp of a cache line each.
 const STRIDE: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    offset: u32,
-    len: u32,
-    /// Where its bytes start in the arena.
-    start: u32,
-}
-
-impl Entry {
-    #[inline]
-    fn end(self) -> usize {
-        self.offset as usize + self.len as usize
-    }
-}
-
 /// What an overlay has of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cover<'a> {
-    /// Nothing: the base's bytes hold.
+    /// Nothing: what lies below holds.
     None,
     /// All of it, in one run.
     Whole(&'a [u8]),
@@ -53,144 +53,244 @@ pub enum Cover<'a> {
     Part,
 }
 
-/// A small ordered overlay of byte ranges over a page's base.
+#[derive(Clone, Debug)]
+struct Unit {
+    bytes: [u8; UNIT_LEN],
+    /// One bit a byte that changed.
+    mask: u32,
+    /// Whether the other bytes are what lies below.
+    whole: bool,
+}
+
+impl Unit {
+    /// Bits of the bytes `from..to`.
+    #[inline]
+    fn bits(from: usize, to: usize) -> u32 {
+        ((1u64 << to) - (1u64 << from)) as u32
+    }
+
+    /// Takes `below` for the bytes that did not change.
+    fn complete(&mut self, below: &[u8; UNIT_LEN]) {
+        for (index, byte) in below.iter().enumerate() {
+            if self.mask >> index & 1 == 0 {
+                self.bytes[index] = *byte;
+            }
+        }
+        self.whole = true;
+    }
+
+    /// Changed stretches as (from, to), in order.
+    fn runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut rest = u64::from(self.mask);
+        std::iter::from_fn(move || {
+            if rest == 0 {
+                return None;
+            }
+            let from = rest.trailing_zeros() as usize;
+            let to = from + (rest >> from).trailing_ones() as usize;
+            rest &= u64::MAX << to;
+            Some((from, to))
+        })
+    }
+}
+
+/// Units of one window.
+#[derive(Clone, Default, Debug)]
+struct Window {
+    index: Vec<u16>,
+    units: Vec<Unit>,
+}
+
+impl Window {
+    #[inline]
+    fn unit(&self, number: usize) -> Option<&Unit> {
+        let place = *self.index.get(number)?;
+        self.units.get(usize::from(place).wrapping_sub(1))
+    }
+
+    /// The unit, made if there is none.
+    #[inline]
+    fn unit_mut(&mut self, number: usize) -> &mut Unit {
+        if self.index.len() <= number {
+            self.grow(number);
+        }
+        if self.index[number] == 0 {
+            self.units.push(Unit { bytes: [0; UNIT_LEN], mask: 0, whole: false });
+            self.index[number] = self.units.len() as u16;
+        }
+        &mut self.units[usize::from(self.index[number]) - 1]
+    }
+
+    /// The index doubles, so that a page that is appended to does not copy it each time.
+    #[cold]
+    fn grow(&mut self, number: usize) {
+        let len = (number + 1).next_power_of_two().clamp(16, WINDOW_UNITS);
+        self.index.reserve_exact(len - self.index.len());
+        self.index.resize(len, 0);
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Unit)> {
+        (0..self.index.len()).filter_map(|number| self.unit(number).map(|unit| (number, unit)))
+    }
+
+    fn memory_len(&self) -> usize {
+        self.index.capacity() * size_of::<u16>() + self.units.capacity() * size_of::<Unit>()
+    }
+}
+
+/// An overlay of byte ranges over what lies below: a page's base, or an older delta.
 #[derive(Clone, Default, Debug)]
 pub struct Delta {
-    entries: Vec<Entry>,
-    arena: Vec<u8>,
-    /// Bytes of the arena that no entry uses any more.
-    garbage: usize,
+    /// The first 64 KiB, which is all of most pages.
+    first: Window,
+    /// Windows 1 and up, sorted by number.
+    more: Vec<(usize, Window)>,
+    /// Offset behind the last byte that changed.
+    end: usize,
 }
 
 impl Delta {
-    /// Takes `bytes` as what the page has at `offset`.
+    /// Takes `bytes` as what the page has at `offset`. `below` fills in what a unit had before, and says
+    /// whether it could: it is asked for units that are not written whole.
     ///
     /// # Panics
     /// When the range ends behind [`PAGE_LEN_MAX`]: no page is that long.
-    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
+    #[inline]
+    pub fn write(
+        &mut self,
+        offset: usize,
+        bytes: &[u8],
+        mut below: impl FnMut(usize, &mut [u8; UNIT_LEN]) -> bool,
+    ) {
         let end = offset + bytes.len();
         assert!(end <= PAGE_LEN_MAX, "a write up to byte {end} of a page");
-        let first = self.first_ending_after(offset);
-        let Some(entry) = self.entries.get(first).copied().filter(|entry| (entry.offset as usize) < end)
-        else {
-            return self.insert(first, offset, bytes);
-        };
-        if entry.offset as usize <= offset && end <= entry.end() {
-            let start = entry.start as usize + (offset - entry.offset as usize);
-            self.arena[start..start + bytes.len()].copy_from_slice(bytes);
-        } else {
-            self.merge(first, offset, bytes);
+        let mut at = offset;
+        while at < end {
+            let (number, from) = (at / UNIT_LEN, at % UNIT_LEN);
+            let to = UNIT_LEN.min(from + end - at);
+            let unit = self.window_mut(number / WINDOW_UNITS).unit_mut(number % WINDOW_UNITS);
+            if !unit.whole {
+                if to - from == UNIT_LEN {
+                    unit.whole = true;
+                } else {
+                    let mut under = [0; UNIT_LEN];
+                    if below(number * UNIT_LEN, &mut under) {
+                        unit.complete(&under);
+                    }
+                }
+            }
+            unit.bytes[from..to].copy_from_slice(&bytes[at - offset..][..to - from]);
+            unit.mask |= Unit::bits(from, to);
+            at += to - from;
+        }
+        if !bytes.is_empty() {
+            self.end = self.end.max(end);
         }
     }
 
+    /// As [`Delta::write`], with nothing known of what lies below.
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        self.write(offset, bytes, |_, _| false);
+    }
+
     /// Whether nothing changed.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.end == 0
     }
 
     /// Offset behind the last byte covered; 0 when there is none.
     #[inline]
     #[must_use]
     pub fn end(&self) -> usize {
-        self.entries.last().map_or(0, |entry| entry.end())
-    }
-
-    /// Ranges.
-    #[must_use]
-    #[cfg(test)]
-    pub fn range_count(&self) -> usize {
-        self.entries.len()
+        self.end
     }
 
     /// Bytes of memory that this holds, itself aside.
     #[must_use]
     pub fn memory_len(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.arena.capacity()
+        let more = self.more.iter().map(|(_, window)| size_of::<(usize, Window)>() + window.memory_len());
+        self.first.memory_len() + more.sum::<usize>()
     }
 
-    /// Bytes that [`Delta::encode`] appends.
-    #[must_use]
-    pub fn encoded_len(&self) -> usize {
-        let mut before = 0;
-        let mut len = 0;
-        for entry in &self.entries {
-            len += varint_len(entry.offset as usize - before) + varint_len(entry.len as usize);
-            len += entry.len as usize;
-            before = entry.end();
-        }
-        len
-    }
-
-    /// Copies what is covered of the range at `offset` into `into`, which holds the base's bytes.
-    #[inline]
+    /// Copies what is covered of the range at `offset` into `into`, which holds what lies below.
     pub fn overlay(&self, offset: usize, into: &mut [u8]) {
-        let end = offset.saturating_add(into.len());
-        for entry in &self.entries[self.first_ending_after(offset)..] {
-            let start = entry.offset as usize;
-            if start >= end {
-                break;
+        let end = offset.saturating_add(into.len()).min(self.end);
+        let mut at = offset;
+        while at < end {
+            let (number, from) = (at / UNIT_LEN, at % UNIT_LEN);
+            let to = UNIT_LEN.min(from + end - at);
+            match self.unit(number) {
+                None => {}
+                Some(unit) if unit.whole => {
+                    into[at - offset..][..to - from].copy_from_slice(&unit.bytes[from..to]);
+                }
+                Some(unit) => {
+                    for (run_from, run_to) in unit.runs() {
+                        let (run_from, run_to) = (run_from.max(from), run_to.min(to));
+                        if run_from < run_to {
+                            into[at + run_from - from - offset..][..run_to - run_from]
+                                .copy_from_slice(&unit.bytes[run_from..run_to]);
+                        }
+                    }
+                }
             }
-            let (from, to) = (start.max(offset), entry.end().min(end));
-            into[from - offset..to - offset].copy_from_slice(&self.bytes_of(entry)[from - start..to - start]);
+            at += to - from;
         }
     }
 
-    /// Whether any byte of the range changed.
-    #[inline]
-    #[must_use]
-    #[cfg(test)]
-    pub fn touches(&self, offset: usize, len: usize) -> bool {
-        let entry = self.entries.get(self.first_ending_after(offset));
-        len > 0 && entry.is_some_and(|entry| (entry.offset as usize) < offset.saturating_add(len))
-    }
-
-    /// The range's bytes, where one entry covers it whole.
-    #[inline]
-    #[must_use]
-    #[cfg(test)]
-    pub fn covering(&self, offset: usize, len: usize) -> Option<&[u8]> {
-        match self.cover(offset, len) {
-            Cover::Whole(bytes) => Some(bytes),
-            Cover::None | Cover::Part => None,
-        }
-    }
-
-    /// What the overlay has of a range, with one search.
+    /// What the overlay has of a range.
     #[inline]
     #[must_use]
     pub fn cover(&self, offset: usize, len: usize) -> Cover<'_> {
-        let end = offset.saturating_add(len);
-        // Most reads are of presence bits, in front of all that changed.
-        if self.entries.first().is_none_or(|first| first.offset as usize >= end) {
+        if offset >= self.end || len == 0 {
             return Cover::None;
         }
-        match self.entries.get(self.first_ending_after(offset)) {
-            Some(entry) if (entry.offset as usize) < end => {
-                let from = offset.checked_sub(entry.offset as usize);
-                let whole = from.and_then(|from| self.bytes_of(entry).get(from..from.checked_add(len)?));
-                whole.map_or(Cover::Part, Cover::Whole)
-            }
-            _ => Cover::None,
+        let (first, last) = (offset / UNIT_LEN, (offset.saturating_add(len) - 1) / UNIT_LEN);
+        if first != last {
+            let last = last.min(self.end / UNIT_LEN);
+            let untouched = (first..=last).all(|number| self.unit(number).is_none());
+            return if untouched { Cover::None } else { Cover::Part };
+        }
+        let Some(unit) = self.unit(first) else { return Cover::None };
+        let (from, to) = (offset % UNIT_LEN, offset % UNIT_LEN + len);
+        let wanted = Unit::bits(from, to);
+        if unit.whole || unit.mask & wanted == wanted {
+            Cover::Whole(&unit.bytes[from..to])
+        } else if unit.mask & wanted == 0 {
+            Cover::None
+        } else {
+            Cover::Part
         }
     }
 
-    /// The ranges in order: offset and bytes.
+    /// The changed ranges in order, offset and bytes. Ranges that touch may come in pieces.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        self.entries.iter().map(|entry| (entry.offset as usize, self.bytes_of(entry)))
+        let more = self.more.iter().map(|(number, window)| (*number, window));
+        std::iter::once((0, &self.first)).chain(more).flat_map(|(window_number, window)| {
+            window.numbered().flat_map(move |(number, unit)| {
+                let start = window_number * WINDOW_LEN + number * UNIT_LEN;
+                unit.runs().map(move |(from, to)| (start + from, &unit.bytes[from..to]))
+            })
+        })
     }
 
     /// Appends the encoded form to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut before = 0;
-        for (offset, bytes) in self.iter() {
-            put_varint(out, (offset - before) as u64);
-            put_varint(out, bytes.len() as u64);
-            out.extend_from_slice(bytes);
-            before = offset + bytes.len();
+        let (mut before, mut start, mut run) = (0, 0, Vec::new());
+        for (offset, bytes) in self.iter().chain(std::iter::once((usize::MAX, &[][..]))) {
+            if offset != start + run.len() {
+                if !run.is_empty() {
+                    put_varint(out, (start - before) as u64);
+                    put_varint(out, run.len() as u64);
+                    out.extend_from_slice(&run);
+                    before = start + run.len();
+                }
+                start = offset;
+                run.clear();
+            }
+            run.extend_from_slice(bytes);
         }
     }
 
@@ -213,7 +313,7 @@ impl Delta {
                 ));
             }
             let range = cursor.take(len as usize)?;
-            delta.push(offset as usize, range);
+            delta.put(offset as usize, range);
         }
         Ok(delta)
     }
@@ -225,6 +325,26 @@ impl Delta {
         }
         for (offset, bytes) in self.iter() {
             base[offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    /// Takes the changes of `newer`, which lies over this one, for its own.
+    pub fn merge(&mut self, newer: Delta) {
+        self.end = self.end.max(newer.end);
+        let windows = std::iter::once((0, newer.first)).chain(newer.more);
+        for (window_number, window) in windows {
+            let target = self.window_mut(window_number);
+            for (number, unit) in window.numbered() {
+                let below = target.unit_mut(number);
+                if unit.whole {
+                    (below.bytes, below.whole) = (unit.bytes, true);
+                } else {
+                    for (from, to) in unit.runs() {
+                        below.bytes[from..to].copy_from_slice(&unit.bytes[from..to]);
+                    }
+                }
+                below.mask |= unit.mask;
+            }
         }
     }
 
@@ -246,87 +366,38 @@ impl Delta {
             tail.scan_against_zeros(both, &base[both..]);
             tail.close();
             for (offset, bytes) in tail.delta.iter() {
-                delta.push(offset, &vec![0; bytes.len()]);
+                delta.put(offset, &vec![0; bytes.len()]);
             }
         }
         delta
     }
 
-    /// Drops the ranges that say what `base` says. One that goes on behind the base stays: it makes
-    /// the page longer.
-    pub fn prune_equal(&mut self, base: &[u8]) {
-        let mut kept = Delta::default();
-        for (offset, bytes) in self.iter() {
-            if base.get(offset..offset + bytes.len()) != Some(bytes) {
-                kept.push(offset, bytes);
+    #[inline]
+    fn unit(&self, number: usize) -> Option<&Unit> {
+        match number / WINDOW_UNITS {
+            0 => self.first.unit(number),
+            window => self.window(window)?.unit(number % WINDOW_UNITS),
+        }
+    }
+
+    fn window(&self, number: usize) -> Option<&Window> {
+        let place = self.more.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(&self.more[place].1)
+    }
+
+    #[inline]
+    fn window_mut(&mut self, number: usize) -> &mut Window {
+        if number == 0 {
+            return &mut self.first;
+        }
+        let place = match self.more.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => place,
+            Err(place) => {
+                self.more.insert(place, (number, Window::default()));
+                place
             }
-        }
-        if kept.entries.len() < self.entries.len() {
-            *self = kept;
-        }
-    }
-
-    #[inline]
-    fn bytes_of(&self, entry: &Entry) -> &[u8] {
-        &self.arena[entry.start as usize..][..entry.len as usize]
-    }
-
-    /// Position of the first entry that ends behind `offset`.
-    #[inline]
-    fn first_ending_after(&self, offset: usize) -> usize {
-        self.entries.partition_point(|entry| entry.end() <= offset)
-    }
-
-    /// Appends a range behind all others.
-    fn push(&mut self, offset: usize, bytes: &[u8]) {
-        self.insert(self.entries.len(), offset, bytes);
-    }
-
-    /// Inserts a range that overlaps none at position `at`.
-    fn insert(&mut self, at: usize, offset: usize, bytes: &[u8]) {
-        debug_assert!(at == 0 || self.entries[at - 1].end() <= offset);
-        if let Some(before) = at.checked_sub(1).map(|before| &mut self.entries[before])
-            && before.end() == offset
-            && (before.start + before.len) as usize == self.arena.len()
-        {
-            before.len += bytes.len() as u32;
-        } else {
-            let start = self.arena.len() as u32;
-            self.entries.insert(at, Entry { offset: offset as u32, len: bytes.len() as u32, start });
-        }
-        self.arena.extend_from_slice(bytes);
-    }
-
-    /// Replaces the entries that overlap the range, from `first` on, by one that covers them all.
-    fn merge(&mut self, first: usize, offset: usize, bytes: &[u8]) {
-        let end = offset + bytes.len();
-        let last = first + self.entries[first..].partition_point(|entry| (entry.offset as usize) < end);
-        let whole_start = offset.min(self.entries[first].offset as usize);
-        let whole_end = end.max(self.entries[last - 1].end());
-        let mut whole = vec![0; whole_end - whole_start];
-        for entry in self.entries.drain(first..last) {
-            let arena = &self.arena[entry.start as usize..][..entry.len as usize];
-            whole[entry.offset as usize - whole_start..][..entry.len as usize].copy_from_slice(arena);
-            self.garbage += entry.len as usize;
-        }
-        whole[offset - whole_start..][..bytes.len()].copy_from_slice(bytes);
-        self.insert(first, whole_start, &whole);
-        self.sweep();
-    }
-
-    /// Packs the arena once more than half of it is garbage.
-    fn sweep(&mut self) {
-        if self.garbage * 2 <= self.arena.len() {
-            return;
-        }
-        let mut packed = Vec::with_capacity(self.arena.len() - self.garbage);
-        for entry in &mut self.entries {
-            let start = packed.len() as u32;
-            packed.extend_from_slice(&self.arena[entry.start as usize..][..entry.len as usize]);
-            entry.start = start;
-        }
-        self.arena = packed;
-        self.garbage = 0;
+        };
+        &mut self.more[place].1
     }
 }
 
@@ -378,7 +449,7 @@ impl DiffBuilder<'_> {
 
     fn close(&mut self) {
         if let Some((start, end)) = self.open.take() {
-            self.delta.push(start, &self.now[start..end]);
+            self.delta.put(start, &self.now[start..end]);
         }
     }
 }
@@ -389,8 +460,4 @@ fn word(bytes: &[u8]) -> u64 {
     let mut word = [0; 8];
     word[..bytes.len()].copy_from_slice(bytes);
     u64::from_le_bytes(word)
-}
-
-fn varint_len(value: usize) -> usize {
-    (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }

@@ -209,14 +209,8 @@ impl PageStore {
                 dropped.push((column, stored));
                 continue;
             }
-            let unchanged = match &frozen {
-                None => true,
-                Some(frozen) => {
-                    let (live, frozen) = (state.page(column), frozen.page(column));
-                    live.zip(frozen).is_some_and(|(live, frozen)| live.is_unchanged_since(frozen))
-                }
-            };
-            state.page_mut(column).install(stored, &find, address, unchanged, keep);
+            let frozen = frozen.as_ref().and_then(|frozen| frozen.page(column));
+            state.page_mut(column).install(stored, &find, address, frozen, keep);
         }
         state.dropped = dropped;
         let evict = !keep && !state.is_dirty() && done.node.is_some();
@@ -341,10 +335,12 @@ impl<'a> Run<'a> {
         let mut pages = Vec::new();
         {
             let state = group.state.read();
-            for (column, page) in state.iter() {
+            let mut by_column: Vec<_> = state.iter().collect();
+            by_column.sort_unstable_by_key(|(column, _)| *column);
+            for (column, page) in by_column {
                 let address = state.address(column);
-                let mut stored = page.stored;
-                if page.dirty && !page.is_lost() {
+                let mut stored = *page.stored();
+                if page.is_dirty() && !page.is_lost() {
                     stored = self.write_page(address, page.imaging(&address)?, stored)?;
                 }
                 stored.base = stored.base.map(|image| self.moved(image)).transpose()?;
@@ -380,9 +376,7 @@ impl<'a> Run<'a> {
                 Ok(Stored { base: Some(base), delta: None, delta_written: 0 })
             }
             Imaging::Delta(delta) => {
-                let mut payload = Vec::with_capacity(delta.encoded_len());
-                delta.encode(&mut payload);
-                let image = self.put(Kind::Delta, address, &payload)?;
+                let image = self.put(Kind::Delta, address, &delta)?;
                 self.loses(old.delta);
                 let delta_written = old.delta_written + image.image_len();
                 Ok(Stored { base: old.base, delta: Some(image), delta_written })

@@ -86,7 +86,7 @@ impl Run<'_> {
             (Kind::Page | Kind::Delta, _) => {
                 if let Some(group) = self.store.group(self.root, tree, number)?
                     && let Some(page) = group.state.read().page(column)
-                    && (here(page.stored.base) || here(page.stored.delta))
+                    && (here(page.stored().base) || here(page.stored().delta))
                 {
                     touched.groups.insert((tree, number));
                 }

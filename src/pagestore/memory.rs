@@ -19,11 +19,18 @@ pub(crate) struct Memory {
     /// Whether turning a cold page into an owned copy may wait for the disk: while the log is replayed,
     /// when nobody waits for a commit.
     patient: AtomicBool,
+    /// Pages made so far.
+    pages: AtomicU64,
 }
 
 impl Memory {
     pub(crate) fn new(own_len_max: u64) -> Memory {
         Memory { own_len_max, ..Memory::default() }
+    }
+
+    /// A number that no other page has.
+    pub(crate) fn next_page(&self) -> u64 {
+        self.pages.fetch_add(1, Relaxed)
     }
 
     pub(crate) fn set_patient(&self, patient: bool) {
@@ -86,7 +93,42 @@ impl Held for Delta {
     }
 }
 
-/// A value whose memory is counted.
+/// What one page alone holds, counted for as long as the page lives.
+#[derive(Debug)]
+pub(crate) struct Account {
+    counted: u64,
+    memory: Arc<Memory>,
+}
+
+impl Account {
+    pub(crate) fn new(memory: &Arc<Memory>) -> Account {
+        Account { counted: 0, memory: memory.clone() }
+    }
+
+    #[inline]
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Counts `len` bytes from now on, and returns what that is more than before.
+    #[inline]
+    pub(crate) fn set(&mut self, len: u64) -> u64 {
+        let before = std::mem::replace(&mut self.counted, len);
+        if len != before {
+            self.memory.held.fetch_add(len, Relaxed);
+            self.memory.held.fetch_sub(before, Relaxed);
+        }
+        len.saturating_sub(before)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.memory.held.fetch_sub(self.counted, Relaxed);
+    }
+}
+
+/// A shared value whose memory is counted.
 #[derive(Debug)]
 pub(crate) struct Counted<T: Held> {
     value: T,
@@ -101,23 +143,29 @@ impl<T: Held> Counted<T> {
         Counted { value, counted, memory: memory.clone() }
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> &T {
         &self.value
     }
 
-    /// Changes the value and counts what it grew by, which is returned.
-    #[inline]
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut T)) -> u64 {
+    /// Takes the value out; what is left counts nothing.
+    pub(crate) fn take(&mut self) -> T
+    where
+        T: Default,
+    {
+        let value = std::mem::take(&mut self.value);
+        self.memory.held.fetch_sub(self.counted, Relaxed);
+        self.counted = 0;
+        value
+    }
+
+    /// Changes the value and counts what it holds then.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut T)) {
         change(&mut self.value);
         let now = self.value.held_len() as u64;
-        if now == self.counted {
-            return 0;
-        }
-        let grown = now.saturating_sub(self.counted);
         self.memory.held.fetch_add(now, Relaxed);
         self.memory.held.fetch_sub(self.counted, Relaxed);
         self.counted = now;
-        grown
     }
 }
 

@@ -29,6 +29,7 @@ mod audit;
 mod census;
 mod checkpoint;
 mod compact;
+mod mapped;
 mod memory;
 mod node;
 mod page;
@@ -443,7 +444,7 @@ impl PageStore {
                 self.list(writer, &group);
                 return Ok(group);
             }
-            Some(group) => group.state.read().clone(),
+            Some(group) => group.state.write().share(),
             None => GroupState::empty(id, number, &self.memory),
         };
         let group = Arc::new(Group { tree: id, number, epoch: writer.epoch, state: RwLock::new(state) });

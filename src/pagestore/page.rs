@@ -1,137 +1,51 @@
-//! A page in memory: a base and an optional delta (DESIGN: decision 2).
+//! A page in memory: a base, and what changed since (DESIGN: decision 2).
 //!
 //! ```text
-//! Empty      no base; the first write makes an owned one
-//! Owned      a copy in memory; patched in place while nobody else holds it   ◄── the hot path
-//! Mapped     the sealed image; each 4 KiB block is checked at its first touch
-//!    + delta the ranges changed since, in memory, or on disk until somebody looks
+//! base    Empty      nothing; the first write makes an owned one
+//!         Owned      bytes of this page alone, patched in place          ◄── the hot path
+//!         Shared     bytes that a frozen state holds too; not written
+//!         Mapped     the sealed image; each 4 KiB block is checked at its first touch
+//! under   a delta over the base that a frozen state holds too, or that is on disk until somebody looks
+//! delta   what this page alone changed since; read first
 //! ```
 //!
-//! A snapshot or a checkpoint shares base and delta by reference count. An owned base that is shared
-//! is not copied: its changes go to a delta, which is folded in once the sharer is gone.
+//! Freezing ([`Page::share`]) costs no copy: what is owned becomes shared, the delta becomes the one
+//! under it, and writes start a new delta. Once the other holder is gone, the first write puts the parts
+//! together again.
 //!
 //! Promises: reading answers what was written or `Corrupt`; writing cannot fail. Writes to a page whose
 //! image is damaged collect in a delta (crash rule 8), and reads of the damaged part go on failing.
 
-use super::memory::{Counted, Memory};
+use super::mapped::Mapped;
+use super::memory::{Account, Counted, Memory};
 use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Address;
-use crate::page::delta::{Cover, Delta};
-use crate::page::image::{self, BLOCK_LEN, Kind};
+use crate::page::delta::{Cover, Delta, UNIT_LEN};
+use crate::page::image::{self, Kind};
 use crate::page::{PageRead, PageWrite};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// A mapped page becomes an owned copy when its delta takes more than this part of it, as long as memory
-/// allows: from then on a patch is a store in place instead of a search and an insertion.
+/// allows: from then on a patch is a store in place.
 const FOLD_PART: usize = 16;
+/// Behind this part a copy takes hardly more memory than the delta does, so it is made in any case.
+const FOLD_ALWAYS_PART: usize = 2;
+/// What the first write to a page counts as dirty; from there on what is counted doubles.
+const DIRTY_LEN_MIN: u32 = 256;
 
-/// A mapped image and what of it was checked.
 #[derive(Debug)]
-pub(crate) struct Mapped {
-    pub(crate) stored: StoredImage,
-    address: Address,
-    /// Offset of the payload in the segment, once the header was checked.
-    payload: OnceLock<usize>,
-    /// One bit a block that was found sound: the first 64 here, the others behind.
-    checked: AtomicU64,
-    checked_more: OnceLock<Box<[AtomicU64]>>,
-}
-
-impl Mapped {
-    pub(crate) fn new(stored: StoredImage, address: Address) -> Mapped {
-        Mapped {
-            stored,
-            address,
-            payload: OnceLock::new(),
-            checked: AtomicU64::new(0),
-            checked_more: OnceLock::new(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.stored.image.payload_len as usize
-    }
-
-    #[inline]
-    fn payload_start(&self) -> Result<usize> {
-        match self.payload.get() {
-            Some(start) => Ok(*start),
-            None => self.check_head(),
-        }
-    }
-
-    #[cold]
-    fn check_head(&self) -> Result<usize> {
-        let (view, start) = self.stored.segment.image(&self.stored.image)?;
-        self.stored.expect(&view, start, Kind::Page, &self.address)?;
-        let blocks = view.block_count();
-        if blocks > 64 {
-            self.checked_more.get_or_init(|| (0..(blocks - 1) / 64).map(|_| AtomicU64::new(0)).collect());
-        }
-        Ok(*self.payload.get_or_init(|| start + view.payload_range().start))
-    }
-
-    #[inline]
-    fn word(&self, block: usize) -> Option<&AtomicU64> {
-        match block / 64 {
-            0 => Some(&self.checked),
-            n => self.checked_more.get().and_then(|more| more.get(n - 1)),
-        }
-    }
-
-    #[inline]
-    fn block_is_checked(&self, block: usize) -> bool {
-        self.word(block).is_some_and(|word| word.load(Relaxed) >> (block % 64) & 1 == 1)
-    }
-
-    /// Whether most blocks were touched: the others then came with them, so that reading them waits for
-    /// no disk.
-    fn is_warm(&self) -> bool {
-        let blocks = self.len().div_ceil(BLOCK_LEN);
-        let checked = (0..blocks).filter(|block| self.block_is_checked(*block)).count();
-        self.payload.get().is_some() && checked * 4 >= blocks * 3
-    }
-
-    /// The part of `[offset, offset + len)` that the image has, its blocks checked.
-    #[inline]
-    fn bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
-        let start = self.payload_start()?;
-        let end = self.len().min(offset.saturating_add(len));
-        if offset >= end {
-            return Ok(&[]);
-        }
-        for block in offset / BLOCK_LEN..=(end - 1) / BLOCK_LEN {
-            if !self.block_is_checked(block) {
-                self.check_block(block)?;
-            }
-        }
-        Ok(&self.stored.segment.bytes()[start + offset..start + end])
-    }
-
-    #[cold]
-    fn check_block(&self, block: usize) -> Result<()> {
-        let (view, start) = self.stored.segment.image(&self.stored.image)?;
-        view.check_block(block).map_err(|error| self.stored.segment.placed(start as u64, &error))?;
-        if let Some(word) = self.word(block) {
-            word.fetch_or(1 << (block % 64), Relaxed);
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Base {
+enum Base {
     Empty,
-    Owned(Arc<Counted<Vec<u8>>>),
-    Mapped(Arc<Mapped>),
+    Owned(Vec<u8>),
+    Shared(Arc<Counted<Vec<u8>>>),
+    Mapped(Mapped),
 }
 
-/// Where the newest delta is.
+/// The older of a page's two deltas.
 #[derive(Clone, Debug)]
-pub(crate) enum Overlay {
+enum Under {
     None,
     Memory(Arc<Counted<Delta>>),
     /// On disk; read at the first touch.
@@ -139,149 +53,178 @@ pub(crate) enum Overlay {
 }
 
 #[derive(Debug)]
-pub(crate) struct DiskDelta {
+struct DiskDelta {
     stored: StoredImage,
     address: Address,
-    loaded: OnceLock<Counted<Delta>>,
+    loaded: OnceLock<Arc<Counted<Delta>>>,
 }
 
 impl DiskDelta {
-    fn load(&self, memory: &Arc<Memory>) -> Result<&Delta> {
+    fn load(&self, memory: &Arc<Memory>) -> Result<&Arc<Counted<Delta>>> {
         if let Some(loaded) = self.loaded.get() {
-            return Ok(loaded.get());
+            return Ok(loaded);
         }
         let delta = Delta::decode(self.stored.payload(Kind::Delta, &self.address)?)
             .map_err(|error| self.stored.segment.placed(self.stored.image.offset(), &error))?;
-        Ok(self.loaded.get_or_init(|| Counted::new(delta, memory)).get())
+        Ok(self.loaded.get_or_init(|| Arc::new(Counted::new(delta, memory))))
     }
 }
 
-/// One page.
-#[derive(Clone, Debug)]
-pub(crate) struct Page {
-    pub(crate) base: Base,
-    pub(crate) overlay: Overlay,
-    /// What lies on disk.
-    pub(crate) stored: Stored,
+/// What of a page no patch needs.
+#[derive(Clone, Debug, Default)]
+struct OnDisk {
+    stored: Stored,
     /// The segments of `stored`, so that they stay mapped and a diff can read the base.
-    pub(crate) base_segment: Option<Arc<Segment>>,
-    pub(crate) delta_segment: Option<Arc<Segment>>,
-    /// Whether memory is ahead of disk.
-    pub(crate) dirty: bool,
+    base_segment: Option<Arc<Segment>>,
+    delta_segment: Option<Arc<Segment>>,
     /// The delta on disk was found damaged while writing, and why: it may have covered any part of the
     /// page, so reads fail and nothing replaces the image.
     lost: Option<Arc<Error>>,
-    memory: Arc<Memory>,
+}
+
+/// One page.
+#[derive(Debug)]
+pub(crate) struct Page {
+    base: Base,
+    delta: Delta,
+    under: Under,
+    account: Account,
+    on_disk: Box<OnDisk>,
+    /// Rises with each write from a start that no other page has, so that a frozen copy can be compared.
+    change: u64,
+    /// Bytes written since the page was clean or frozen, and what of them is counted as dirty.
+    written: u32,
+    counted: u32,
+    /// Whether memory is ahead of disk.
+    dirty: bool,
+    is_lost: bool,
 }
 
 impl Page {
     pub(crate) fn empty(memory: &Arc<Memory>) -> Page {
         Page {
             base: Base::Empty,
-            overlay: Overlay::None,
-            stored: Stored::default(),
-            base_segment: None,
-            delta_segment: None,
+            delta: Delta::default(),
+            under: Under::None,
+            account: Account::new(memory),
+            on_disk: Box::default(),
+            change: memory.next_page() << 32,
+            written: 0,
+            counted: 0,
             dirty: false,
-            lost: None,
-            memory: memory.clone(),
+            is_lost: false,
         }
     }
 
     /// A page as its group node names it; nothing of it is read yet.
-    pub(crate) fn stored(
+    pub(crate) fn stored_at(
         stored: Stored,
         base_segment: Option<Arc<Segment>>,
         delta_segment: Option<Arc<Segment>>,
         address: Address,
         memory: &Arc<Memory>,
     ) -> Page {
-        let mut page = Page { stored, base_segment, delta_segment, ..Page::empty(memory) };
+        let mut page = Page::empty(memory);
+        *page.on_disk = OnDisk { stored, base_segment, delta_segment, lost: None };
         page.unload(address);
         page
     }
 
-    /// Forgets what memory holds and reads from the images again. Only for a page that is not dirty.
-    pub(crate) fn unload(&mut self, address: Address) {
-        debug_assert!(!self.dirty);
-        self.base = match (self.stored.base, &self.base_segment) {
-            (Some(image), Some(segment)) => {
-                Base::Mapped(Arc::new(Mapped::new(StoredImage { image, segment: segment.clone() }, address)))
-            }
-            _ => Base::Empty,
-        };
-        self.overlay = match (self.stored.delta, &self.delta_segment) {
-            (Some(image), Some(segment)) => {
-                let stored = StoredImage { image, segment: segment.clone() };
-                Overlay::Disk(Arc::new(DiskDelta { stored, address, loaded: OnceLock::new() }))
-            }
-            _ => Overlay::None,
-        };
+    /// What lies on disk.
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.on_disk.stored
     }
 
-    /// Bytes of anonymous memory that this page holds (shared or not).
-    pub(crate) fn held_len(&self) -> u64 {
-        let base = match &self.base {
-            Base::Owned(owned) => owned.get().capacity() as u64,
-            _ => 0,
-        };
-        let overlay = match &self.overlay {
-            Overlay::Memory(delta) => delta.get().memory_len() as u64,
-            Overlay::Disk(disk) => disk.loaded.get().map_or(0, |delta| delta.get().memory_len() as u64),
-            Overlay::None => 0,
-        };
-        base + overlay
+    /// Whether memory is ahead of disk.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// Whether a damaged delta keeps what is on disk from being replaced.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.is_some()
+        self.is_lost
     }
 
+    /// Forgets what memory holds and reads from the images again. Only for a page that is not dirty.
+    fn unload(&mut self, address: Address) {
+        debug_assert!(!self.dirty);
+        let OnDisk { stored, base_segment, delta_segment, .. } = &*self.on_disk;
+        self.base = match (stored.base, base_segment) {
+            (Some(image), Some(segment)) => {
+                Base::Mapped(Mapped::new(StoredImage { image, segment: segment.clone() }, address))
+            }
+            _ => Base::Empty,
+        };
+        self.under = match (stored.delta, delta_segment) {
+            (Some(image), Some(segment)) => {
+                let stored = StoredImage { image, segment: segment.clone() };
+                Under::Disk(Arc::new(DiskDelta { stored, address, loaded: OnceLock::new() }))
+            }
+            _ => Under::None,
+        };
+        self.delta = Delta::default();
+        self.recount();
+    }
+
+    /// Counts the memory of this page alone. What is shared counts itself.
+    fn recount(&mut self) -> u64 {
+        let base = if let Base::Owned(owned) = &self.base { owned.capacity() } else { 0 };
+        self.account.set((base + self.delta.memory_len()) as u64)
+    }
+
+    /// The delta under this page's own.
     #[inline]
-    fn delta(&self) -> Result<Option<&Delta>> {
-        if let Some(error) = &self.lost {
-            return Err(error.again());
-        }
-        match &self.overlay {
-            Overlay::None => Ok(None),
-            Overlay::Memory(delta) => Ok(Some(delta.get())),
-            Overlay::Disk(disk) => disk.load(&self.memory).map(Some),
+    fn under(&self) -> Result<Option<&Delta>> {
+        match &self.under {
+            Under::None => Ok(None),
+            Under::Memory(delta) => Ok(Some(delta.get())),
+            Under::Disk(disk) => disk.load(self.account.memory()).map(|delta| Some(delta.get())),
         }
     }
 
-    /// The delta in memory, without loading one.
-    pub(crate) fn delta_in_memory(&self) -> Option<&Delta> {
-        match &self.overlay {
-            Overlay::Memory(delta) => Some(delta.get()),
-            Overlay::Disk(disk) => disk.loaded.get().map(Counted::get),
-            Overlay::None => None,
-        }
+    #[cold]
+    fn lost(&self) -> Result<()> {
+        self.on_disk.lost.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
     /// Whether all of it is in memory: then nothing that reads or changes it can fail.
     #[inline]
     pub(crate) fn is_resident(&self) -> bool {
-        !matches!(self.base, Base::Mapped(_)) && !matches!(self.overlay, Overlay::Disk(_)) && !self.is_lost()
+        !matches!(self.base, Base::Mapped(_)) && !matches!(self.under, Under::Disk(_)) && !self.is_lost
     }
 
+    /// Whether the base says all.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        matches!(self.under, Under::None) && self.delta.is_empty()
+    }
+
+    #[inline]
     fn base_len(&self) -> usize {
         match &self.base {
             Base::Empty => 0,
-            Base::Owned(owned) => owned.get().len(),
+            Base::Owned(owned) => owned.as_slice().len(),
+            Base::Shared(shared) => shared.get().as_slice().len(),
             Base::Mapped(mapped) => mapped.len(),
         }
     }
 
+    /// The part of the range that the base has.
+    #[inline]
+    fn base_bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
+        let owned = match &self.base {
+            Base::Empty => return Ok(&[]),
+            Base::Owned(owned) => owned,
+            Base::Shared(shared) => shared.get(),
+            Base::Mapped(mapped) => return mapped.bytes(offset, len),
+        };
+        let end = owned.as_slice().len().min(offset.saturating_add(len));
+        Ok(owned.get(offset..end).unwrap_or(&[]))
+    }
+
     #[inline]
     fn base_run(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
-        match &self.base {
-            Base::Empty => Ok(None),
-            Base::Owned(owned) => owned.get().run(offset, len),
-            Base::Mapped(mapped) => {
-                mapped.bytes(offset, len).map(|bytes| (bytes.len() == len).then_some(bytes))
-            }
-        }
+        self.base_bytes(offset, len).map(|bytes| (bytes.len() == len).then_some(bytes))
     }
 
     /// The whole page as one run of bytes.
@@ -295,114 +238,216 @@ impl Page {
     /// cannot fail (crash rule 8).
     #[inline]
     pub(crate) fn touch(&self, offset: usize, len: usize) -> Result<()> {
-        self.delta()?;
+        if self.is_lost {
+            self.lost()?;
+        }
+        self.under()?;
         if let Base::Mapped(mapped) = &self.base {
             mapped.bytes(offset, len)?;
         }
         Ok(())
     }
 
-    /// The delta for writing, made or unshared if need be. `None`: the image is damaged.
-    fn delta_mut(&mut self) -> &mut Counted<Delta> {
-        match &self.overlay {
-            Overlay::Memory(_) => {}
-            Overlay::None => {
-                self.overlay = Overlay::Memory(Arc::new(Counted::new(Delta::default(), &self.memory)))
-            }
-            Overlay::Disk(disk) => {
-                let delta = disk.load(&self.memory).cloned().unwrap_or_else(|error| {
-                    self.lost = Some(Arc::new(error));
-                    Delta::default()
-                });
-                self.overlay = Overlay::Memory(Arc::new(Counted::new(delta, &self.memory)));
-            }
+    /// The same page for a frozen state and for a live one that goes on: this one is written no more.
+    pub(crate) fn share(&mut self) -> Page {
+        self.settle_delta();
+        if let Base::Owned(owned) = &mut self.base {
+            let shared = Counted::new(std::mem::take(owned), self.account.memory());
+            self.base = Base::Shared(Arc::new(shared));
         }
-        match &mut self.overlay {
-            Overlay::Memory(delta) => Arc::make_mut(delta),
-            _ => unreachable!("made on the lines above"),
+        self.recount();
+        let base = match &self.base {
+            Base::Empty | Base::Owned(_) => Base::Empty,
+            Base::Shared(shared) => Base::Shared(shared.clone()),
+            Base::Mapped(mapped) => Base::Mapped(mapped.clone()),
+        };
+        Page {
+            base,
+            delta: Delta::default(),
+            under: self.under.clone(),
+            account: Account::new(self.account.memory()),
+            on_disk: self.on_disk.clone(),
+            change: self.change,
+            written: 0,
+            counted: 0,
+            dirty: self.dirty,
+            is_lost: self.is_lost,
         }
     }
 
-    /// Folds the delta into an owned base that nobody else holds, so that writes go in place again.
-    #[inline]
-    fn fold(&mut self) {
-        if let (Base::Owned(owned), Overlay::Memory(delta)) = (&mut self.base, &self.overlay)
-            && let Some(owned) = Arc::get_mut(owned)
-        {
-            owned.change(|bytes| delta.get().apply_to(bytes));
-            self.overlay = Overlay::None;
+    /// Puts the page's own delta under it, together with what is there.
+    fn settle_delta(&mut self) {
+        if self.delta.is_empty() {
+            return;
         }
+        self.load_under();
+        let newer = std::mem::take(&mut self.delta);
+        let whole = match std::mem::replace(&mut self.under, Under::None) {
+            Under::Memory(mut older) => {
+                Arc::make_mut(&mut older).change(|older| older.merge(newer));
+                older
+            }
+            _ => Arc::new(Counted::new(newer, self.account.memory())),
+        };
+        self.under = Under::Memory(whole);
+    }
+
+    /// Brings the delta on disk into memory. One that is damaged is lost.
+    fn load_under(&mut self) {
+        let Under::Disk(disk) = &self.under else { return };
+        self.under = match disk.load(self.account.memory()) {
+            Ok(delta) => Under::Memory(delta.clone()),
+            Err(error) => {
+                self.on_disk.lost = Some(Arc::new(error));
+                self.is_lost = true;
+                Under::None
+            }
+        };
+    }
+
+    /// Takes back what nobody else holds any more, so that writes cost one step again.
+    fn reclaim(&mut self) {
+        self.load_under();
+        if let Under::Memory(older) = &mut self.under
+            && let Some(alone) = Arc::get_mut(older)
+        {
+            let mut older = alone.take();
+            older.merge(std::mem::take(&mut self.delta));
+            self.delta = older;
+            self.under = Under::None;
+        }
+        if let Base::Shared(shared) = &mut self.base
+            && let Some(alone) = Arc::get_mut(shared)
+        {
+            self.base = Base::Owned(alone.take());
+        }
+        if let Base::Owned(owned) = &mut self.base
+            && matches!(self.under, Under::None)
+        {
+            std::mem::take(&mut self.delta).apply_to(owned);
+        }
+    }
+
+    /// The general case of a write: over something that is not this page's alone.
+    fn write_over(&mut self, offset: usize, bytes: &[u8]) {
+        self.reclaim();
+        if self.is_plain() && matches!(self.base, Base::Empty) {
+            self.base = Base::Owned(Vec::new());
+        }
+        match &mut self.base {
+            Base::Owned(owned) if matches!(self.under, Under::None) => owned.write(offset, bytes),
+            _ => {
+                let mut delta = std::mem::take(&mut self.delta);
+                delta.write(offset, bytes, |at, below| self.read_below(at, below));
+                self.delta = delta;
+                self.own_if_it_pays();
+            }
+        }
+        let grown = self.recount();
+        self.memory_grew(grown);
+    }
+
+    /// What a unit has without this page's own delta; false where that is damaged.
+    fn read_below(&self, offset: usize, into: &mut [u8; UNIT_LEN]) -> bool {
+        let Ok(base) = self.base_bytes(offset, UNIT_LEN) else { return false };
+        into[..base.len()].copy_from_slice(base);
+        if let Under::Memory(under) = &self.under {
+            under.get().overlay(offset, into);
+        }
+        !self.is_lost
     }
 
     /// Turns a mapped page with a large delta into an owned copy, if that needs no disk.
     fn own_if_it_pays(&mut self) {
         let Base::Mapped(mapped) = &self.base else { return };
-        let Some(delta) = self.delta_in_memory() else { return };
-        let pays = delta.memory_len() * FOLD_PART > mapped.len();
-        if !pays || self.is_lost() || !self.memory.may_own() {
+        let memory = self.account.memory();
+        let delta_len = self.delta.memory_len();
+        let pays = delta_len * FOLD_PART > mapped.len();
+        let costs_nothing = delta_len * FOLD_ALWAYS_PART > mapped.len();
+        if !pays || self.is_lost || !(costs_nothing || memory.may_own()) {
             return;
         }
-        if !mapped.is_warm() && !self.memory.is_patient() {
+        if !mapped.is_warm() && !memory.is_patient() {
             return;
         }
         if let Ok(bytes) = self.to_vec() {
-            let grown = bytes.len() as u64;
-            self.base = Base::Owned(Arc::new(Counted::new(bytes, &self.memory)));
-            self.overlay = Overlay::None;
-            self.memory.add_dirty(grown);
+            self.base = Base::Owned(bytes);
+            self.under = Under::None;
+            self.delta = Delta::default();
         }
     }
 
-    /// Marks the page dirty; the first time, what it holds already counts as dirty.
+    /// Counts a write as dirty: in steps that double, so that the shared counter is seldom touched.
     #[inline]
-    fn soil(&mut self) {
-        if !self.dirty {
-            self.dirty = true;
-            self.memory.add_dirty(self.held_len());
+    fn soil(&mut self, len: usize) {
+        self.dirty = true;
+        self.change = self.change.wrapping_add(1);
+        self.written = self.written.saturating_add(len as u32);
+        if self.written > self.counted {
+            self.count_dirty();
+        }
+    }
+
+    #[cold]
+    fn count_dirty(&mut self) {
+        let counted = self.written.checked_next_power_of_two().unwrap_or(u32::MAX).max(DIRTY_LEN_MIN);
+        self.account.memory().add_dirty(u64::from(counted - self.counted));
+        self.counted = counted;
+    }
+
+    /// Memory that writes took beyond what they counted as dirty.
+    fn memory_grew(&mut self, grown: u64) {
+        if grown > 0 && matches!(self.base, Base::Mapped(_) | Base::Shared(_)) {
+            self.soil(grown as usize);
         }
     }
 }
 
 impl PageRead for Page {
+    #[inline]
     fn len(&self) -> usize {
-        let delta_end = self.delta_in_memory().map_or(0, Delta::end);
-        let disk_end = match &self.overlay {
-            Overlay::Disk(disk) if disk.loaded.get().is_none() => {
-                disk.load(&self.memory).map_or(0, Delta::end)
-            }
-            _ => 0,
-        };
-        self.base_len().max(delta_end).max(disk_end)
+        if self.is_plain() {
+            return self.base_len();
+        }
+        let under_end = self.under().map_or(0, |under| under.map_or(0, Delta::end));
+        self.base_len().max(self.delta.end()).max(under_end)
     }
 
-    #[inline]
     fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
-        let delta = self.delta()?;
-        match &self.base {
-            Base::Empty => into.fill(0),
-            Base::Owned(owned) => owned.get().read(offset, into)?,
-            Base::Mapped(mapped) => {
-                let have = mapped.bytes(offset, into.len())?;
-                into[..have.len()].copy_from_slice(have);
-                into[have.len()..].fill(0);
-            }
+        if self.is_lost {
+            self.lost()?;
         }
-        if let Some(delta) = delta {
-            delta.overlay(offset, into);
+        let under = self.under()?;
+        let have = self.base_bytes(offset, into.len())?;
+        into[..have.len()].copy_from_slice(have);
+        into[have.len()..].fill(0);
+        if let Some(under) = under {
+            under.overlay(offset, into);
         }
+        self.delta.overlay(offset, into);
         Ok(())
     }
 
     #[inline]
     fn run(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
-        let Some(delta) = self.delta()? else {
+        if self.is_plain() && !self.is_lost {
             return self.base_run(offset, len);
-        };
-        match delta.cover(offset, len) {
+        }
+        if self.is_lost {
+            self.lost()?;
+        }
+        let under = self.under()?;
+        let mut cover = self.delta.cover(offset, len);
+        if cover == Cover::None
+            && let Some(under) = under
+        {
+            cover = under.cover(offset, len);
+        }
+        match cover {
             Cover::None => self.base_run(offset, len),
             Cover::Part => Ok(None),
-            // A damaged block must answer `Corrupt` even where the overlay has the range.
-            Cover::Whole(bytes) => self.touch(offset, len).map(|()| Some(bytes)),
+            // A damaged block must answer `Corrupt` even where a delta has the range.
+            Cover::Whole(bytes) => self.base_bytes(offset, len).map(|_| Some(bytes)),
         }
     }
 }
@@ -410,34 +455,29 @@ impl PageRead for Page {
 impl PageWrite for Page {
     #[inline]
     fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.soil();
-        if matches!(self.base, Base::Empty) && matches!(self.overlay, Overlay::None) {
-            self.base = Base::Owned(Arc::new(Counted::new(Vec::new(), &self.memory)));
+        if bytes.is_empty() {
+            return;
         }
-        self.fold();
-        let in_place = match (&mut self.base, &self.overlay) {
-            (Base::Owned(owned), Overlay::None) => Arc::get_mut(owned),
-            _ => None,
-        };
-        let grown = match in_place {
-            Some(owned) => owned.change(|page| page.write(offset, bytes)),
-            None => {
-                let grown = self.delta_mut().change(|delta| delta.write(offset, bytes));
-                self.own_if_it_pays();
-                grown
-            }
-        };
-        if grown > 0 {
-            self.memory.add_dirty(grown);
+        self.soil(bytes.len());
+        if let Base::Owned(owned) = &mut self.base
+            && matches!(self.under, Under::None)
+            && self.delta.is_empty()
+            && let Some(place) = owned.get_mut(offset..offset + bytes.len())
+        {
+            place.copy_from_slice(bytes);
+            return;
         }
+        self.write_over(offset, bytes);
     }
 
     fn replace(&mut self, bytes: Vec<u8>) {
-        self.soil();
-        self.memory.add_dirty(bytes.len() as u64);
-        self.base = Base::Owned(Arc::new(Counted::new(bytes, &self.memory)));
-        self.overlay = Overlay::None;
-        self.lost = None;
+        self.soil(bytes.len());
+        self.base = Base::Owned(bytes);
+        self.under = Under::None;
+        self.delta = Delta::default();
+        self.on_disk.lost = None;
+        self.is_lost = false;
+        self.recount();
     }
 }
 
@@ -446,8 +486,8 @@ impl PageWrite for Page {
 pub(crate) enum Imaging {
     /// A new base image of these bytes.
     Full(Vec<u8>),
-    /// A delta image over the base that is on disk.
-    Delta(Delta),
+    /// A delta image over the base that is on disk: the encoded delta.
+    Delta(Vec<u8>),
     /// The page is as it is on disk.
     Nothing,
 }
@@ -459,91 +499,79 @@ impl Page {
     /// # Errors
     /// `Corrupt` when the page cannot be read whole; the caller keeps what is on disk.
     pub(crate) fn imaging(&self, address: &Address) -> Result<Imaging> {
-        let Some((image, segment)) = self.stored.base.zip(self.base_segment.clone()) else {
+        let OnDisk { stored, base_segment, .. } = &*self.on_disk;
+        let Some((image, segment)) = stored.base.zip(base_segment.clone()) else {
             return Ok(Imaging::Full(self.to_vec()?));
         };
-        let delta = match &self.base {
-            Base::Mapped(_) => self.delta()?.cloned().unwrap_or_default(),
-            _ => {
-                let base = Mapped::new(StoredImage { image, segment }, *address);
-                match base.bytes(0, base.len()) {
-                    Ok(base) => Delta::diff(base, &self.to_vec()?),
-                    // The old image is damaged and the whole page is in memory: buying heals it.
-                    Err(_) => return Ok(Imaging::Full(self.to_vec()?)),
-                }
+        let is_mapped = matches!(self.base, Base::Mapped(_));
+        let delta = if is_mapped {
+            let mut delta = self.under()?.cloned().unwrap_or_default();
+            delta.merge(self.delta.clone());
+            delta
+        } else {
+            let base = Mapped::new(StoredImage { image, segment }, *address);
+            match base.bytes(0, base.len()) {
+                Ok(base) => Delta::diff(base, &self.to_vec()?),
+                // The old image is damaged and the whole page is in memory: buying heals it.
+                Err(_) => return Ok(Imaging::Full(self.to_vec()?)),
             }
         };
         // A delta cannot say that a page became shorter.
-        let shrunk = !matches!(self.base, Base::Mapped(_)) && self.len() < image.payload_len as usize;
-        if delta.is_empty() && self.stored.delta.is_none() && !shrunk {
+        let shrunk = !is_mapped && self.len() < image.payload_len as usize;
+        if delta.is_empty() && stored.delta.is_none() && !shrunk {
             return Ok(Imaging::Nothing);
         }
-        let rent = self.stored.delta_written + image::image_len(delta.encoded_len()) as u64;
+        let mut encoded = Vec::new();
+        delta.encode(&mut encoded);
+        let rent = stored.delta_written + image::image_len(encoded.len()) as u64;
         if rent < image.image_len() && !shrunk {
-            return Ok(Imaging::Delta(delta));
+            return Ok(Imaging::Delta(encoded));
         }
         match self.to_vec() {
             Ok(bytes) => Ok(Imaging::Full(bytes)),
             // A damaged block under a mapped base: the delta is all that can be kept.
-            Err(error) if matches!(self.base, Base::Mapped(_)) => {
+            Err(error) if is_mapped => {
                 tracing::warn!(%error, "a damaged page is kept with its changes beside it");
-                Ok(Imaging::Delta(delta))
+                Ok(Imaging::Delta(encoded))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Whether this page, as it is live, is still what `snapshot` held.
-    pub(crate) fn is_unchanged_since(&self, snapshot: &Page) -> bool {
-        let base = match (&self.base, &snapshot.base) {
-            (Base::Empty, Base::Empty) => true,
-            (Base::Owned(a), Base::Owned(b)) => Arc::ptr_eq(a, b),
-            (Base::Mapped(a), Base::Mapped(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        };
-        base && match (&self.overlay, &snapshot.overlay) {
-            (Overlay::None, Overlay::None) => true,
-            (Overlay::Memory(a), Overlay::Memory(b)) => Arc::ptr_eq(a, b),
-            (Overlay::Disk(a), Overlay::Disk(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
-    }
-
-    /// Takes over what a checkpoint wrote. `unchanged`: nothing was written to the page since.
+    /// Takes over what a checkpoint wrote of this page, which is still as `frozen` says, or of `frozen`
+    /// itself (`None`).
     pub(crate) fn install(
         &mut self,
         stored: Stored,
         segments: &dyn Fn(&ImageRef) -> Option<Arc<Segment>>,
         address: Address,
-        unchanged: bool,
+        frozen: Option<&Page>,
         keep: bool,
     ) {
-        let base_moved = stored.base != self.stored.base;
-        self.stored = stored;
-        self.base_segment = stored.base.as_ref().and_then(segments);
-        self.delta_segment = stored.delta.as_ref().and_then(segments);
-        if unchanged {
-            self.dirty = false;
+        let base_moved = stored.base != self.on_disk.stored.base;
+        self.on_disk.stored = stored;
+        self.on_disk.base_segment = stored.base.as_ref().and_then(segments);
+        self.on_disk.delta_segment = stored.delta.as_ref().and_then(segments);
+        let remapped = base_moved && matches!(self.base, Base::Mapped(_));
+        if frozen.is_none_or(|frozen| frozen.change == self.change) {
+            (self.dirty, self.written, self.counted) = (false, 0, 0);
             // What memory holds of a lost page cannot be read, and the images say that by themselves.
-            let lost = self.lost.take().is_some();
-            if lost || !keep || (base_moved && matches!(self.base, Base::Mapped(_))) {
+            let lost = self.on_disk.lost.take().is_some();
+            self.is_lost = false;
+            if lost || !keep || remapped {
                 self.unload(address);
             }
             return;
         }
-        // The live delta covers all that changed since the old base, so it is right over the new one
-        // too; what the new base has already is dropped from it.
-        if base_moved
-            && let (Base::Mapped(_), Some((image, segment))) =
-                (&self.base, stored.base.zip(self.base_segment.clone()))
-        {
-            let mapped = Mapped::new(StoredImage { image, segment }, address);
-            self.delta_mut().change(|delta| {
-                if let Ok(base) = mapped.bytes(0, mapped.len()) {
-                    delta.prune_equal(base);
-                }
-            });
-            self.base = Base::Mapped(Arc::new(mapped));
+        if remapped && let Some((image, segment)) = stored.base.zip(self.on_disk.base_segment.clone()) {
+            // The new base has all that was frozen; the live delta covers what changed since.
+            if let (Under::Memory(live), Some(Under::Memory(frozen))) =
+                (&self.under, frozen.map(|page| &page.under))
+                && Arc::ptr_eq(live, frozen)
+            {
+                self.under = Under::None;
+            }
+            self.base = Base::Mapped(Mapped::new(StoredImage { image, segment }, address));
         }
     }
 }

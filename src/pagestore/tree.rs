@@ -179,8 +179,9 @@ pub(crate) struct Group {
     pub(crate) state: RwLock<GroupState>,
 }
 
-/// The pages of a group, by column.
-#[derive(Clone, Debug)]
+/// The pages of a group, by column. Slot pages come first, so that the page of attribute column c is
+/// nearly always the c-th; heap buffers follow.
+#[derive(Debug)]
 pub(crate) struct GroupState {
     tree: TreeId,
     number: u64,
@@ -193,6 +194,12 @@ pub(crate) struct GroupState {
     memory: Arc<Memory>,
 }
 
+/// What pages are ordered by.
+#[inline]
+fn rank(column: u32) -> (bool, u32) {
+    (column & 0xffff != 0, column)
+}
+
 impl GroupState {
     pub(crate) fn empty(tree: TreeId, number: u64, memory: &Arc<Memory>) -> GroupState {
         let (columns, pages) = (Vec::new(), Vec::new());
@@ -203,33 +210,50 @@ impl GroupState {
     pub(crate) fn load(
         tree: TreeId,
         number: u64,
-        stored: Vec<ResolvedPage>,
+        mut stored: Vec<ResolvedPage>,
         memory: &Arc<Memory>,
     ) -> GroupState {
         let mut state = GroupState::empty(tree, number, memory);
+        stored.sort_unstable_by_key(|(column, ..)| rank(*column));
         for (column, stored, [base, delta]) in stored {
             let address = Address { tree, number, column };
             state.columns.push(column);
-            state.pages.push(Page::stored(stored, base, delta, address, memory));
+            state.pages.push(Page::stored_at(stored, base, delta, address, memory));
         }
         state
     }
 
+    /// The same group for a frozen state and for a live one that goes on: this one is written no more.
+    pub(crate) fn share(&mut self) -> GroupState {
+        GroupState {
+            columns: self.columns.clone(),
+            pages: self.pages.iter_mut().map(Page::share).collect(),
+            dropped: self.dropped.clone(),
+            memory: self.memory.clone(),
+            ..*self
+        }
+    }
+
     #[inline]
     fn index(&self, column: u32) -> std::result::Result<usize, usize> {
-        self.columns.binary_search(&column)
+        let guess = (column >> 16) as usize;
+        if self.columns.get(guess) == Some(&column) {
+            return Ok(guess);
+        }
+        self.columns.binary_search_by_key(&rank(column), |column| rank(*column))
     }
 
     pub(crate) fn address(&self, column: u32) -> Address {
         Address { tree: self.tree, number: self.number, column }
     }
 
+    /// The pages, slot pages first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
         self.columns.iter().copied().zip(&self.pages)
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.dropped.is_empty() || self.pages.iter().any(|page| page.dirty)
+        !self.dropped.is_empty() || self.pages.iter().any(Page::is_dirty)
     }
 }
 
@@ -238,7 +262,7 @@ impl Columns for GroupState {
 
     #[inline]
     fn page(&self, column: u32) -> Option<&Page> {
-        self.index(column).ok().map(|index| &self.pages[index])
+        self.index(column).ok().and_then(|index| self.pages.get(index))
     }
 
     #[inline]
@@ -258,12 +282,12 @@ impl Columns for GroupState {
         if let Ok(index) = self.index(column) {
             self.columns.remove(index);
             let page = self.pages.remove(index);
-            self.dropped.push((column, page.stored));
+            self.dropped.push((column, *page.stored()));
         }
     }
 
     fn last_in(&self, first: u32, last: u32) -> Option<u32> {
-        let end = self.columns.partition_point(|column| *column <= last);
-        self.columns[..end].last().copied().filter(|column| *column >= first)
+        let end = self.columns.partition_point(|column| rank(*column) <= rank(last));
+        self.columns[..end].last().copied().filter(|column| (first..=last).contains(column))
     }
 }

@@ -1,5 +1,5 @@
 use super::Rng;
-use crate::page::delta::Delta;
+use crate::page::delta::{Cover, Delta, UNIT_LEN};
 
 /// What a delta is: for each byte of the page, the value it gives it, if any.
 fn flat(delta: &Delta, len: usize) -> Vec<Option<u8>> {
@@ -16,95 +16,166 @@ fn flat(delta: &Delta, len: usize) -> Vec<Option<u8>> {
     flat
 }
 
-fn check_reads(delta: &Delta, model: &[Option<u8>], rng: &mut Rng) {
-    let (offset, len) = (rng.below(model.len()), rng.below(40));
-    let expected: Vec<Option<u8>> =
-        (offset..offset + len).map(|at| model.get(at).copied().flatten()).collect();
-    let mut found = vec![0xee; len];
-    delta.overlay(offset, &mut found);
-    let overlaid: Vec<u8> = expected.iter().map(|byte| byte.unwrap_or(0xee)).collect();
-    assert_eq!(found, overlaid);
-    assert_eq!(delta.touches(offset, len), expected.iter().any(Option::is_some));
-    if let Some(bytes) = delta.covering(offset, len) {
-        assert_eq!(bytes, overlaid);
-        assert!(expected.iter().all(Option::is_some));
+fn encoded(delta: &Delta) -> Vec<u8> {
+    let mut out = Vec::new();
+    delta.encode(&mut out);
+    out
+}
+
+/// Nothing is known of what lies below.
+fn unknown(_: usize, _: &mut [u8; UNIT_LEN]) -> bool {
+    false
+}
+
+/// A delta over a base, and the same as plain bytes.
+struct Checked {
+    base: Vec<u8>,
+    delta: Delta,
+    changed: Vec<Option<u8>>,
+    /// Whether a write is told what the base has.
+    knows_base: bool,
+}
+
+impl Checked {
+    fn new(base: Vec<u8>, knows_base: bool) -> Checked {
+        let changed = vec![None; base.len()];
+        Checked { base, delta: Delta::default(), changed, knows_base }
     }
+
+    fn below(&self, offset: usize, into: &mut [u8; UNIT_LEN]) -> bool {
+        let end = self.base.len().min(offset + UNIT_LEN);
+        into[..end - offset].copy_from_slice(&self.base[offset..end]);
+        self.knows_base
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let mut delta = std::mem::take(&mut self.delta);
+        delta.write(offset, bytes, |at, into| self.below(at, into));
+        self.delta = delta;
+        for (index, byte) in bytes.iter().enumerate() {
+            self.changed[offset + index] = Some(*byte);
+        }
+    }
+
+    fn now(&self) -> Vec<u8> {
+        self.changed.iter().zip(&self.base).map(|(changed, base)| changed.unwrap_or(*base)).collect()
+    }
+
+    /// Reads a random range in every way there is.
+    fn check_reads(&self, rng: &mut Rng) {
+        let offset = rng.below(self.base.len());
+        let len = rng.below(40).min(self.base.len() - offset);
+        let now = self.now();
+        let mut found = self.base[offset..offset + len].to_vec();
+        self.delta.overlay(offset, &mut found);
+        assert_eq!(found, now[offset..offset + len]);
+        let changed = &self.changed[offset..offset + len];
+        match self.delta.cover(offset, len) {
+            Cover::None => assert!(changed.iter().all(Option::is_none)),
+            Cover::Whole(bytes) => assert_eq!(bytes, &now[offset..offset + len]),
+            Cover::Part => assert!(len > 1),
+        }
+    }
+}
+
+fn random_write(rng: &mut Rng, page_len: usize) -> (usize, Vec<u8>) {
+    let offset = rng.below(page_len);
+    let longest = if rng.below(10) == 0 { 80 } else { 12 };
+    let len = rng.below(longest).min(page_len - offset);
+    (offset, rng.bytes(len))
 }
 
 #[test]
 fn writes_of_any_overlap_read_like_an_array() {
-    for seed in 0..60 {
+    for seed in 0..80 {
         let mut rng = Rng::new(seed);
         let len = 50 + rng.below(400);
-        let (mut delta, mut model) = (Delta::default(), vec![None; len]);
+        let mut page = Checked::new(rng.bytes(len), seed % 2 == 0);
         for _ in 0..300 {
-            let offset = rng.below(len);
-            let longest = if rng.below(10) == 0 { 80 } else { 12 };
-            let count = rng.below(longest).min(len - offset);
-            let bytes = rng.bytes(count);
-            delta.write(offset, &bytes);
-            for (index, byte) in bytes.into_iter().enumerate() {
-                model[offset + index] = Some(byte);
-            }
-            check_reads(&delta, &model, &mut rng);
+            let (offset, bytes) = random_write(&mut rng, len);
+            page.write(offset, &bytes);
+            page.check_reads(&mut rng);
         }
-        assert_eq!(flat(&delta, len), model);
-        let mut encoded = vec![9];
-        delta.encode(&mut encoded);
-        assert_eq!(encoded.len() - 1, delta.encoded_len());
-        assert_eq!(flat(&Delta::decode(&encoded[1..]).unwrap(), len), model);
+        assert_eq!(flat(&page.delta, len), page.changed);
+        let decoded = Delta::decode(&encoded(&page.delta)).unwrap();
+        assert_eq!(flat(&decoded, len), page.changed);
+        let mut applied = page.base.clone();
+        page.delta.apply_to(&mut applied);
+        assert_eq!(applied, page.now());
     }
+}
+
+#[test]
+fn a_delta_over_a_delta_merges_into_what_both_say() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let len = 40 + rng.below(300);
+        let mut older = Checked::new(rng.bytes(len), seed % 2 == 0);
+        for _ in 0..rng.below(30) {
+            let (offset, bytes) = random_write(&mut rng, len);
+            older.write(offset, &bytes);
+        }
+        let mut newer = Checked::new(older.now(), seed % 3 == 0);
+        for _ in 0..rng.below(30) {
+            let (offset, bytes) = random_write(&mut rng, len);
+            newer.write(offset, &bytes);
+        }
+        let both = older.changed.iter().zip(&newer.changed).map(|(older, newer)| newer.or(*older));
+        let mut merged = Checked { changed: both.collect(), ..older };
+        merged.delta.merge(newer.delta);
+        assert_eq!(flat(&merged.delta, len), merged.changed, "seed {seed}");
+        for _ in 0..50 {
+            merged.check_reads(&mut rng);
+        }
+    }
+}
+
+#[test]
+fn ranges_in_any_part_of_a_long_page_are_found() {
+    let mut delta = Delta::default();
+    let places = [5, 65_530, 65_536, 131_072 + 7, 16 << 20, 20];
+    for (index, place) in places.into_iter().enumerate() {
+        delta.write(place, &[index as u8 + 1; 12], unknown);
+    }
+    for (index, place) in places.into_iter().enumerate().filter(|(_, place)| *place != 65_530) {
+        assert_eq!(delta.cover(place, 4), Cover::Whole(&[index as u8 + 1; 4]));
+    }
+    assert_eq!(delta.cover(65_534, 4), Cover::Part, "two windows");
+    assert_eq!(delta.cover(200_000, 64), Cover::None);
+    assert_eq!(delta.end(), (16 << 20) + 12);
+    assert_eq!(flat(&Delta::decode(&encoded(&delta)).unwrap(), 17 << 20), flat(&delta, 17 << 20));
+    assert!(delta.memory_len() < 64 << 10, "untouched windows cost nothing: {}", delta.memory_len());
 }
 
 #[test]
 fn an_empty_delta_says_nothing() {
     let mut delta = Delta::default();
-    delta.write(10, &[]);
-    assert!(delta.is_empty() && delta.end() == 0 && delta.encoded_len() == 0 && delta.memory_len() == 0);
-    assert!(!delta.touches(0, 100) && delta.covering(0, 1).is_none());
+    delta.write(10, &[], unknown);
+    assert!(delta.is_empty() && delta.end() == 0 && encoded(&delta).is_empty() && delta.memory_len() == 0);
+    assert_eq!(delta.cover(0, 100), Cover::None);
     assert!(Delta::decode(&[]).unwrap().is_empty());
 }
 
 #[test]
 fn the_same_range_again_takes_no_more_memory() {
     let mut delta = Delta::default();
-    delta.write(100, &[1; 20]);
+    delta.write(100, &[1; 20], unknown);
     let before = delta.memory_len();
     for round in 0..100u8 {
-        delta.write(100, &[round; 20]);
-        delta.write(104, &[round; 4]);
+        delta.write(100, &[round; 20], unknown);
+        delta.write(104, &[round; 4], unknown);
     }
-    assert_eq!((delta.memory_len(), delta.range_count()), (before, 1));
+    assert_eq!((delta.memory_len(), encoded(&delta).len()), (before, 22));
 }
 
 #[test]
-fn appends_grow_one_range() {
-    let mut delta = Delta::default();
-    for index in 0..100 {
-        delta.write(1000 + index * 7, &[index as u8; 7]);
-    }
-    assert_eq!((delta.range_count(), delta.end()), (1, 1700));
-}
-
-#[test]
-fn growing_overlaps_do_not_pile_up_garbage() {
-    let mut delta = Delta::default();
-    for len in 1..2000 {
-        delta.write(4000 - len, &vec![len as u8; len]);
-    }
-    assert_eq!(delta.range_count(), 1);
-    assert!(delta.memory_len() < 4 * 2000 + 12 * 8, "{}", delta.memory_len());
-}
-
-#[test]
-fn a_range_costs_twelve_bytes_of_memory_and_two_to_five_encoded() {
+fn a_touched_header_costs_one_unit_of_memory_and_two_bytes_more_encoded() {
     let mut delta = Delta::default();
     for index in (0..1024).rev() {
-        delta.write(index * 64, &[1; 20]);
+        delta.write(index * 64, &[1; 20], |_, _| true);
     }
-    assert_eq!(delta.range_count(), 1024);
-    assert!(delta.memory_len() <= 2 * 1024 * (12 + 20));
-    assert_eq!(delta.encoded_len(), 1024 * 22);
+    assert!(delta.memory_len() <= 1024 * (40 + 4), "{}", delta.memory_len());
+    assert_eq!(encoded(&delta).len(), 1024 * 22);
 }
 
 #[test]
@@ -147,22 +218,10 @@ fn a_difference_is_about_as_small_as_the_change() {
     now[1024] = 2;
     now[40_000] = 3;
     let delta = Delta::diff(&base, &now);
-    let ranges: Vec<(usize, usize)> = delta.iter().map(|(offset, bytes)| (offset, bytes.len())).collect();
-    assert_eq!(ranges, [(1000, 25), (40_000, 1)], "near ranges are joined, far ones are not");
+    let expected = [&[0xe8, 0x07, 25][..], &now[1000..1025], &[0xbf, 0xb0, 0x02, 1, 3]].concat();
+    assert_eq!(encoded(&delta), expected, "near ranges are joined, far ones are not");
     now.resize(70_000, 0);
     assert_eq!(Delta::diff(&base, &now).end(), 70_000, "a longer page keeps its length");
-}
-
-#[test]
-fn pruning_drops_what_the_base_says() {
-    let base: Vec<u8> = (0..100).collect();
-    let mut delta = Delta::default();
-    delta.write(10, &base[10..20]);
-    delta.write(30, &[0, 0]);
-    delta.write(98, &[98, 99, 0]);
-    delta.prune_equal(&base);
-    let ranges: Vec<usize> = delta.iter().map(|(offset, _)| offset).collect();
-    assert_eq!(ranges, [30, 98], "a range behind the base's end is kept");
 }
 
 #[test]
@@ -175,11 +234,9 @@ fn hostile_bytes_are_refused_or_a_delta_and_never_a_panic() {
             bytes.iter_mut().for_each(|byte| *byte &= 0x0f);
         }
         if let Ok(delta) = Delta::decode(&bytes) {
-            let mut again = Vec::new();
-            delta.encode(&mut again);
-            let twice = Delta::decode(&again).unwrap();
+            let twice = Delta::decode(&encoded(&delta)).unwrap();
             assert!(delta.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= bytes.len());
-            assert_eq!((twice.end(), twice.encoded_len()), (delta.end(), again.len()));
+            assert_eq!((twice.end(), encoded(&twice)), (delta.end(), encoded(&delta)));
         }
     }
     assert!(Delta::decode(&[0, 0]).is_err(), "an empty range");

@@ -8,7 +8,7 @@ mod slots;
 mod text;
 
 use crate::error::{Error, Result};
-use crate::page::delta::Delta;
+use crate::page::delta::{Cover, Delta};
 use crate::page::{Columns, PageRead, PageWrite};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,16 +68,18 @@ impl PageRead for Layered {
     }
 
     fn run(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
-        if self.delta.touches(offset, len) {
-            return Ok(self.delta.covering(offset, len));
+        match self.delta.cover(offset, len) {
+            Cover::None => self.base.run(offset, len),
+            Cover::Part => Ok(None),
+            Cover::Whole(bytes) => Ok(Some(bytes)),
         }
-        self.base.run(offset, len)
     }
 }
 
 impl PageWrite for Layered {
     fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.delta.write(offset, bytes);
+        let base = &self.base;
+        self.delta.write(offset, bytes, |at, below| base.read(at, below).is_ok());
     }
 
     fn replace(&mut self, bytes: Vec<u8>) {
@@ -122,7 +124,7 @@ impl PageWrite for Damaged {
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         match &mut self.replaced {
             Some(whole) => whole.write(offset, bytes),
-            None => self.delta.write(offset, bytes),
+            None => self.delta.write(offset, bytes, |_, _| false),
         }
     }
 

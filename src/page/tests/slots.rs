@@ -1,5 +1,6 @@
 use super::{Damaged, Layered, Rng};
 use crate::id::GROUP_ROWS;
+use crate::page::delta::Cover;
 use crate::page::slots::{SLOTS_START, Width, clear, is_present, page_len, read_fixed, set_fixed};
 use crate::page::{PageRead, PageWrite};
 
@@ -90,7 +91,7 @@ fn a_patch_of_a_value_is_one_range() {
     }
     let mut page = Layered::over(owned);
     set_fixed(&mut page, Width::Eight, 50, &[4; 8]);
-    assert_eq!((page.delta.range_count(), page.delta.end()), (1, SLOTS_START + 51 * 8));
+    assert_eq!((page.delta.iter().count(), page.delta.end()), (1, SLOTS_START + 51 * 8));
     clear(&mut page, Width::Eight, 500);
     assert_eq!(page.len(), page_len(Width::Eight, 100), "clearing nothing writes nothing");
 }
@@ -103,9 +104,9 @@ fn over_a_damaged_base_writes_go_through() {
         set_fixed(&mut page, width, 5, &cell[..width.cell_len()]);
         clear(&mut page, width, 17);
         assert!(is_present(&page, 5).is_err());
-        assert_eq!(page.delta.covering(0, 1).unwrap(), [1 << 5]);
-        assert_eq!(page.delta.covering(2, 1).unwrap(), [0]);
+        assert_eq!(page.delta.cover(0, 1), Cover::Whole(&[1 << 5]));
+        assert_eq!(page.delta.cover(2, 1), Cover::Whole(&[0]));
         let first = if width == Width::Bit { SLOTS_START } else { page_len(width, 5) };
-        assert_eq!(page.delta.covering(first, 1).unwrap(), [if width == Width::Bit { 1 << 5 } else { 1 }]);
+        assert_eq!(page.delta.cover(first, 1), Cover::Whole(&[if width == Width::Bit { 1 << 5 } else { 1 }]));
     }
 }
