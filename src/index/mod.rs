@@ -20,8 +20,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Address, TreeId};
 use crate::page::{Columns, PageWrite, bucket};
-use crate::pagestore::{Group, PageStore, Root, Writer, about};
-use std::sync::Arc;
+use crate::pagestore::{Group, GroupGuard, PageStore, Root, Writer, about};
 
 /// Entries a bucket on average: 4 to 8 KiB a bucket, so that a bucket's table entries cost little
 /// beside it and a cold probe reads two blocks.
@@ -67,7 +66,7 @@ fn in_bucket(group: &Group, error: &Error) -> Error {
     about(&Address { tree: group.tree, number: group.number, column: 0 }, error)
 }
 
-fn bucket_group(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Option<Arc<Group>>> {
+fn bucket_group(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Option<GroupGuard>> {
     let Some(index) = root.tree(tree) else { return Ok(None) };
     store.group(root, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))
 }

@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
                 &node::encode_group(&pages),
             )?),
         };
-        self.groups.push(GroupDone { group, pages, node });
+        self.groups.push(GroupDone { group: group.to_arc(), pages, node });
         Ok(())
     }
 

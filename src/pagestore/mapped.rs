@@ -14,7 +14,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug)]
 pub(super) struct Mapped {
     segment: Arc<Segment>,
-    len: usize,
+    /// Length of the payload; pages are far below 4 GiB.
+    len: u32,
     /// Offset of the payload in the segment once the header was checked; 0 before.
     start: AtomicU64,
     /// One bit a block that was found sound: the first 64 here, the others behind.
@@ -46,7 +47,7 @@ impl Mapped {
     pub(super) fn new(stored: StoredImage, address: Address) -> Mapped {
         Mapped {
             segment: stored.segment.clone(),
-            len: stored.image.payload_len as usize,
+            len: stored.image.payload_len,
             start: AtomicU64::new(0),
             checked: AtomicU64::new(0),
             rest: Arc::new(Rest { stored, address, checked_more: OnceLock::new() }),
@@ -55,7 +56,7 @@ impl Mapped {
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// The part of `[offset, offset + len)` that the image has, its blocks checked.
@@ -64,7 +65,7 @@ impl Mapped {
     /// `Corrupt` when the header or a block under the range is not what was written.
     #[inline]
     pub(super) fn bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
-        let end = self.len.min(offset.saturating_add(len));
+        let end = self.len().min(offset.saturating_add(len));
         if offset >= end {
             return self.check_head().map(|_| &[][..]);
         }
@@ -80,7 +81,7 @@ impl Mapped {
     /// Whether most blocks were touched: the others then came with them, so that reading them waits for
     /// no disk.
     pub(super) fn is_warm(&self) -> bool {
-        let blocks = self.len.div_ceil(BLOCK_LEN);
+        let blocks = self.len().div_ceil(BLOCK_LEN);
         let checked = (0..blocks).filter(|block| self.block_is_checked(*block)).count();
         checked * 4 >= blocks * 3
     }

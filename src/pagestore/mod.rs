@@ -45,7 +45,7 @@ use memory::Memory;
 pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
 pub(crate) use page::about;
 use segment::Segment;
-pub(crate) use tree::{Group, GroupState, Root, Tree};
+pub(crate) use tree::{Group, GroupGuard, GroupState, Root, Tree};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -260,7 +260,7 @@ impl PageStore {
 
     /// The group `number` of `tree` at the state of `root`; `None` where there is none.
     #[inline]
-    pub(crate) fn group(&self, root: &Root, tree: TreeId, number: u64) -> Result<Option<Arc<Group>>> {
+    pub(crate) fn group(&self, root: &Root, tree: TreeId, number: u64) -> Result<Option<GroupGuard>> {
         let Some(tree) = root.tree(tree) else { return Ok(None) };
         let chunks = self.chunks(tree)?;
         let (chunk_index, index) = place(number);
@@ -276,12 +276,12 @@ impl PageStore {
     }
 
     #[inline]
-    fn group_in(&self, tree: &Tree, chunk: &Chunk, number: u64, index: usize) -> Result<Option<Arc<Group>>> {
+    fn group_in(&self, tree: &Tree, chunk: &Chunk, number: u64, index: usize) -> Result<Option<GroupGuard>> {
         let slot = &chunk.groups[index];
-        if let Some(group) = slot.loaded().as_ref() {
-            return Ok(Some(group.clone()));
+        match GroupGuard::new(slot.loaded()) {
+            Some(group) => Ok(Some(group)),
+            None => Ok(self.load_group(tree, slot, number)?.map(GroupGuard::from)),
         }
-        self.load_group(tree, slot, number)
     }
 
     /// The chunks of a tree, read from its node at first use.
@@ -306,7 +306,7 @@ impl PageStore {
         };
         let slots: Result<Vec<Slot<Chunk>>> = refs
             .into_iter()
-            .map(|image| Ok(Slot::new(image.map(|image| self.resolve(image)).transpose()?, None)))
+            .map(|image| Ok(Slot::stored_at(image.map(|image| self.resolve(image)).transpose()?)))
             .collect();
         let slots = slots?;
         Ok(tree.chunks.get_or_init(|| slots))
@@ -325,7 +325,7 @@ impl PageStore {
         let mut chunk = Chunk::empty(0);
         for (index, image) in refs.into_iter().enumerate() {
             if let Some(image) = image {
-                chunk.groups[index] = Slot::new(Some(self.resolve(image)?), None);
+                chunk.groups[index] = Slot::stored_at(Some(self.resolve(image)?));
             }
         }
         Ok(chunk)
@@ -416,7 +416,7 @@ impl PageStore {
         let mut tree = self.tree_mut(writer, id)?;
         let chunks = self.chunks(&tree)?;
         if chunk_index >= chunks.len() {
-            let more = (chunks.len()..=chunk_index).map(|_| Slot::new(None, None));
+            let more = (chunks.len()..=chunk_index).map(|_| Slot::empty());
             tree = Arc::new(tree.grown(chunks.iter().cloned().chain(more).collect()));
             self.put_tree(writer, &tree);
         }
@@ -442,7 +442,7 @@ impl PageStore {
         let state = match self.group_in(&tree, &chunk, number, index)? {
             Some(group) if group.epoch == writer.epoch => {
                 self.list(writer, &group);
-                return Ok(group);
+                return Ok(group.to_arc());
             }
             Some(group) => group.state.write().share(),
             None => GroupState::empty(id, number, &self.memory),

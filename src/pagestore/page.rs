@@ -82,37 +82,50 @@ struct OnDisk {
     lost: Option<Arc<Error>>,
 }
 
-/// One page.
+/// One page. In this order, all that a read or a write in place needs is the first cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Page {
     base: Base,
+    column: u32,
+    /// Bytes that may still be written before more is counted as dirty.
+    credit: u32,
+    /// Rises with each write.
+    change: u32,
+    /// Whether there are deltas.
+    layered: bool,
+    is_lost: bool,
+    /// Whether memory is ahead of disk.
+    dirty: bool,
     delta: Delta,
     under: Under,
     account: Account,
     on_disk: Box<OnDisk>,
-    /// Rises with each write from a start that no other page has, so that a frozen copy can be compared.
-    change: u64,
-    /// Bytes written since the page was clean or frozen, and what of them is counted as dirty.
-    written: u32,
+    /// What no other page has, but copies of this one made to freeze it.
+    lineage: u64,
+    /// What is counted as dirty.
     counted: u32,
-    /// Whether memory is ahead of disk.
-    dirty: bool,
-    is_lost: bool,
 }
 
+/// What a reader of a plain page touches.
+const _: () = assert!(std::mem::offset_of!(Page, delta) <= 64);
+
 impl Page {
-    pub(crate) fn empty(memory: &Arc<Memory>) -> Page {
+    pub(crate) fn empty(column: u32, memory: &Arc<Memory>) -> Page {
         Page {
             base: Base::Empty,
+            column,
+            credit: 0,
+            change: 0,
+            layered: false,
+            is_lost: false,
+            dirty: false,
             delta: Delta::default(),
             under: Under::None,
             account: Account::new(memory),
             on_disk: Box::default(),
-            change: memory.next_page() << 32,
-            written: 0,
+            lineage: memory.next_page(),
             counted: 0,
-            dirty: false,
-            is_lost: false,
         }
     }
 
@@ -124,10 +137,15 @@ impl Page {
         address: Address,
         memory: &Arc<Memory>,
     ) -> Page {
-        let mut page = Page::empty(memory);
+        let mut page = Page::empty(address.column, memory);
         *page.on_disk = OnDisk { stored, base_segment, delta_segment, lost: None };
         page.unload(address);
         page
+    }
+
+    #[inline]
+    pub(crate) fn column(&self) -> u32 {
+        self.column
     }
 
     /// What lies on disk.
@@ -166,8 +184,10 @@ impl Page {
         self.recount();
     }
 
-    /// Counts the memory of this page alone. What is shared counts itself.
+    /// Notes what changed about the parts, and counts the memory of this page alone. What is shared
+    /// counts itself.
     fn recount(&mut self) -> u64 {
+        self.layered = !(matches!(self.under, Under::None) && self.delta.is_empty());
         let base = if let Base::Owned(owned) = &self.base { owned.capacity() } else { 0 };
         self.account.set((base + self.delta.memory_len()) as u64)
     }
@@ -191,12 +211,6 @@ impl Page {
     #[inline]
     pub(crate) fn is_resident(&self) -> bool {
         !matches!(self.base, Base::Mapped(_)) && !matches!(self.under, Under::Disk(_)) && !self.is_lost
-    }
-
-    /// Whether the base says all.
-    #[inline]
-    fn is_plain(&self) -> bool {
-        matches!(self.under, Under::None) && self.delta.is_empty()
     }
 
     #[inline]
@@ -263,15 +277,18 @@ impl Page {
         };
         Page {
             base,
+            column: self.column,
+            credit: 0,
+            change: self.change,
+            layered: self.layered,
+            is_lost: self.is_lost,
+            dirty: self.dirty,
             delta: Delta::default(),
             under: self.under.clone(),
             account: Account::new(self.account.memory()),
             on_disk: self.on_disk.clone(),
-            change: self.change,
-            written: 0,
+            lineage: self.lineage,
             counted: 0,
-            dirty: self.dirty,
-            is_lost: self.is_lost,
         }
     }
 
@@ -331,7 +348,7 @@ impl Page {
     /// The general case of a write: over something that is not this page's alone.
     fn write_over(&mut self, offset: usize, bytes: &[u8]) {
         self.reclaim();
-        if self.is_plain() && matches!(self.base, Base::Empty) {
+        if matches!((&self.base, &self.under), (Base::Empty, Under::None)) && self.delta.is_empty() {
             self.base = Base::Owned(Vec::new());
         }
         match &mut self.base {
@@ -343,8 +360,11 @@ impl Page {
                 self.own_if_it_pays();
             }
         }
+        // What writing took beyond its bytes is as dirty as they are.
         let grown = self.recount();
-        self.memory_grew(grown);
+        if grown > 0 && self.layered {
+            self.soil(grown as usize);
+        }
     }
 
     /// What a unit has without this page's own delta; false where that is damaged.
@@ -377,36 +397,34 @@ impl Page {
         }
     }
 
-    /// Counts a write as dirty: in steps that double, so that the shared counter is seldom touched.
+    /// Notes a write. It counts as dirty in steps that double, so that the shared counter is seldom
+    /// touched.
     #[inline]
     fn soil(&mut self, len: usize) {
-        self.dirty = true;
         self.change = self.change.wrapping_add(1);
-        self.written = self.written.saturating_add(len as u32);
-        if self.written > self.counted {
-            self.count_dirty();
+        match self.credit.checked_sub(len as u32) {
+            Some(credit) => self.credit = credit,
+            None => self.count_dirty(len as u32),
+        }
+        if self.change == 0 {
+            self.lineage = self.account.memory().next_page();
         }
     }
 
     #[cold]
-    fn count_dirty(&mut self) {
-        let counted = self.written.checked_next_power_of_two().unwrap_or(u32::MAX).max(DIRTY_LEN_MIN);
-        self.account.memory().add_dirty(u64::from(counted - self.counted));
-        self.counted = counted;
-    }
-
-    /// Memory that writes took beyond what they counted as dirty.
-    fn memory_grew(&mut self, grown: u64) {
-        if grown > 0 && matches!(self.base, Base::Mapped(_) | Base::Shared(_)) {
-            self.soil(grown as usize);
-        }
+    fn count_dirty(&mut self, len: u32) {
+        let more = self.counted.max(len).max(DIRTY_LEN_MIN);
+        self.account.memory().add_dirty(u64::from(more));
+        self.counted = self.counted.saturating_add(more);
+        self.credit = self.credit.saturating_add(more - len);
+        self.dirty = true;
     }
 }
 
 impl PageRead for Page {
     #[inline]
     fn len(&self) -> usize {
-        if self.is_plain() {
+        if !self.layered {
             return self.base_len();
         }
         let under_end = self.under().map_or(0, |under| under.map_or(0, Delta::end));
@@ -430,7 +448,7 @@ impl PageRead for Page {
 
     #[inline]
     fn run(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
-        if self.is_plain() && !self.is_lost {
+        if !self.layered && !self.is_lost {
             return self.base_run(offset, len);
         }
         if self.is_lost {
@@ -460,8 +478,7 @@ impl PageWrite for Page {
         }
         self.soil(bytes.len());
         if let Base::Owned(owned) = &mut self.base
-            && matches!(self.under, Under::None)
-            && self.delta.is_empty()
+            && !self.layered
             && let Some(place) = owned.get_mut(offset..offset + bytes.len())
         {
             place.copy_from_slice(bytes);
@@ -471,7 +488,7 @@ impl PageWrite for Page {
     }
 
     fn replace(&mut self, bytes: Vec<u8>) {
-        self.soil(bytes.len());
+        self.soil(bytes.len().max(1));
         self.base = Base::Owned(bytes);
         self.under = Under::None;
         self.delta = Delta::default();
@@ -553,8 +570,9 @@ impl Page {
         self.on_disk.base_segment = stored.base.as_ref().and_then(segments);
         self.on_disk.delta_segment = stored.delta.as_ref().and_then(segments);
         let remapped = base_moved && matches!(self.base, Base::Mapped(_));
-        if frozen.is_none_or(|frozen| frozen.change == self.change) {
-            (self.dirty, self.written, self.counted) = (false, 0, 0);
+        let is_same = |frozen: &Page| (frozen.lineage, frozen.change) == (self.lineage, self.change);
+        if frozen.is_none_or(is_same) {
+            (self.dirty, self.credit, self.counted) = (false, 0, 0);
             // What memory holds of a lost page cannot be read, and the images say that by themselves.
             let lost = self.on_disk.lost.take().is_some();
             self.is_lost = false;
@@ -572,6 +590,7 @@ impl Page {
                 self.under = Under::None;
             }
             self.base = Base::Mapped(Mapped::new(StoredImage { image, segment }, address));
+            self.recount();
         }
     }
 }

@@ -18,19 +18,26 @@ use crate::id::{Address, TreeId};
 use crate::page::Columns;
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// One place in a node: what is on disk, and what of it is in memory.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
-    stored: Mutex<Option<StoredImage>>,
     loaded: ArcSwapOption<T>,
+    /// Behind a pointer: look-ups pass many slots and want none of this.
+    stored: Mutex<Option<Arc<StoredImage>>>,
 }
 
 impl<T> Slot<T> {
-    pub(crate) fn new(stored: Option<StoredImage>, loaded: Option<Arc<T>>) -> Slot<T> {
-        Slot { stored: Mutex::new(stored), loaded: ArcSwapOption::new(loaded) }
+    pub(crate) fn empty() -> Slot<T> {
+        Slot::stored_at(None)
+    }
+
+    /// A place whose content is on disk.
+    pub(crate) fn stored_at(stored: Option<StoredImage>) -> Slot<T> {
+        Slot { loaded: ArcSwapOption::empty(), stored: Mutex::new(stored.map(Arc::new)) }
     }
 
     #[inline]
@@ -38,12 +45,12 @@ impl<T> Slot<T> {
         self.loaded.load()
     }
 
-    pub(crate) fn stored(&self) -> Option<StoredImage> {
+    pub(crate) fn stored(&self) -> Option<Arc<StoredImage>> {
         self.stored.lock().clone()
     }
 
     pub(crate) fn set_stored(&self, stored: Option<StoredImage>) {
-        *self.stored.lock() = stored;
+        *self.stored.lock() = stored.map(Arc::new);
     }
 
     pub(crate) fn set_loaded(&self, loaded: Option<Arc<T>>) {
@@ -75,7 +82,7 @@ impl<T> Slot<T> {
 
 impl<T> Clone for Slot<T> {
     fn clone(&self) -> Slot<T> {
-        Slot::new(self.stored(), self.loaded.load_full())
+        Slot { loaded: ArcSwapOption::new(self.loaded.load_full()), stored: Mutex::new(self.stored()) }
     }
 }
 
@@ -166,27 +173,66 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     pub(crate) fn empty(epoch: u64) -> Chunk {
-        Chunk { epoch, groups: (0..CHUNK_GROUPS).map(|_| Slot::new(None, None)).collect() }
+        Chunk { epoch, groups: (0..CHUNK_GROUPS).map(|_| Slot::empty()).collect() }
     }
 }
 
-/// A row group or a bucket: its pages behind one latch.
+/// A row group or a bucket: its pages behind one latch. In this order, what a patch needs of it is one
+/// cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Group {
-    pub(crate) tree: TreeId,
-    pub(crate) number: u64,
     pub(crate) epoch: u64,
     pub(crate) state: RwLock<GroupState>,
+    pub(crate) tree: TreeId,
+    pub(crate) number: u64,
+}
+
+/// A group that was found, borrowed: no reference count is touched.
+#[derive(Debug)]
+pub(crate) struct GroupGuard(arc_swap::Guard<Option<Arc<Group>>>);
+
+impl GroupGuard {
+    #[inline]
+    pub(crate) fn new(found: arc_swap::Guard<Option<Arc<Group>>>) -> Option<GroupGuard> {
+        found.is_some().then(|| GroupGuard(found))
+    }
+
+    /// A group to keep.
+    #[inline]
+    pub(crate) fn to_arc(&self) -> Arc<Group> {
+        Arc::clone(self.get())
+    }
+
+    #[inline]
+    fn get(&self) -> &Arc<Group> {
+        self.0.as_ref().expect("a guard is made of a group that is there")
+    }
+}
+
+impl From<Arc<Group>> for GroupGuard {
+    fn from(group: Arc<Group>) -> GroupGuard {
+        GroupGuard(arc_swap::Guard::from_inner(Some(group)))
+    }
+}
+
+impl Deref for GroupGuard {
+    type Target = Group;
+
+    #[inline]
+    fn deref(&self) -> &Group {
+        self.get()
+    }
 }
 
 /// The pages of a group, by column. Slot pages come first, so that the page of attribute column c is
 /// nearly always the c-th; heap buffers follow.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct GroupState {
+    pages: Vec<Page>,
     tree: TreeId,
     number: u64,
-    columns: Vec<u32>,
-    pages: Vec<Page>,
     /// Pages on disk that the group had at the last checkpoint and has no more.
     pub(crate) dropped: Vec<(u32, Stored)>,
     /// Checkpoint round in which the group was put on the dirty list.
@@ -202,8 +248,7 @@ fn rank(column: u32) -> (bool, u32) {
 
 impl GroupState {
     pub(crate) fn empty(tree: TreeId, number: u64, memory: &Arc<Memory>) -> GroupState {
-        let (columns, pages) = (Vec::new(), Vec::new());
-        GroupState { tree, number, columns, pages, dropped: Vec::new(), listed: 0, memory: memory.clone() }
+        GroupState { pages: Vec::new(), tree, number, dropped: Vec::new(), listed: 0, memory: memory.clone() }
     }
 
     /// A group as its node names it.
@@ -215,9 +260,9 @@ impl GroupState {
     ) -> GroupState {
         let mut state = GroupState::empty(tree, number, memory);
         stored.sort_unstable_by_key(|(column, ..)| rank(*column));
+        state.pages.reserve_exact(stored.len());
         for (column, stored, [base, delta]) in stored {
             let address = Address { tree, number, column };
-            state.columns.push(column);
             state.pages.push(Page::stored_at(stored, base, delta, address, memory));
         }
         state
@@ -226,7 +271,6 @@ impl GroupState {
     /// The same group for a frozen state and for a live one that goes on: this one is written no more.
     pub(crate) fn share(&mut self) -> GroupState {
         GroupState {
-            columns: self.columns.clone(),
             pages: self.pages.iter_mut().map(Page::share).collect(),
             dropped: self.dropped.clone(),
             memory: self.memory.clone(),
@@ -237,10 +281,10 @@ impl GroupState {
     #[inline]
     fn index(&self, column: u32) -> std::result::Result<usize, usize> {
         let guess = (column >> 16) as usize;
-        if self.columns.get(guess) == Some(&column) {
+        if self.pages.get(guess).is_some_and(|page| page.column() == column) {
             return Ok(guess);
         }
-        self.columns.binary_search_by_key(&rank(column), |column| rank(*column))
+        self.pages.binary_search_by_key(&rank(column), |page| rank(page.column()))
     }
 
     pub(crate) fn address(&self, column: u32) -> Address {
@@ -249,7 +293,7 @@ impl GroupState {
 
     /// The pages, slot pages first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
-        self.columns.iter().copied().zip(&self.pages)
+        self.pages.iter().map(|page| (page.column(), page))
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -270,8 +314,7 @@ impl Columns for GroupState {
         let index = match self.index(column) {
             Ok(index) => index,
             Err(index) => {
-                self.columns.insert(index, column);
-                self.pages.insert(index, Page::empty(&self.memory));
+                self.pages.insert(index, Page::empty(column, &self.memory));
                 index
             }
         };
@@ -280,14 +323,14 @@ impl Columns for GroupState {
 
     fn remove(&mut self, column: u32) {
         if let Ok(index) = self.index(column) {
-            self.columns.remove(index);
             let page = self.pages.remove(index);
             self.dropped.push((column, *page.stored()));
         }
     }
 
     fn last_in(&self, first: u32, last: u32) -> Option<u32> {
-        let end = self.columns.partition_point(|column| rank(*column) <= rank(last));
-        self.columns[..end].last().copied().filter(|column| (first..=last).contains(column))
+        let end = self.pages.partition_point(|page| rank(page.column()) <= rank(last));
+        let highest = self.pages[..end].last().map(Page::column);
+        highest.filter(|column| (first..=last).contains(column))
     }
 }

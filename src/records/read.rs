@@ -7,9 +7,8 @@ use crate::id::{GROUP_ROWS, ObjectId, RecordId, RowId};
 use crate::index;
 use crate::page::header::Header;
 use crate::page::{Columns, slots, text};
-use crate::pagestore::{Group, GroupState, Root};
+use crate::pagestore::{Group, GroupGuard, GroupState, Root};
 use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
-use std::sync::Arc;
 
 /// Where a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,7 +162,7 @@ impl Records {
         root: &Root,
         catalog: &Catalog,
         id: RecordId,
-        mut read: impl FnMut(Found, &Header, &GroupState, &Arc<Group>) -> Result<R>,
+        mut read: impl FnMut(Found, &Header, &GroupState, &GroupGuard) -> Result<R>,
     ) -> Result<Option<R>> {
         for value in index::find(&self.pages, root, ID_TREE, self.id_hash(id))?.iter() {
             let found = split_id_value(value);
@@ -187,7 +186,7 @@ impl Records {
         root: &Root,
         object: &ObjectLayout,
         key: &IndexKey<'_>,
-        mut read: impl FnMut(Found, &Header, &GroupState, &Arc<Group>) -> Result<R>,
+        mut read: impl FnMut(Found, &Header, &GroupState, &GroupGuard) -> Result<R>,
     ) -> Result<Option<R>> {
         for value in index::find(&self.pages, root, key.index.tree, key.hash)?.iter() {
             let found = Found { object: object.id, row: RowId(value) };

@@ -50,7 +50,7 @@ impl Staging<'_> {
         }
         let records = self.context.records;
         let hit = records.find_id(&self.root, &self.catalog, id, |found, header, _, group| {
-            Ok((found, header.version, group.clone()))
+            Ok((found, header.version, group.to_arc()))
         })?;
         let hit = hit.filter(|(found, ..)| found.object == object.layout.id);
         Ok(hit.map(|(found, version, group)| Located::Stored { id, row: found.row, version, group }))
@@ -79,7 +79,7 @@ impl Staging<'_> {
         }
         let key = IndexKey { index, bytes, hash };
         let hit = records.find_key(&self.root, object.layout, &key, |found, header, _, group| {
-            Ok((header.id, found.row, header.version, group.clone()))
+            Ok((header.id, found.row, header.version, group.to_arc()))
         })?;
         let Some((id, row, version, group)) = hit else { return Ok(None) };
         match self.state.stage.find(id) {

@@ -19,7 +19,6 @@ use crate::records::{
 };
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::key_hash;
-use std::sync::Arc;
 
 /// A bit for each row of a group.
 type Rows = [u8; GROUP_ROWS as usize / 8];
@@ -126,7 +125,7 @@ impl Check<'_> {
 
     /// Visits every group of a tree and forgets it; one that cannot be loaded is reported. Says whether
     /// all could be.
-    fn groups(&mut self, tree: TreeId, each: &mut dyn FnMut(&mut Self, &Arc<Group>)) -> bool {
+    fn groups(&mut self, tree: TreeId, each: &mut dyn FnMut(&mut Self, &Group)) -> bool {
         let pages = &self.records.pages;
         let end = match pages.number_end(self.root, tree) {
             Ok(end) => end,
