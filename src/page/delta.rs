@@ -265,6 +265,13 @@ impl Delta {
         }
     }
 
+    /// Some byte of the unit at `offset`, for the sake of its cache line.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self, offset: usize) -> u8 {
+        self.unit(offset / UNIT_LEN).map_or(0, |unit| unit.bytes[0])
+    }
+
     /// The changed ranges in order, offset and bytes. Ranges that touch may come in pieces.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let more = self.more.iter().map(|(number, window)| (*number, window));

@@ -320,7 +320,7 @@ impl PageStore {
         let (chunk_index, index) = place(number);
         let Some(Ok(chunks)) = root.tree(tree).map(|tree| self.chunks(tree)) else { return };
         let Some(chunk) = chunks.get(chunk_index).and_then(|slot| slot.loaded().clone()) else { return };
-        let slot = &chunk.groups[index];
+        let slot = chunk.slot(index);
         let clean = slot.loaded().as_ref().is_some_and(|group| !group.state.read().is_dirty());
         if clean && slot.stored().is_some() {
             slot.set_loaded(None);

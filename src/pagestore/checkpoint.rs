@@ -16,7 +16,7 @@ use super::compact::{Compaction, Touched, choose_victims};
 use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode, RootTree, SegmentEntry, Stored};
 use super::page::Imaging;
 use super::segment::{Segment, SegmentWriter, file_name};
-use super::tree::{Chunk, Group, Root, Slot, Tree};
+use super::tree::{Chunk, Group, Root, Tree};
 use super::{
     CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address,
 };
@@ -193,7 +193,7 @@ impl PageStore {
         let Some(chunk) = chunks.get(chunk_index).and_then(|slot| slot.loaded().clone()) else {
             return Ok(());
         };
-        let slot: &Slot<Group> = &chunk.groups[index];
+        let slot = chunk.slot(index);
         slot.set_stored(done.node.map(|image| self.resolve(image)).transpose()?);
         let Some(group) = slot.loaded().clone() else { return Ok(()) };
         let keep = self.memory.held() <= self.keep_len + self.memory.dirtied_since_checkpoint();
@@ -313,7 +313,7 @@ impl<'a> Run<'a> {
         let Some(slot) = chunks.get(index) else { return Ok(None) };
         match slot.loaded().clone() {
             Some(chunk) => Ok(Some(chunk)),
-            None => self.store.load_chunk(tree, slot, index),
+            None => self.store.load_chunk(tree, &slot, index),
         }
     }
 
@@ -321,13 +321,13 @@ impl<'a> Run<'a> {
         let Some(tree) = self.root.tree(tree) else { return Ok(None) };
         let (chunk_index, index) = place(number);
         let chunk = self.chunk_of(tree, chunk_index)?;
-        Ok(chunk.and_then(|chunk| chunk.groups[index].stored()).map(|stored| stored.image))
+        Ok(chunk.and_then(|chunk| chunk.slot(index).stored()).map(|stored| stored.image))
     }
 
     pub(super) fn chunk_node(&self, tree: TreeId, index: usize) -> Result<Option<ImageRef>> {
         let Some(tree) = self.root.tree(tree) else { return Ok(None) };
         let chunks = self.store.chunks(tree)?;
-        Ok(chunks.get(index).and_then(Slot::stored).map(|stored| stored.image))
+        Ok(chunks.get(index).and_then(|slot| slot.stored()).map(|stored| stored.image))
     }
 
     fn write_group(&mut self, tree: TreeId, number: u64) -> Result<()> {

@@ -58,7 +58,7 @@ use segment::StoredImage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tree::{Chunk, Slot};
+use tree::{Chunk, Slot, Slots};
 
 /// All pages of an open store.
 #[derive(Debug)]
@@ -99,14 +99,14 @@ pub(crate) struct Writer {
     round: u64,
     pub(crate) dirty: Vec<(TreeId, u64)>,
     /// A live group of this epoch that is about to be changed.
-    expected: Option<Arc<Group>>,
+    expected: Option<GroupGuard>,
 }
 
 impl Writer {
     /// Says that this live group will be changed next, so that it is not looked up again.
     #[inline]
-    pub(crate) fn expect(&mut self, group: &Arc<Group>) {
-        self.expected = (group.epoch == self.epoch).then(|| group.clone());
+    pub(crate) fn expect(&mut self, group: Option<GroupGuard>) {
+        self.expected = group;
     }
 
     /// Takes back what [`Writer::expect`] said.
@@ -269,7 +269,7 @@ impl PageStore {
         if let Some(chunk) = guard.as_ref() {
             return self.group_in(tree, chunk, number, index);
         }
-        match self.load_chunk(tree, slot, chunk_index)? {
+        match self.load_chunk(tree, &slot, chunk_index)? {
             Some(chunk) => self.group_in(tree, &chunk, number, index),
             None => Ok(None),
         }
@@ -277,16 +277,16 @@ impl PageStore {
 
     #[inline]
     fn group_in(&self, tree: &Tree, chunk: &Chunk, number: u64, index: usize) -> Result<Option<GroupGuard>> {
-        let slot = &chunk.groups[index];
+        let slot = chunk.slot(index);
         match GroupGuard::new(slot.loaded()) {
             Some(group) => Ok(Some(group)),
-            None => Ok(self.load_group(tree, slot, number)?.map(GroupGuard::from)),
+            None => Ok(self.load_group(tree, &slot, number)?.map(GroupGuard::from)),
         }
     }
 
     /// The chunks of a tree, read from its node at first use.
     #[inline]
-    fn chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Vec<Slot<Chunk>>> {
+    fn chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Slots<Chunk>> {
         match tree.chunks.get() {
             Some(chunks) => Ok(chunks),
             None => self.load_chunks(tree),
@@ -294,7 +294,7 @@ impl PageStore {
     }
 
     #[cold]
-    fn load_chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Vec<Slot<Chunk>>> {
+    fn load_chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Slots<Chunk>> {
         let node = tree.node.lock().clone();
         let refs = match &node {
             None => Vec::new(),
@@ -304,16 +304,21 @@ impl PageStore {
                     .map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
             }
         };
-        let slots: Result<Vec<Slot<Chunk>>> = refs
-            .into_iter()
-            .map(|image| Ok(Slot::stored_at(image.map(|image| self.resolve(image)).transpose()?)))
-            .collect();
-        let slots = slots?;
-        Ok(tree.chunks.get_or_init(|| slots))
+        let stored = self.resolve_all(refs)?;
+        Ok(tree.chunks.get_or_init(|| Slots::new(stored.into_iter())))
+    }
+
+    fn resolve_all(&self, refs: Vec<Option<ImageRef>>) -> Result<Vec<Option<StoredImage>>> {
+        refs.into_iter().map(|image| image.map(|image| self.resolve(image)).transpose()).collect()
     }
 
     #[cold]
-    fn load_chunk(&self, tree: &Tree, slot: &Slot<Chunk>, chunk_index: usize) -> Result<Option<Arc<Chunk>>> {
+    fn load_chunk(
+        &self,
+        tree: &Tree,
+        slot: &Slot<'_, Chunk>,
+        chunk_index: usize,
+    ) -> Result<Option<Arc<Chunk>>> {
         slot.load_with(|stored| self.read_chunk(tree.id, chunk_index, stored).map(Arc::new))
     }
 
@@ -322,17 +327,11 @@ impl PageStore {
         let payload = stored.payload(Kind::Node, &table_address(tree, chunk_index as u64, CHUNK_LEVEL))?;
         let refs = node::decode_refs(payload, CHUNK_GROUPS)
             .map_err(|error| stored.segment.placed(stored.image.offset(), &error))?;
-        let mut chunk = Chunk::empty(0);
-        for (index, image) in refs.into_iter().enumerate() {
-            if let Some(image) = image {
-                chunk.groups[index] = Slot::stored_at(Some(self.resolve(image)?));
-            }
-        }
-        Ok(chunk)
+        Ok(Chunk::of(0, self.resolve_all(refs)?))
     }
 
     #[cold]
-    fn load_group(&self, tree: &Tree, slot: &Slot<Group>, number: u64) -> Result<Option<Arc<Group>>> {
+    fn load_group(&self, tree: &Tree, slot: &Slot<'_, Group>, number: u64) -> Result<Option<Arc<Group>>> {
         slot.load_with(|stored| {
             let state = self.read_group(tree.id, number, stored)?;
             // Epoch 0 is below every writer's: the first change copies the group and lists it as dirty.
@@ -387,7 +386,7 @@ impl PageStore {
     /// `Corrupt` when the page table on the way to it is damaged. After [`PageStore::group`] found it,
     /// or found none, under the same writer lock, this does not fail.
     #[inline]
-    pub(crate) fn group_mut(&self, writer: &mut Writer, tree: TreeId, number: u64) -> Result<Arc<Group>> {
+    pub(crate) fn group_mut(&self, writer: &mut Writer, tree: TreeId, number: u64) -> Result<GroupGuard> {
         if let Some(group) = writer.expected.take()
             && (group.tree, group.number, group.epoch) == (tree, number, writer.epoch)
         {
@@ -401,30 +400,29 @@ impl PageStore {
             && let Some(slot) = chunks.get(chunk_index)
             && let Some(chunk) = slot.loaded().as_ref()
             && chunk.epoch == writer.epoch
-            && let Some(group) = chunk.groups[index].loaded().as_ref()
+            && let Some(group) = GroupGuard::new(chunk.slot(index).loaded())
             && group.epoch == writer.epoch
         {
-            return Ok(group.clone());
+            return Ok(group);
         }
         drop(root);
         self.group_mut_cold(writer, tree, number)
     }
 
     #[cold]
-    fn group_mut_cold(&self, writer: &mut Writer, id: TreeId, number: u64) -> Result<Arc<Group>> {
+    fn group_mut_cold(&self, writer: &mut Writer, id: TreeId, number: u64) -> Result<GroupGuard> {
         let (chunk_index, index) = place(number);
         let mut tree = self.tree_mut(writer, id)?;
         let chunks = self.chunks(&tree)?;
         if chunk_index >= chunks.len() {
-            let more = (chunks.len()..=chunk_index).map(|_| Slot::empty());
-            tree = Arc::new(tree.grown(chunks.iter().cloned().chain(more).collect()));
+            tree = Arc::new(tree.grown(chunks.grown(chunk_index + 1)));
             self.put_tree(writer, &tree);
         }
-        let slot = &self.chunks(&tree)?[chunk_index];
+        let slot = self.chunks(&tree)?.get(chunk_index).expect("grown on the lines above");
         let loaded = slot.loaded().clone();
         let chunk = match loaded {
             Some(chunk) => Some(chunk),
-            None => self.load_chunk(&tree, slot, chunk_index)?,
+            None => self.load_chunk(&tree, &slot, chunk_index)?,
         };
         let chunk = match chunk {
             Some(chunk) if chunk.epoch == writer.epoch => chunk,
@@ -442,15 +440,15 @@ impl PageStore {
         let state = match self.group_in(&tree, &chunk, number, index)? {
             Some(group) if group.epoch == writer.epoch => {
                 self.list(writer, &group);
-                return Ok(group.to_arc());
+                return Ok(group);
             }
             Some(group) => group.state.write().share(),
             None => GroupState::empty(id, number, &self.memory),
         };
         let group = Arc::new(Group { tree: id, number, epoch: writer.epoch, state: RwLock::new(state) });
-        chunk.groups[index].set_loaded(Some(group.clone()));
+        chunk.slot(index).set_loaded(Some(group.clone()));
         self.list(writer, &group);
-        Ok(group)
+        Ok(GroupGuard::from(group))
     }
 
     /// Puts a group on the list of what the next checkpoint looks at. A group of the current epoch is

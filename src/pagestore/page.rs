@@ -262,6 +262,19 @@ impl Page {
         Ok(())
     }
 
+    /// Touches the cache lines that a read at `offset` will. What it answers says nothing.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: usize) -> u8 {
+        let base = match &self.base {
+            Base::Empty => None,
+            Base::Owned(owned) => owned.get(offset),
+            Base::Shared(shared) => shared.get().get(offset),
+            Base::Mapped(mapped) => mapped.peek(offset),
+        };
+        let layered = if self.layered { self.delta.peek(offset) } else { 0 };
+        base.map_or(0, |byte| *byte) ^ layered
+    }
+
     /// The same page for a frozen state and for a live one that goes on: this one is written no more.
     pub(crate) fn share(&mut self) -> Page {
         self.settle_delta();
@@ -357,6 +370,7 @@ impl Page {
                 let mut delta = std::mem::take(&mut self.delta);
                 delta.write(offset, bytes, |at, below| self.read_below(at, below));
                 self.delta = delta;
+                self.layered = true;
                 self.own_if_it_pays();
             }
         }

@@ -22,24 +22,61 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-/// One place in a node: what is on disk, and what of it is in memory.
+/// The places of a node: what is on disk, and what of it is in memory. The two lie apart, so that a
+/// look-up passes over eight bytes a place.
 #[derive(Debug)]
-pub(crate) struct Slot<T> {
-    loaded: ArcSwapOption<T>,
-    /// Behind a pointer: look-ups pass many slots and want none of this.
-    stored: Mutex<Option<Arc<StoredImage>>>,
+pub(crate) struct Slots<T> {
+    loaded: Box<[ArcSwapOption<T>]>,
+    stored: Box<[Mutex<Option<Arc<StoredImage>>>]>,
 }
 
-impl<T> Slot<T> {
-    pub(crate) fn empty() -> Slot<T> {
-        Slot::stored_at(None)
+impl<T> Slots<T> {
+    /// Places whose content is on disk, where there is any.
+    pub(crate) fn new(stored: impl Iterator<Item = Option<StoredImage>>) -> Slots<T> {
+        let stored: Box<[_]> = stored.map(|stored| Mutex::new(stored.map(Arc::new))).collect();
+        Slots { loaded: stored.iter().map(|_| ArcSwapOption::empty()).collect(), stored }
     }
 
-    /// A place whose content is on disk.
-    pub(crate) fn stored_at(stored: Option<StoredImage>) -> Slot<T> {
-        Slot { loaded: ArcSwapOption::empty(), stored: Mutex::new(stored.map(Arc::new)) }
+    /// The same places, and empty ones behind them.
+    pub(crate) fn grown(&self, len: usize) -> Slots<T> {
+        let loaded = self.loaded.iter().map(|loaded| ArcSwapOption::new(loaded.load_full()));
+        let stored = self.stored.iter().map(|stored| Mutex::new(stored.lock().clone()));
+        let more = self.len()..len;
+        Slots {
+            loaded: loaded.chain(more.clone().map(|_| ArcSwapOption::empty())).collect(),
+            stored: stored.chain(more.map(|_| Mutex::new(None))).collect(),
+        }
     }
 
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.loaded.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Slot<'_, T>> {
+        Some(Slot { loaded: self.loaded.get(index)?, stored: self.stored.get(index)? })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot<'_, T>> {
+        self.loaded.iter().zip(&self.stored).map(|(loaded, stored)| Slot { loaded, stored })
+    }
+}
+
+impl<T> Clone for Slots<T> {
+    fn clone(&self) -> Slots<T> {
+        self.grown(0)
+    }
+}
+
+/// One place of a node.
+#[derive(Debug)]
+pub(crate) struct Slot<'s, T> {
+    loaded: &'s ArcSwapOption<T>,
+    stored: &'s Mutex<Option<Arc<StoredImage>>>,
+}
+
+impl<T> Slot<'_, T> {
     #[inline]
     pub(crate) fn loaded(&self) -> arc_swap::Guard<Option<Arc<T>>> {
         self.loaded.load()
@@ -80,12 +117,6 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Clone for Slot<T> {
-    fn clone(&self) -> Slot<T> {
-        Slot { loaded: ArcSwapOption::new(self.loaded.load_full()), stored: Mutex::new(self.stored()) }
-    }
-}
-
 /// All trees at one state.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -111,7 +142,7 @@ pub(crate) struct Tree {
     /// The tree node on disk; its chunk references are read at first use.
     pub(crate) node: Mutex<Option<StoredImage>>,
     /// Chunks; set once the node was read. A tree that gets more is made anew.
-    pub(crate) chunks: OnceLock<Vec<Slot<Chunk>>>,
+    pub(crate) chunks: OnceLock<Slots<Chunk>>,
     /// Shared with the tree that this one was made anew from in the same epoch.
     meta: Arc<[AtomicU64; 4]>,
 }
@@ -144,7 +175,7 @@ impl Tree {
     }
 
     /// The same tree for a new epoch: its numbers change apart from this one's.
-    pub(crate) fn copy(&self, epoch: u64, chunks: Vec<Slot<Chunk>>) -> Tree {
+    pub(crate) fn copy(&self, epoch: u64, chunks: Slots<Chunk>) -> Tree {
         let meta = Arc::new(self.metas().map(AtomicU64::new));
         Tree {
             id: self.id,
@@ -156,7 +187,7 @@ impl Tree {
     }
 
     /// The same tree in the same epoch, with more chunks.
-    pub(crate) fn grown(&self, chunks: Vec<Slot<Chunk>>) -> Tree {
+    pub(crate) fn grown(&self, chunks: Slots<Chunk>) -> Tree {
         Tree { meta: self.meta.clone(), ..self.copy(self.epoch, chunks) }
     }
 }
@@ -168,24 +199,36 @@ pub(crate) type ResolvedPage = (u32, Stored, [Option<Arc<Segment>>; 2]);
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) epoch: u64,
-    pub(crate) groups: Box<[Slot<Group>]>,
+    pub(crate) groups: Slots<Group>,
 }
 
 impl Chunk {
+    /// A chunk whose first groups are on disk.
+    pub(crate) fn of(epoch: u64, mut stored: Vec<Option<StoredImage>>) -> Chunk {
+        stored.resize(CHUNK_GROUPS, None);
+        Chunk { epoch, groups: Slots::new(stored.into_iter()) }
+    }
+
+    /// The place of a group by its number within the chunk.
+    #[inline]
+    pub(crate) fn slot(&self, index: usize) -> Slot<'_, Group> {
+        self.groups.get(index).expect("a place within a chunk")
+    }
+
     pub(crate) fn empty(epoch: u64) -> Chunk {
-        Chunk { epoch, groups: (0..CHUNK_GROUPS).map(|_| Slot::empty()).collect() }
+        Chunk::of(epoch, Vec::new())
     }
 }
 
-/// A row group or a bucket: its pages behind one latch. In this order, what a patch needs of it is one
-/// cache line.
+/// A row group or a bucket: its pages behind one latch. In this order, and on a pair of cache lines, what
+/// reading its first page needs lies together.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(crate) struct Group {
     pub(crate) epoch: u64,
-    pub(crate) state: RwLock<GroupState>,
     pub(crate) tree: TreeId,
     pub(crate) number: u64,
+    pub(crate) state: RwLock<GroupState>,
 }
 
 /// A group that was found, borrowed: no reference count is touched.
@@ -210,6 +253,12 @@ impl GroupGuard {
     }
 }
 
+impl Clone for GroupGuard {
+    fn clone(&self) -> GroupGuard {
+        GroupGuard::from(self.to_arc())
+    }
+}
+
 impl From<Arc<Group>> for GroupGuard {
     fn from(group: Arc<Group>) -> GroupGuard {
         GroupGuard(arc_swap::Guard::from_inner(Some(group)))
@@ -225,11 +274,14 @@ impl Deref for GroupGuard {
     }
 }
 
-/// The pages of a group, by column. Slot pages come first, so that the page of attribute column c is
-/// nearly always the c-th; heap buffers follow.
+/// The pages of a group, by column. Slot pages come before heap buffers, so that the page of attribute
+/// column c is nearly always the c-th.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct GroupState {
+    /// Column 0: the header page, or a bucket.
+    first: Option<Page>,
+    /// Attribute columns, in the order of [`rank`].
     pages: Vec<Page>,
     tree: TreeId,
     number: u64,
@@ -248,7 +300,8 @@ fn rank(column: u32) -> (bool, u32) {
 
 impl GroupState {
     pub(crate) fn empty(tree: TreeId, number: u64, memory: &Arc<Memory>) -> GroupState {
-        GroupState { pages: Vec::new(), tree, number, dropped: Vec::new(), listed: 0, memory: memory.clone() }
+        let (first, pages, dropped) = (None, Vec::new(), Vec::new());
+        GroupState { first, pages, tree, number, dropped, listed: 0, memory: memory.clone() }
     }
 
     /// A group as its node names it.
@@ -263,7 +316,11 @@ impl GroupState {
         state.pages.reserve_exact(stored.len());
         for (column, stored, [base, delta]) in stored {
             let address = Address { tree, number, column };
-            state.pages.push(Page::stored_at(stored, base, delta, address, memory));
+            let page = Page::stored_at(stored, base, delta, address, memory);
+            match column {
+                0 => state.first = Some(page),
+                _ => state.pages.push(page),
+            }
         }
         state
     }
@@ -271,6 +328,7 @@ impl GroupState {
     /// The same group for a frozen state and for a live one that goes on: this one is written no more.
     pub(crate) fn share(&mut self) -> GroupState {
         GroupState {
+            first: self.first.as_mut().map(Page::share),
             pages: self.pages.iter_mut().map(Page::share).collect(),
             dropped: self.dropped.clone(),
             memory: self.memory.clone(),
@@ -280,7 +338,7 @@ impl GroupState {
 
     #[inline]
     fn index(&self, column: u32) -> std::result::Result<usize, usize> {
-        let guess = (column >> 16) as usize;
+        let guess = (column >> 16).wrapping_sub(1) as usize;
         if self.pages.get(guess).is_some_and(|page| page.column() == column) {
             return Ok(guess);
         }
@@ -293,11 +351,11 @@ impl GroupState {
 
     /// The pages, slot pages first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
-        self.pages.iter().map(|page| (page.column(), page))
+        self.first.iter().chain(&self.pages).map(|page| (page.column(), page))
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.dropped.is_empty() || self.pages.iter().any(Page::is_dirty)
+        !self.dropped.is_empty() || self.iter().any(|(_, page)| page.is_dirty())
     }
 }
 
@@ -306,11 +364,17 @@ impl Columns for GroupState {
 
     #[inline]
     fn page(&self, column: u32) -> Option<&Page> {
-        self.index(column).ok().and_then(|index| self.pages.get(index))
+        match column {
+            0 => self.first.as_ref(),
+            _ => self.index(column).ok().and_then(|index| self.pages.get(index)),
+        }
     }
 
     #[inline]
     fn page_mut(&mut self, column: u32) -> &mut Page {
+        if column == 0 {
+            return self.first.get_or_insert_with(|| Page::empty(0, &self.memory));
+        }
         let index = match self.index(column) {
             Ok(index) => index,
             Err(index) => {
@@ -322,15 +386,16 @@ impl Columns for GroupState {
     }
 
     fn remove(&mut self, column: u32) {
-        if let Ok(index) = self.index(column) {
-            let page = self.pages.remove(index);
-            self.dropped.push((column, *page.stored()));
-        }
+        let page = match (column, self.index(column)) {
+            (0, _) => self.first.take(),
+            (_, found) => found.ok().map(|index| self.pages.remove(index)),
+        };
+        self.dropped.extend(page.map(|page| (column, *page.stored())));
     }
 
     fn last_in(&self, first: u32, last: u32) -> Option<u32> {
         let end = self.pages.partition_point(|page| rank(page.column()) <= rank(last));
-        let highest = self.pages[..end].last().map(Page::column);
+        let highest = self.first.iter().chain(&self.pages[..end]).next_back().map(Page::column);
         highest.filter(|column| (first..=last).contains(column))
     }
 }

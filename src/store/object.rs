@@ -5,7 +5,7 @@ use crate::change::{Action, Key, Mutation, Patch};
 use crate::error::Result;
 use crate::id::ObjectId;
 use crate::pagestore::Root;
-use crate::records::{AttributeLayout, Catalog, IndexKey, Records, read_key, read_record};
+use crate::records::{AttributeLayout, Catalog, IndexKey, Records, header_alone, read_key, read_record};
 use crate::txn::Outcome;
 use crate::txn::key::{choose_index, encode_key, object_ref};
 use crate::value::{Name, Record, Value, key_hash, values_from};
@@ -200,18 +200,22 @@ impl Look<'_> {
     fn at<R>(&self, root: &Root, read: ReadRow<'_, R>) -> Result<Option<R>> {
         let object = self.object;
         match &self.by {
-            By::Key(key) => self.records.find_key(root, object, key, |found, header, state, _| {
-                read(object, header, state, found.row.slot())
-            }),
+            By::Key(key) => {
+                let hit =
+                    self.records.find_key(root, object, key, header_alone, |found, header, state| {
+                        read(object, header, state, found.row.slot())
+                    })?;
+                Ok(hit.map(|(read, _)| read))
+            }
             By::Id(id) => {
                 let hit =
-                    self.records.find_id(root, self.catalog, *id, |found, header, state, _| {
+                    self.records.find_id(root, self.catalog, *id, header_alone, |found, header, state| {
                         match found.object == object.id {
                             true => read(object, header, state, found.row.slot()).map(Some),
                             false => Ok(None),
                         }
                     })?;
-                Ok(hit.flatten())
+                Ok(hit.and_then(|(read, _)| read))
             }
         }
     }

@@ -12,7 +12,8 @@ use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots};
 use crate::pagestore::{GroupState, Root};
 use crate::records::{
-    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, in_group,
+    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, header_alone,
+    in_group,
 };
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
@@ -102,9 +103,10 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held =
-            records.find_key(&self.root, object, &key, |_, header, _, _| Ok((header.id, header.version)))?;
-        let Some((id, version)) = held else { return Ok(None) };
+        let held = records.find_key(&self.root, object, &key, header_alone, |_, header, _| {
+            Ok((header.id, header.version))
+        })?;
+        let Some(((id, version), _)) = held else { return Ok(None) };
         // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
         // a record has at the end was compared above.
         let gives_up = stage.find(id).is_some_and(|other| {
@@ -297,7 +299,8 @@ fn touch_row(
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.
 fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Lsn> {
-    let WriterState { pages, log, frame, scratch, .. } = state;
+    let WriterState { pages, log, frame, scratch, stage } = state;
+    pages.expect(stage.first_group());
     log.reserve(frame.body().len())?;
     let lsn = context.records.applied().next();
     let durable = log.shared().durable();

@@ -8,12 +8,12 @@ use super::stage::{Fate, Stage};
 use crate::change::Key;
 use crate::error::Result;
 use crate::id::{RecordId, RowId};
-use crate::pagestore::Group;
+use crate::pagestore::{GroupGuard, GroupState};
 use crate::records::{
-    AttributeLayout, IndexKey, IndexLayout, ObjectLayout, in_group, read_cell, read_header, read_record,
+    AttributeLayout, IndexKey, IndexLayout, ObjectLayout, in_group, prefetch, read_cell, read_header,
+    read_record,
 };
 use crate::value::{Record, append_key_bytes, key_hash};
-use std::sync::Arc;
 
 /// A record that a mutation is about, as the transaction sees it.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(super) enum Located {
     /// Staged before in this transaction.
     Staged(usize),
     /// In the store, untouched so far.
-    Stored { id: RecordId, row: RowId, version: u64, group: Arc<Group> },
+    Stored { id: RecordId, row: RowId, version: u64, group: GroupGuard },
 }
 
 impl Staging<'_> {
@@ -49,11 +49,11 @@ impl Staging<'_> {
             return Ok(here.then_some(Located::Staged(index)));
         }
         let records = self.context.records;
-        let hit = records.find_id(&self.root, &self.catalog, id, |found, header, _, group| {
-            Ok((found, header.version, group.to_arc()))
-        })?;
-        let hit = hit.filter(|(found, ..)| found.object == object.layout.id);
-        Ok(hit.map(|(found, version, group)| Located::Stored { id, row: found.row, version, group }))
+        let ahead = |object: &ObjectLayout, state: &GroupState, slot| self.prefetch(object, state, slot);
+        let hit = records
+            .find_id(&self.root, &self.catalog, id, ahead, |found, header, _| Ok((found, header.version)))?;
+        let hit = hit.filter(|((found, _), _)| found.object == object.layout.id);
+        Ok(hit.map(|((found, version), group)| Located::Stored { id, row: found.row, version, group }))
     }
 
     fn locate_key(
@@ -78,10 +78,14 @@ impl Staging<'_> {
             }
         }
         let key = IndexKey { index, bytes, hash };
-        let hit = records.find_key(&self.root, object.layout, &key, |found, header, _, group| {
-            Ok((header.id, found.row, header.version, group.to_arc()))
+        let ahead = |object: &ObjectLayout, state: &GroupState, slot| {
+            let key = index.attributes.iter().filter_map(|id| object.attribute(*id));
+            prefetch(state, slot, key.chain(self.named_layouts(object)));
+        };
+        let hit = records.find_key(&self.root, object.layout, &key, ahead, |found, header, _| {
+            Ok((header.id, found.row, header.version))
         })?;
-        let Some((id, row, version, group)) = hit else { return Ok(None) };
+        let Some(((id, row, version), group)) = hit else { return Ok(None) };
         match self.state.stage.find(id) {
             None => Ok(Some(Located::Stored { id, row, version, group })),
             Some(staged) if !self.state.stage.record(staged).is_live() => Ok(None),
@@ -90,6 +94,15 @@ impl Staging<'_> {
             }
             Some(_) => Ok(None),
         }
+    }
+
+    /// The attributes that the mutation at hand names.
+    fn named_layouts<'o>(&self, object: &'o ObjectLayout) -> impl Iterator<Item = &'o AttributeLayout> {
+        self.state.stage.named.iter().flatten().filter_map(|id| object.attribute(*id))
+    }
+
+    fn prefetch(&self, object: &ObjectLayout, state: &GroupState, slot: u32) {
+        prefetch(state, slot, self.named_layouts(object));
     }
 
     fn staged_has_key(

@@ -9,8 +9,8 @@ use crate::change::{Action, Key, Mode, Mutation, Patch};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
-use crate::pagestore::{Group, GroupState, Root};
-use crate::records::{AttributeLayout, Catalog, in_group};
+use crate::pagestore::{GroupGuard, GroupState, Root};
+use crate::records::{AttributeLayout, Catalog, header_alone, in_group};
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::{Name, Value};
 use std::sync::Arc;
@@ -52,6 +52,7 @@ impl Staging<'_> {
     }
 
     fn change(&mut self, object: ObjectRef<'_>, action: Action, key: &Key, patch: &Patch) -> Result<Outcome> {
+        self.resolve_names(object, patch);
         let located = self.locate(object, key)?;
         match (action, located) {
             (Action::Update | Action::Upsert, Some(located)) => self.update(object, located, key, patch),
@@ -106,9 +107,10 @@ impl Staging<'_> {
             return Ok(next.max(staged.version + 1));
         }
         let records = self.context.records;
-        let held = records.find_id(&self.root, &self.catalog, id, |_, header, _, _| Ok(header.version))?;
+        let held = records
+            .find_id(&self.root, &self.catalog, id, header_alone, |_, header, _| Ok(header.version))?;
         match held {
-            Some(version) => Err(id_conflict(object.schema, id, version)),
+            Some((version, _)) => Err(id_conflict(object.schema, id, version)),
             None => Ok(next),
         }
     }
@@ -210,15 +212,35 @@ impl Staging<'_> {
         }
     }
 
+    /// Looks the patch's names up before the record is found, so that its attributes can be asked for
+    /// along with its header.
+    fn resolve_names(&mut self, object: ObjectRef<'_>, patch: &Patch) {
+        let names = patch.set.iter().map(|(name, _)| name).chain(&patch.clear);
+        let named = &mut self.state.stage.named;
+        named.clear();
+        named.extend(names.map(|name| object.schema.find_attribute(name).map(AttributeSchema::id)));
+    }
+
+    /// The attribute of a name that [`Staging::resolve_names`] found at this place of the patch.
+    fn named<'c>(
+        &self,
+        object: ObjectRef<'c>,
+        place: usize,
+        name: &str,
+    ) -> Result<(&'c AttributeSchema, &'c AttributeLayout)> {
+        let id = self.state.stage.named.get(place).copied().flatten();
+        let found = id.and_then(|id| object.schema.attribute_by_id(id).zip(object.layout.attribute(id)));
+        found.map_or_else(|| attribute_ref(object, name), Ok)
+    }
+
     /// Stages a record that the store has.
     fn push(
         &mut self,
         object: ObjectRef<'_>,
         (id, row, version): (RecordId, RowId, u64),
         fate: Fate,
-        group: Arc<Group>,
+        group: GroupGuard,
     ) -> usize {
-        self.state.pages.expect(&group);
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
         self.state.stage.record_mut(staged).group = Some(group);
         staged
@@ -242,13 +264,13 @@ impl Staging<'_> {
         patch: &Patch,
     ) -> Result<AttributeSet> {
         let mut changed = AttributeSet::default();
-        for (name, value) in &patch.set {
-            let (schema, layout) = attribute_ref(object, name)?;
+        for (place, (name, value)) in patch.set.iter().enumerate() {
+            let (schema, layout) = self.named(object, place, name)?;
             let span = self.encode(object.schema, schema, value)?;
             self.stage_cell(staged, layout, span, &mut changed)?;
         }
-        for name in &patch.clear {
-            let (schema, layout) = attribute_ref(object, name)?;
+        for (place, name) in patch.clear.iter().enumerate() {
+            let (schema, layout) = self.named(object, patch.set.len() + place, name)?;
             let cleared = self.encode(object.schema, schema, &Value::Null)?;
             self.stage_cell(staged, layout, cleared, &mut changed)?;
         }

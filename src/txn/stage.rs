@@ -1,12 +1,11 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
-use crate::pagestore::Group;
+use crate::pagestore::GroupGuard;
 use crate::schema::Schema;
 use crate::value::Timestamp;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Up to here a record is looked for by walking the list.
 const WALK_MAX: usize = 8;
@@ -43,7 +42,7 @@ pub(crate) struct Staged {
     /// Whether a cell of a key is among them.
     pub(crate) moves_keys: bool,
     /// The row's group, looked up once; `None` for a create.
-    pub(crate) group: Option<Arc<Group>>,
+    pub(crate) group: Option<GroupGuard>,
 }
 
 impl Staged {
@@ -79,6 +78,8 @@ pub(crate) struct Stage {
     pub(crate) key: Vec<u8>,
     pub(crate) cell: Vec<u8>,
     pub(crate) new_keys: Vec<NewKey>,
+    /// Attributes that the patch at hand names, in its order.
+    pub(crate) named: Vec<Option<AttributeId>>,
     /// Free list head and row count of each object that gets records, as they will be.
     pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
     /// Trees that get entries, one for each.
@@ -117,6 +118,7 @@ impl Stage {
         self.arena.shrink_to(KEPT << 10);
         self.schema = None;
         self.new_keys.clear();
+        self.named.clear();
         self.next_rows.clear();
         self.inserted.clear();
     }
@@ -131,6 +133,11 @@ impl Stage {
 
     pub(crate) fn record_mut(&mut self, index: usize) -> &mut Staged {
         &mut self.records[..self.count][index]
+    }
+
+    /// Gives away the group of the first record: apply will look for it next.
+    pub(crate) fn first_group(&mut self) -> Option<GroupGuard> {
+        self.records[..self.count].first_mut().and_then(|staged| staged.group.take())
     }
 
     /// The newest staged record with this id.
