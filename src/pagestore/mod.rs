@@ -35,6 +35,8 @@ mod node;
 mod page;
 pub(crate) mod segment;
 pub(crate) mod superblock;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub(crate) use audit::{Fault, Reference, SegmentScan, open_table, scan_segment};

@@ -596,9 +596,10 @@ impl Page {
             return;
         }
         if remapped && let Some((image, segment)) = stored.base.zip(self.on_disk.base_segment.clone()) {
-            // The new base has all that was frozen; the live delta covers what changed since.
-            if let (Under::Memory(live), Some(Under::Memory(frozen))) =
-                (&self.under, frozen.map(|page| &page.under))
+            // A new base without a delta has all that was frozen; one that was only moved has not.
+            if stored.delta.is_none()
+                && let (Under::Memory(live), Some(Under::Memory(frozen))) =
+                    (&self.under, frozen.map(|page| &page.under))
                 && Arc::ptr_eq(live, frozen)
             {
                 self.under = Under::None;
