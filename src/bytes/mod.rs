@@ -160,6 +160,15 @@ impl<'a> Cursor<'a> {
     /// As [`Cursor::take`]; also when it runs past ten bytes or 64 bits.
     #[inline]
     pub fn varint(&mut self) -> Result<u64> {
+        // Most are one byte.
+        if let Some(byte) = self.bytes.get(self.offset).filter(|byte| **byte < 0x80) {
+            self.offset += 1;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.read::<u8>()?;

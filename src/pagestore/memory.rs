@@ -110,15 +110,14 @@ impl Account {
         &self.memory
     }
 
-    /// Counts `len` bytes from now on, and returns what that is more than before.
+    /// Counts `len` bytes from now on.
     #[inline]
-    pub(crate) fn set(&mut self, len: u64) -> u64 {
+    pub(crate) fn set(&mut self, len: u64) {
         let before = std::mem::replace(&mut self.counted, len);
         if len != before {
             self.memory.held.fetch_add(len, Relaxed);
             self.memory.held.fetch_sub(before, Relaxed);
         }
-        len.saturating_sub(before)
     }
 }
 

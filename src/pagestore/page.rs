@@ -33,7 +33,7 @@ const FOLD_PART: usize = 16;
 /// Behind this part a copy takes hardly more memory than the delta does, so it is made in any case.
 const FOLD_ALWAYS_PART: usize = 2;
 /// What the first write to a page counts as dirty; from there on what is counted doubles.
-const DIRTY_LEN_MIN: u32 = 256;
+const DIRTY_LEN_MIN: u32 = 128;
 
 #[derive(Debug)]
 enum Base {
@@ -186,10 +186,10 @@ impl Page {
 
     /// Notes what changed about the parts, and counts the memory of this page alone. What is shared
     /// counts itself.
-    fn recount(&mut self) -> u64 {
+    fn recount(&mut self) {
         self.layered = !(matches!(self.under, Under::None) && self.delta.is_empty());
         let base = if let Base::Owned(owned) = &self.base { owned.capacity() } else { 0 };
-        self.account.set((base + self.delta.memory_len()) as u64)
+        self.account.set((base + self.delta.memory_len()) as u64);
     }
 
     /// The delta under this page's own.
@@ -370,15 +370,13 @@ impl Page {
                 let mut delta = std::mem::take(&mut self.delta);
                 delta.write(offset, bytes, |at, below| self.read_below(at, below));
                 self.delta = delta;
+                // A few bytes take a unit of memory.
+                self.soil(UNIT_LEN);
                 self.layered = true;
                 self.own_if_it_pays();
             }
         }
-        // What writing took beyond its bytes is as dirty as they are.
-        let grown = self.recount();
-        if grown > 0 && self.layered {
-            self.soil(grown as usize);
-        }
+        self.recount();
     }
 
     /// What a unit has without this page's own delta; false where that is damaged.
@@ -460,8 +458,20 @@ impl PageRead for Page {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
+        if let Base::Owned(owned) = &self.base
+            && !self.layered
+        {
+            return Ok(offset.checked_add(len).and_then(|end| owned.get(offset..end)));
+        }
+        self.run_over(offset, len)
+    }
+}
+
+impl Page {
+    /// The general case of a run.
+    fn run_over(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
         if !self.layered && !self.is_lost {
             return self.base_run(offset, len);
         }
@@ -491,14 +501,20 @@ impl PageWrite for Page {
             return;
         }
         self.soil(bytes.len());
-        if let Base::Owned(owned) = &mut self.base
-            && !self.layered
-            && let Some(place) = owned.get_mut(offset..offset + bytes.len())
-        {
-            place.copy_from_slice(bytes);
-            return;
+        match &mut self.base {
+            Base::Owned(owned) if !self.layered => {
+                if let Some(place) = owned.get_mut(offset..offset + bytes.len()) {
+                    place.copy_from_slice(bytes);
+                    return;
+                }
+                let before = owned.capacity();
+                owned.write(offset, bytes);
+                if owned.capacity() != before {
+                    self.recount();
+                }
+            }
+            _ => self.write_over(offset, bytes),
         }
-        self.write_over(offset, bytes);
     }
 
     fn replace(&mut self, bytes: Vec<u8>) {

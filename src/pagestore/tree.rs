@@ -354,6 +354,11 @@ impl GroupState {
         self.first.iter().chain(&self.pages).map(|page| (page.column(), page))
     }
 
+    /// Whether all of it is in memory: then nothing that reads or changes it can fail.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.first.iter().chain(&self.pages).all(Page::is_resident)
+    }
+
     pub(crate) fn is_dirty(&self) -> bool {
         !self.dropped.is_empty() || self.iter().any(|(_, page)| page.is_dirty())
     }

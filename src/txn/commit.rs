@@ -282,6 +282,9 @@ fn touch_row(
     staged: &super::stage::Staged,
     slot: u32,
 ) -> Result<()> {
+    if state.is_resident() {
+        return Ok(());
+    }
     if let Some(page) = state.page(0) {
         page.touch(slot as usize * SLOT_LEN, SLOT_LEN)?;
     }
