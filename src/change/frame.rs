@@ -85,10 +85,15 @@ fn read_cell<'a>(cursor: &mut Cursor<'a>) -> Result<Cell<'a>> {
     Ok(Cell { attribute, bytes })
 }
 
+#[inline]
 fn narrow(cursor: &mut Cursor<'_>, what: &str) -> Result<u16> {
     let value = cursor.varint()?;
-    u16::try_from(value)
-        .map_err(|_| Error::corrupt("", cursor.offset() as u64, format!("{what} {value} is over 65535")))
+    u16::try_from(value).map_err(|_| too_wide(cursor.offset(), what, value))
+}
+
+#[cold]
+fn too_wide(offset: usize, what: &str, value: u64) -> Error {
+    Error::corrupt("", offset as u64, format!("{what} {value} is over 65535"))
 }
 
 /// The record that a change is about.

@@ -1,11 +1,11 @@
 //! A sealed image under a page, and what of it was checked: each 4 KiB block at its first touch.
 
 use super::segment::{Segment, StoredImage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Address;
 use crate::page::image::{BLOCK_LEN, Kind};
 use std::sync::atomic::{
-    AtomicU64,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ pub(super) struct Mapped {
     /// Length of the payload; pages are far below 4 GiB.
     len: u32,
     /// Offset of the payload in the segment once the header was checked; 0 before.
-    start: AtomicU64,
+    start: AtomicU32,
     /// One bit a block that was found sound: the first 64 here, the others behind.
     checked: AtomicU64,
     rest: Arc<Rest>,
@@ -36,7 +36,7 @@ impl Clone for Mapped {
         Mapped {
             segment: self.segment.clone(),
             len: self.len,
-            start: AtomicU64::new(self.start.load(Relaxed)),
+            start: AtomicU32::new(self.start.load(Relaxed)),
             checked: AtomicU64::new(checked),
             rest: self.rest.clone(),
         }
@@ -48,7 +48,7 @@ impl Mapped {
         Mapped {
             segment: stored.segment.clone(),
             len: stored.image.payload_len,
-            start: AtomicU64::new(0),
+            start: AtomicU32::new(0),
             checked: AtomicU64::new(0),
             rest: Arc::new(Rest { stored, address, checked_more: OnceLock::new() }),
         }
@@ -106,7 +106,11 @@ impl Mapped {
         if blocks > 64 {
             checked_more.get_or_init(|| (0..(blocks - 1) / 64).map(|_| AtomicU64::new(0)).collect());
         }
-        self.start.store((start + view.payload_range().start) as u64, Relaxed);
+        let payload = start + view.payload_range().start;
+        let payload = u32::try_from(payload).map_err(|_| {
+            stored.segment.placed(start as u64, &Error::corrupt("", 0, "a segment of more than 4 GiB"))
+        })?;
+        self.start.store(payload, Relaxed);
         Ok(())
     }
 

@@ -82,21 +82,21 @@ struct OnDisk {
     lost: Option<Arc<Error>>,
 }
 
-/// One page. In this order, all that a read or a write in place needs is the first cache line.
+/// One page. In this order, what a read needs comes first ([`READ_LEN`]), then what a write in place does.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Page {
     base: Base,
-    column: u32,
-    /// Bytes that may still be written before more is counted as dirty.
-    credit: u32,
-    /// Rises with each write.
-    change: u32,
     /// Whether there are deltas.
     layered: bool,
     is_lost: bool,
     /// Whether memory is ahead of disk.
     dirty: bool,
+    column: u32,
+    /// Bytes that may still be written before more is counted as dirty.
+    credit: u32,
+    /// Rises with each write.
+    change: u32,
     delta: Delta,
     under: Under,
     account: Account,
@@ -107,19 +107,19 @@ pub(crate) struct Page {
     counted: u32,
 }
 
-/// What a reader of a plain page touches.
-const _: () = assert!(std::mem::offset_of!(Page, delta) <= 64);
+/// Bytes at the front of a page in memory that a read of one without deltas touches.
+pub(super) const READ_LEN: usize = std::mem::offset_of!(Page, credit);
 
 impl Page {
     pub(crate) fn empty(column: u32, memory: &Arc<Memory>) -> Page {
         Page {
             base: Base::Empty,
-            column,
-            credit: 0,
-            change: 0,
             layered: false,
             is_lost: false,
             dirty: false,
+            column,
+            credit: 0,
+            change: 0,
             delta: Delta::default(),
             under: Under::None,
             account: Account::new(memory),
@@ -290,12 +290,12 @@ impl Page {
         };
         Page {
             base,
-            column: self.column,
-            credit: 0,
-            change: self.change,
             layered: self.layered,
             is_lost: self.is_lost,
             dirty: self.dirty,
+            column: self.column,
+            credit: 0,
+            change: self.change,
             delta: Delta::default(),
             under: self.under.clone(),
             account: Account::new(self.account.memory()),

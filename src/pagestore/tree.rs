@@ -11,7 +11,7 @@
 
 use super::memory::Memory;
 use super::node::{CHUNK_GROUPS, Meta, Stored};
-use super::page::Page;
+use super::page::{Page, READ_LEN};
 use super::segment::{Segment, StoredImage};
 use crate::error::Result;
 use crate::id::{Address, TreeId};
@@ -220,16 +220,23 @@ impl Chunk {
     }
 }
 
-/// A row group or a bucket: its pages behind one latch. In this order, and on a pair of cache lines, what
-/// reading its first page needs lies together.
+/// A row group or a bucket: its pages behind one latch. In this order, one cache line has all that reading
+/// its first page needs: header pages and buckets are met cold by nearly every look-up.
 #[derive(Debug)]
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub(crate) struct Group {
     pub(crate) epoch: u64,
+    pub(crate) state: RwLock<GroupState>,
     pub(crate) tree: TreeId,
     pub(crate) number: u64,
-    pub(crate) state: RwLock<GroupState>,
 }
+
+const _: () = assert!(size_of::<u64>() + size_of::<RwLock<()>>() + READ_LEN <= 64);
+
+/// A page that starts a cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Lined(Page);
 
 /// A group that was found, borrowed: no reference count is touched.
 #[derive(Debug)]
@@ -282,7 +289,7 @@ pub(crate) struct GroupState {
     /// Column 0: the header page, or a bucket.
     first: Option<Page>,
     /// Attribute columns, in the order of [`rank`].
-    pages: Vec<Page>,
+    pages: Vec<Lined>,
     tree: TreeId,
     number: u64,
     /// Pages on disk that the group had at the last checkpoint and has no more.
@@ -319,7 +326,7 @@ impl GroupState {
             let page = Page::stored_at(stored, base, delta, address, memory);
             match column {
                 0 => state.first = Some(page),
-                _ => state.pages.push(page),
+                _ => state.pages.push(Lined(page)),
             }
         }
         state
@@ -329,7 +336,7 @@ impl GroupState {
     pub(crate) fn share(&mut self) -> GroupState {
         GroupState {
             first: self.first.as_mut().map(Page::share),
-            pages: self.pages.iter_mut().map(Page::share).collect(),
+            pages: self.pages.iter_mut().map(|page| Lined(page.0.share())).collect(),
             dropped: self.dropped.clone(),
             memory: self.memory.clone(),
             ..*self
@@ -339,10 +346,10 @@ impl GroupState {
     #[inline]
     fn index(&self, column: u32) -> std::result::Result<usize, usize> {
         let guess = (column >> 16).wrapping_sub(1) as usize;
-        if self.pages.get(guess).is_some_and(|page| page.column() == column) {
+        if self.pages.get(guess).is_some_and(|page| page.0.column() == column) {
             return Ok(guess);
         }
-        self.pages.binary_search_by_key(&rank(column), |page| rank(page.column()))
+        self.pages.binary_search_by_key(&rank(column), |page| rank(page.0.column()))
     }
 
     pub(crate) fn address(&self, column: u32) -> Address {
@@ -351,12 +358,13 @@ impl GroupState {
 
     /// The pages, slot pages first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Page)> {
-        self.first.iter().chain(&self.pages).map(|page| (page.column(), page))
+        let attributes = self.pages.iter().map(|page| &page.0);
+        self.first.iter().chain(attributes).map(|page| (page.column(), page))
     }
 
     /// Whether all of it is in memory: then nothing that reads or changes it can fail.
     pub(crate) fn is_resident(&self) -> bool {
-        self.first.iter().chain(&self.pages).all(Page::is_resident)
+        self.iter().all(|(_, page)| page.is_resident())
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -371,7 +379,7 @@ impl Columns for GroupState {
     fn page(&self, column: u32) -> Option<&Page> {
         match column {
             0 => self.first.as_ref(),
-            _ => self.index(column).ok().and_then(|index| self.pages.get(index)),
+            _ => self.index(column).ok().and_then(|index| self.pages.get(index)).map(|page| &page.0),
         }
     }
 
@@ -383,24 +391,24 @@ impl Columns for GroupState {
         let index = match self.index(column) {
             Ok(index) => index,
             Err(index) => {
-                self.pages.insert(index, Page::empty(column, &self.memory));
+                self.pages.insert(index, Lined(Page::empty(column, &self.memory)));
                 index
             }
         };
-        &mut self.pages[index]
+        &mut self.pages[index].0
     }
 
     fn remove(&mut self, column: u32) {
         let page = match (column, self.index(column)) {
             (0, _) => self.first.take(),
-            (_, found) => found.ok().map(|index| self.pages.remove(index)),
+            (_, found) => found.ok().map(|index| self.pages.remove(index).0),
         };
         self.dropped.extend(page.map(|page| (column, *page.stored())));
     }
 
     fn last_in(&self, first: u32, last: u32) -> Option<u32> {
-        let end = self.pages.partition_point(|page| rank(page.column()) <= rank(last));
-        let highest = self.first.iter().chain(&self.pages[..end]).next_back().map(Page::column);
+        let end = self.pages.partition_point(|page| rank(page.0.column()) <= rank(last));
+        let highest = end.checked_sub(1).map(|index| self.pages[index].0.column());
         highest.filter(|column| (first..=last).contains(column))
     }
 }

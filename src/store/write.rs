@@ -155,8 +155,8 @@ impl Store {
     pub fn submit_transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<(T, Commit)> {
         let (value, lsn) = self.inner().write_with(|context, state| {
             let inside = Inside::enter(self.inner());
-            let catalog = self.inner().records.catalog().clone();
-            let root = self.inner().records.pages.live().clone();
+            let (catalog, root) = (context.records.catalog(), context.records.pages.live());
+            let (catalog, root) = (&*catalog, &**root);
             let mut txn = Txn { staging: Staging { state, context, catalog, root, single: false } };
             let value = body(&mut txn);
             drop(inside);
@@ -217,9 +217,8 @@ impl Inner {
     /// nothing changed.
     fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
         self.write_with(|context, state| {
-            let catalog = self.records.catalog().clone();
-            let root = self.records.pages.live().clone();
-            let mut staging = Staging { state, context, catalog, root, single };
+            let (catalog, root) = (self.records.catalog(), self.records.pages.live());
+            let mut staging = Staging { state, context, catalog: &catalog, root: &root, single };
             let value = body(&mut staging)?;
             Ok((value, staging.commit()?))
         })

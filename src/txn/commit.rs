@@ -36,7 +36,7 @@ impl Staging<'_> {
         }
         let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
         build_frame(self.state, time);
-        touch(records, &self.root, &self.catalog, &mut self.state.stage)?;
+        touch(records, self.root, self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
         append_and_apply(self.context, self.state).map(Some)
@@ -51,8 +51,7 @@ impl Staging<'_> {
             if !record.moves_keys || !record.is_live() {
                 continue;
             }
-            let catalog = self.catalog.clone();
-            let Some(object) = catalog.object(record.object) else { continue };
+            let Some(object) = self.catalog.object(record.object) else { continue };
             for (number, index) in object.indexes.iter().enumerate() {
                 let record = self.state.stage.record(staged);
                 let touched = record.fate == Fate::Create
@@ -103,7 +102,7 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(&self.root, object, &key, header_alone, |_, header, _| {
+        let held = records.find_key(self.root, object, &key, header_alone, |_, header, _| {
             Ok((header.id, header.version))
         })?;
         let Some(((id, version), _)) = held else { return Ok(None) };
@@ -148,7 +147,7 @@ impl Staging<'_> {
     /// when there is nothing to log.
     fn give_rows(&mut self) -> Result<bool> {
         let records = self.context.records;
-        let live = self.root.clone();
+        let live = self.root;
         let mut any = false;
         let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
@@ -171,7 +170,7 @@ impl Staging<'_> {
             }
             match *free {
                 0 => *rows += 1,
-                _ => *free = next_free(records, &live, object, row)?.map_or(0, |row| row.0 + 1),
+                _ => *free = next_free(records, live, object, row)?.map_or(0, |row| row.0 + 1),
             }
             self.state.stage.record_mut(staged).row = row;
         }

@@ -14,6 +14,7 @@ use crate::records::{
     read_record,
 };
 use crate::value::{Record, append_key_bytes, key_hash};
+use std::sync::Arc;
 
 /// A record that a mutation is about, as the transaction sees it.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Staging<'_> {
         let records = self.context.records;
         let ahead = |object: &ObjectLayout, state: &GroupState, slot| self.prefetch(object, state, slot);
         let hit = records
-            .find_id(&self.root, &self.catalog, id, ahead, |found, header, _| Ok((found, header.version)))?;
+            .find_id(self.root, self.catalog, id, ahead, |found, header, _| Ok((found, header.version)))?;
         let hit = hit.filter(|((found, _), _)| found.object == object.layout.id);
         Ok(hit.map(|((found, version), group)| Located::Stored { id, row: found.row, version, group }))
     }
@@ -82,7 +83,7 @@ impl Staging<'_> {
             let key = index.attributes.iter().filter_map(|id| object.attribute(*id));
             prefetch(state, slot, key.chain(self.named_layouts(object)));
         };
-        let hit = records.find_key(&self.root, object.layout, &key, ahead, |found, header, _| {
+        let hit = records.find_key(self.root, object.layout, &key, ahead, |found, header, _| {
             Ok((header.id, found.row, header.version))
         })?;
         let Some(((id, row, version), group)) = hit else { return Ok(None) };
@@ -192,7 +193,7 @@ impl Staging<'_> {
         };
         let lsn = self.context.records.applied();
         let staged = self.state.stage.record(staged);
-        let (object, catalog) = (object.layout.id, self.catalog.clone());
+        let (object, catalog) = (object.layout.id, Arc::clone(self.catalog));
         Ok(Outcome { id: staged.id, version: staged.version, lsn, created, record, object, changed, catalog })
     }
 
@@ -212,7 +213,7 @@ impl Staging<'_> {
                 let Some(group) = &record.group else { return Ok(None) };
                 let stored = in_group(group, record.row, |state, slot| {
                     let Some(header) = read_header(state, slot)? else { return Ok(None) };
-                    read_record(&self.catalog, object.layout, &header, state, slot, &all).map(Some)
+                    read_record(self.catalog, object.layout, &header, state, slot, &all).map(Some)
                 })?;
                 let Some(stored) = stored else { return Ok(None) };
                 stored
@@ -248,8 +249,8 @@ impl Staging<'_> {
 
     /// The record with this key, whole, as the transaction sees it.
     pub(crate) fn get(&mut self, object: &str, key: &Key) -> Result<Option<Record>> {
-        let catalog = self.catalog.clone();
-        let object = object_ref(&catalog, object)?;
+        let catalog = self.catalog;
+        let object = object_ref(catalog, object)?;
         match self.locate(object, key)? {
             None => Ok(None),
             Some(Located::Staged(staged)) => {
@@ -259,7 +260,7 @@ impl Staging<'_> {
                 let all = |_: &AttributeLayout| true;
                 in_group(&group, row, |state, slot| {
                     let Some(header) = read_header(state, slot)? else { return Ok(None) };
-                    read_record(&catalog, object.layout, &header, state, slot, &all).map(Some)
+                    read_record(catalog, object.layout, &header, state, slot, &all).map(Some)
                 })
             }
         }

@@ -20,9 +20,9 @@ use std::sync::Arc;
 pub(crate) struct Staging<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) context: &'a Context<'a>,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) catalog: &'a Arc<Catalog>,
     /// The live state; under the writer lock it stays what it is until the commit is applied.
-    pub(crate) root: Arc<Root>,
+    pub(crate) root: &'a Root,
     /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
     pub(crate) single: bool,
 }
@@ -33,8 +33,7 @@ impl Staging<'_> {
     /// # Errors
     /// Every refusal; what was staged before stays as it was.
     pub(crate) fn mutate(&mut self, mutation: &Mutation) -> Result<Outcome> {
-        let catalog = self.catalog.clone();
-        let object = object_ref(&catalog, &mutation.object)?;
+        let object = object_ref(self.catalog, &mutation.object)?;
         let arena_len = self.state.stage.arena.len();
         let result = match (mutation.action, &mutation.key) {
             (Action::Create, None) => self.create(object, None, None, &mutation.patch),
@@ -107,8 +106,8 @@ impl Staging<'_> {
             return Ok(next.max(staged.version + 1));
         }
         let records = self.context.records;
-        let held = records
-            .find_id(&self.root, &self.catalog, id, header_alone, |_, header, _| Ok(header.version))?;
+        let held =
+            records.find_id(self.root, self.catalog, id, header_alone, |_, header, _| Ok(header.version))?;
         match held {
             Some((version, _)) => Err(id_conflict(object.schema, id, version)),
             None => Ok(next),
@@ -382,7 +381,7 @@ impl Staging<'_> {
         for layout in &object.layout.attributes {
             changed.insert(layout.id);
         }
-        let (object, catalog) = (object.layout.id, self.catalog.clone());
+        let (object, catalog) = (object.layout.id, Arc::clone(self.catalog));
         let lsn = self.context.records.applied();
         Ok(Outcome { id, version, lsn, created: false, record: before, object, changed, catalog })
     }
