@@ -50,6 +50,7 @@ mod id;
 mod index;
 mod page;
 mod pagestore;
+mod planted;
 mod records;
 mod recover;
 mod schema;
@@ -66,6 +67,8 @@ pub use id::{Lsn, RecordId};
 pub use pagestore::CheckpointReport;
 pub use recover::RecoveryReport;
 pub use schema::Schema;
+#[doc(hidden)]
+pub use store::Work;
 pub use store::{
     Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, Progress, Snapshot, Stats, Store,
     Txn,

@@ -15,7 +15,7 @@
 use super::compact::{Compaction, Touched, choose_victims};
 use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode, RootTree, SegmentEntry, Stored};
 use super::page::Imaging;
-use super::segment::{Segment, SegmentWriter, file_name};
+use super::segment::{self, Segment, SegmentWriter, file_name};
 use super::tree::{Chunk, Group, Root, Tree};
 use super::{
     CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address,
@@ -24,8 +24,12 @@ use crate::error::{Error, Result};
 use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
 use crate::page::Columns;
 use crate::page::image::{self, ImageHead, Kind};
+use crate::planted::planted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Room for table nodes, checksums and the root of a checkpoint.
+const MARGIN_LEN: u64 = 1 << 20;
 
 /// A frozen state and what is dirty in it.
 #[derive(Debug)]
@@ -94,18 +98,25 @@ impl PageStore {
     ) -> Result<Checkpoint> {
         let (next_segment, victims) = {
             let table = self.table.lock();
-            (table.next_segment, choose_victims(&table.entries, compaction))
+            (table.next_segment, choose_victims(&table.entries, compaction, self.room_for_victims()))
         };
         let writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment);
         let mut run = Run::new(self, &frozen.view.root, lsn, writer, &victims);
         let root = run.write_all(&frozen.dirty, commit_time);
-        match root {
-            Ok(root) => run.finish(root),
+        match root.and_then(|root| run.writer.finish().map(|()| root)) {
+            Ok(root) => Ok(run.finish(root)),
             Err(error) => {
                 run.writer.abandon();
                 Err(error)
             }
         }
+    }
+
+    /// Bytes that compaction may write: what the disk has beyond the images of all that is dirty. A disk
+    /// that does not say is taken at its word when it is written to.
+    fn room_for_victims(&self) -> u64 {
+        let dirty = self.memory.dirty();
+        self.disk.free_len().map_or(u64::MAX, |free| free.saturating_sub(dirty + dirty / 4 + MARGIN_LEN))
     }
 
     /// Maps the new segments; before any superblock names them, so that a failure leaves no trace.
@@ -134,6 +145,21 @@ impl PageStore {
         }
     }
 
+    /// Removes what a failed checkpoint could not remove: numbers that no root has used yet. A store that
+    /// says it is closed has no such file.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub(crate) fn remove_abandoned(&self) -> Result<()> {
+        let next = self.table.lock().next_segment;
+        for name in self.disk.list()? {
+            if segment::id_of(&name).is_some_and(|id| id.0 >= next) {
+                self.disk.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The superblock names the checkpoint: its table is the newest. Unlinks what only the checkpoint
     /// before the last one named (crash rule 2); what cannot be unlinked goes with the next open.
     pub(crate) fn adopt(&self, checkpoint: &Checkpoint) {
@@ -142,7 +168,8 @@ impl PageStore {
             table.entries = checkpoint.entries.clone();
             table.next_segment = checkpoint.next_segment;
             table.root = Some(checkpoint.root);
-            std::mem::replace(&mut table.freed, checkpoint.freed.clone())
+            let last = std::mem::replace(&mut table.freed, checkpoint.freed.clone());
+            if planted("early_unlink") { checkpoint.freed.clone() } else { last }
         };
         let epoch = self.live().epoch;
         self.retired.lock().extend(unlink.iter().map(|entry| (epoch, entry.id)));
@@ -284,7 +311,12 @@ impl<'a> Run<'a> {
         self.write_root(commit_time)
     }
 
-    fn put(&mut self, kind: Kind, address: Address, payload: &[u8]) -> Result<ImageRef> {
+    fn put_node(&mut self, kind: Kind, address: Address, payload: &[u8]) -> Result<ImageRef> {
+        self.writer.settle()?;
+        Ok(self.put(kind, address, payload))
+    }
+
+    fn put(&mut self, kind: Kind, address: Address, payload: &[u8]) -> ImageRef {
         let head = ImageHead {
             kind,
             address,
@@ -293,9 +325,9 @@ impl<'a> Run<'a> {
             payload_len: payload.len() as u32,
             store_tag: self.store_tag,
         };
-        let image = self.writer.put(&head, payload)?;
+        let image = self.writer.put(&head, payload);
         self.gains(image);
-        Ok(image)
+        image
     }
 
     pub(super) fn gains(&mut self, image: ImageRef) {
@@ -333,7 +365,9 @@ impl<'a> Run<'a> {
     fn write_group(&mut self, tree: TreeId, number: u64) -> Result<()> {
         let Some(group) = self.store.group(self.root, tree, number)? else { return Ok(()) };
         let mut pages = Vec::new();
+        self.writer.settle()?;
         {
+            // No call of the disk under the latch: a writer that copies the group waits for it.
             let state = group.state.read();
             let mut by_column: Vec<_> = state.iter().collect();
             by_column.sort_unstable_by_key(|(column, _)| *column);
@@ -341,10 +375,8 @@ impl<'a> Run<'a> {
                 let address = state.address(column);
                 let mut stored = *page.stored();
                 if page.is_dirty() && !page.is_lost() {
-                    stored = self.write_page(address, page.imaging(&address)?, stored)?;
+                    stored = self.write_page(address, page.imaging(&address)?, stored);
                 }
-                stored.base = stored.base.map(|image| self.moved(image)).transpose()?;
-                stored.delta = stored.delta.map(|image| self.moved(image)).transpose()?;
                 pages.push((column, stored));
             }
             for (_, dropped) in &state.dropped {
@@ -352,11 +384,15 @@ impl<'a> Run<'a> {
                 self.loses(dropped.delta);
             }
         }
+        for (_, stored) in &mut pages {
+            stored.base = stored.base.map(|image| self.moved(image)).transpose()?;
+            stored.delta = stored.delta.map(|image| self.moved(image)).transpose()?;
+        }
         let old = self.group_node(tree, number)?;
         self.loses(old);
         let node = match pages.is_empty() {
             true => None,
-            false => Some(self.put(
+            false => Some(self.put_node(
                 Kind::Node,
                 table_address(tree, number, GROUP_LEVEL),
                 &node::encode_group(&pages),
@@ -366,20 +402,20 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn write_page(&mut self, address: Address, imaging: Imaging, old: Stored) -> Result<Stored> {
+    fn write_page(&mut self, address: Address, imaging: Imaging, old: Stored) -> Stored {
         match imaging {
-            Imaging::Nothing => Ok(old),
+            Imaging::Nothing => old,
             Imaging::Full(bytes) => {
-                let base = self.put(Kind::Page, address, &bytes)?;
+                let base = self.put(Kind::Page, address, &bytes);
                 self.loses(old.base);
                 self.loses(old.delta);
-                Ok(Stored { base: Some(base), delta: None, delta_written: 0 })
+                Stored { base: Some(base), delta: None, delta_written: 0 }
             }
             Imaging::Delta(delta) => {
-                let image = self.put(Kind::Delta, address, &delta)?;
+                let image = self.put(Kind::Delta, address, &delta);
                 self.loses(old.delta);
                 let delta_written = old.delta_written + image.image_len();
-                Ok(Stored { base: old.base, delta: Some(image), delta_written })
+                Stored { base: old.base, delta: Some(image), delta_written }
             }
         }
     }
@@ -402,7 +438,7 @@ impl<'a> Run<'a> {
         refs.truncate(used);
         let old = self.chunk_node(tree, index)?;
         self.loses(old);
-        self.put(Kind::Node, table_address(tree, index as u64, CHUNK_LEVEL), &node::encode_refs(&refs))
+        self.put_node(Kind::Node, table_address(tree, index as u64, CHUNK_LEVEL), &node::encode_refs(&refs))
             .map(Some)
     }
 
@@ -416,7 +452,7 @@ impl<'a> Run<'a> {
             .collect();
         let old = tree.node.lock().as_ref().map(|stored| stored.image);
         self.loses(old);
-        let image = self.put(Kind::Node, table_address(id, 0, TREE_LEVEL), &node::encode_refs(&refs))?;
+        let image = self.put_node(Kind::Node, table_address(id, 0, TREE_LEVEL), &node::encode_refs(&refs))?;
         self.trees.push((id, image));
         Ok(())
     }
@@ -436,10 +472,8 @@ impl<'a> Run<'a> {
         self.loses(old_root);
         let mut root =
             RootNode { commit_time, trees: trees.collect(), segments: Vec::new(), next_segment: 0 };
-        // One entry more than there may be, so that the room asked for is enough.
-        let segment_count_max = entries.len() + self.live.len() + 2;
-        let payload_len_max = node::encode_root(&root).len() + 10 + 20 * segment_count_max;
-        let (segment, offset) = self.writer.room_for(payload_len_max)?;
+        self.writer.settle()?;
+        let (segment, offset) = self.writer.next_place();
         for entry in self.writer.entries() {
             entries.insert(entry.id, entry);
         }
@@ -456,18 +490,17 @@ impl<'a> Run<'a> {
         own.live_len += image_len;
         root.segments = entries.values().copied().collect();
         self.final_entries = entries;
-        let image =
-            self.put(Kind::Root, table_address(TreeId(0), 0, ROOT_LEVEL), &node::encode_root(&root))?;
+        let image = self.put(Kind::Root, table_address(TreeId(0), 0, ROOT_LEVEL), &node::encode_root(&root));
         if image.segment != segment || image.offset() != offset {
             return Err(Error::corrupt(file_name(segment), offset, "the root went elsewhere than planned"));
         }
         Ok(image)
     }
 
-    fn finish(self, root: ImageRef) -> Result<Checkpoint> {
+    fn finish(self, root: ImageRef) -> Checkpoint {
         let written_len = self.writer.written_len();
         let before = self.store.table.lock().entries.clone();
-        let (_, next_segment) = self.writer.finish()?;
+        let next_segment = self.writer.next_id();
         let entries = self.final_entries;
         let freed: Vec<SegmentEntry> =
             before.values().filter(|entry| !entries.contains_key(&entry.id)).copied().collect();
@@ -477,7 +510,7 @@ impl<'a> Run<'a> {
             written_len,
             freed_segment_count: freed.len() as u64,
         };
-        Ok(Checkpoint {
+        Checkpoint {
             root,
             report,
             entries,
@@ -486,7 +519,7 @@ impl<'a> Run<'a> {
             groups: self.groups,
             chunks: self.chunks,
             trees: self.trees,
-        })
+        }
     }
 }
 

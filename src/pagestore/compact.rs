@@ -23,6 +23,8 @@ const CLASS_COUNT_MAX: usize = 8;
 /// How hard to compact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Compaction {
+    /// Not at all: the disk is full.
+    Nothing,
     /// As much as keeps the space bound.
     Bounded,
     /// Every segment that has anything dead.
@@ -130,36 +132,51 @@ fn stays(error: &Error) -> Option<()> {
     Some(())
 }
 
-/// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one
-/// size class, once there are many.
+/// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one size
+/// class, once there are many. Their live images take at most `room` bytes: on a disk that is nearly full
+/// the sparsest go first, and the next checkpoint has the room that they gave.
 pub(super) fn choose_victims(
     entries: &BTreeMap<SegmentId, SegmentEntry>,
     compaction: Compaction,
+    room: u64,
 ) -> BTreeSet<SegmentId> {
+    let mut room = if compaction == Compaction::Nothing { 0 } else { room };
     let mut victims = BTreeSet::new();
+    let mut take = |entry: &SegmentEntry| {
+        let fits = entry.live_len <= room;
+        if fits && victims.insert(entry.id) {
+            room -= entry.live_len;
+        }
+        fits
+    };
+    let mut sparsest: Vec<&SegmentEntry> = entries.values().collect();
+    sparsest.sort_by_key(|entry| (entry.live_len.saturating_mul(1 << 16) / entry.len.max(1), entry.id));
     if compaction == Compaction::Full {
-        let sparse = entries.values().filter(|e| e.live_len + (HEADER_LEN as u64) < e.len);
-        return sparse.map(|entry| entry.id).collect();
+        for entry in sparsest.iter().filter(|e| e.live_len + (HEADER_LEN as u64) < e.len) {
+            take(entry);
+        }
+        return victims;
     }
     let live: u64 = entries.values().map(|entry| entry.live_len).sum();
     let mut dead: u64 = entries.values().map(|entry| entry.len - entry.live_len.min(entry.len)).sum();
-    let mut sparsest: Vec<&SegmentEntry> = entries.values().collect();
-    sparsest.sort_by_key(|entry| (entry.live_len.saturating_mul(1 << 16) / entry.len.max(1), entry.id));
     for entry in sparsest {
         if dead < DEAD_LEN_MIN || (dead as f64) < live as f64 * DEAD_PART {
             break;
         }
-        dead -= entry.len - entry.live_len.min(entry.len);
-        victims.insert(entry.id);
+        if take(entry) {
+            dead -= entry.len - entry.live_len.min(entry.len);
+        }
     }
-    let mut classes: BTreeMap<u32, Vec<SegmentId>> = BTreeMap::new();
+    let mut classes: BTreeMap<u32, Vec<&SegmentEntry>> = BTreeMap::new();
     for entry in entries.values() {
-        classes.entry(entry.len.max(1).ilog2() / 3).or_default().push(entry.id);
+        classes.entry(entry.len.max(1).ilog2() / 3).or_default().push(entry);
     }
-    for (class, ids) in classes {
+    for (class, members) in classes {
         // The class of full segments is not merged: they have reached their size.
-        if ids.len() > CLASS_COUNT_MAX && class < 9 {
-            victims.extend(ids);
+        if members.len() > CLASS_COUNT_MAX && class < 9 {
+            members.into_iter().for_each(|entry| {
+                take(entry);
+            });
         }
     }
     victims

@@ -27,6 +27,7 @@ use crate::disk::{Access, Disk, File, Region};
 use crate::error::{Error, Result};
 use crate::id::SegmentId;
 use crate::page::image::{self, ImageHead, ImageView};
+use crate::planted::planted;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -199,6 +200,7 @@ impl StoredImage {
 pub(crate) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     store_id: [u8; 16],
+    first_id: u32,
     next_id: u32,
     current: Option<Growing>,
     sealed: Vec<SegmentEntry>,
@@ -218,17 +220,19 @@ struct Growing {
 impl SegmentWriter {
     pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], next_id: u32) -> SegmentWriter {
         let buffer = Vec::with_capacity(PIECE_LEN + PIECE_LEN / 4);
-        SegmentWriter { disk, store_id, next_id, current: None, sealed: Vec::new(), buffer, written: 0 }
+        let (first_id, current, sealed) = (next_id, None, Vec::new());
+        SegmentWriter { disk, store_id, first_id, next_id, current, sealed, buffer, written: 0 }
     }
 
-    /// Appends an image made of a head and a payload.
-    pub(crate) fn put(&mut self, head: &ImageHead, payload: &[u8]) -> Result<ImageRef> {
-        let (segment, offset) = self.make_room(image::image_len(payload.len()) as u64)?;
+    /// Appends an image made of a head and a payload: to the buffer alone, so that it may be called under
+    /// a latch. [`SegmentWriter::settle`] has been called before.
+    pub(crate) fn put(&mut self, head: &ImageHead, payload: &[u8]) -> ImageRef {
+        let (segment, offset) = self.next_place();
         let start = self.buffer.len();
         image::encode(head, payload, &mut self.buffer);
         let crc =
             ImageView::parse(&self.buffer[start..]).expect("the image was encoded on the line above").crc();
-        Ok(ImageRef { segment, place: (offset / 64) as u32, payload_len: payload.len() as u32, crc })
+        ImageRef { segment, place: (offset / 64) as u32, payload_len: payload.len() as u32, crc }
     }
 
     /// Appends an image as it lies in another segment; its bytes are checked on the way.
@@ -236,31 +240,30 @@ impl SegmentWriter {
         let (view, start) = from.segment.image(&from.image)?;
         view.verify_whole().map_err(|error| from.segment.placed(start as u64, &error))?;
         let len = from.image.image_len();
-        let (segment, offset) = self.make_room(len)?;
+        self.settle()?;
+        let (segment, offset) = self.next_place();
         self.buffer.extend_from_slice(&from.segment.bytes()[start..start + len as usize]);
         Ok(ImageRef { segment, place: (offset / 64) as u32, ..from.image })
     }
 
-    /// Where the next image goes, in a segment that has room for it.
-    fn make_room(&mut self, len: u64) -> Result<(SegmentId, u64)> {
+    /// All that touches the disk: hands over what has gathered, and goes on in another segment when this
+    /// one has its length. What is put until the next call may make it longer.
+    pub(crate) fn settle(&mut self) -> Result<()> {
         if self.buffer.len() >= PIECE_LEN {
             self.flush()?;
         }
         if let Some(growing) = &self.current
-            && growing.flushed + self.buffer.len() as u64 + len > SEGMENT_LEN_MAX
+            && growing.flushed + self.buffer.len() as u64 > SEGMENT_LEN_MAX
         {
             self.seal_current()?;
         }
-        if self.current.is_none() {
-            self.begin()?;
-        }
-        let growing = self.current.as_ref().expect("begun on the line above");
-        Ok((growing.id, growing.flushed + self.buffer.len() as u64))
+        if self.current.is_none() { self.begin() } else { Ok(()) }
     }
 
-    /// Where an image with a payload of at most `payload_len` bytes goes if it is put next.
-    pub(crate) fn room_for(&mut self, payload_len: usize) -> Result<(SegmentId, u64)> {
-        self.make_room(image::image_len(payload_len) as u64)
+    /// Where the next image goes.
+    pub(crate) fn next_place(&self) -> (SegmentId, u64) {
+        let growing = self.current.as_ref().expect("settle begins a segment");
+        (growing.id, growing.flushed + self.buffer.len() as u64)
     }
 
     /// The segments so far, as long as they are now.
@@ -284,7 +287,12 @@ impl SegmentWriter {
 
     fn begin(&mut self) -> Result<()> {
         let id = SegmentId(self.next_id);
-        let file = self.disk.create(&file_name(id))?;
+        let name = file_name(id);
+        if self.disk.list()?.contains(&name) {
+            // A checkpoint that failed could not remove it; no root names a segment of this number yet.
+            self.disk.remove(&name)?;
+        }
+        let file = self.disk.create(&name)?;
         self.next_id += 1;
         self.buffer.extend_from_slice(&encode_header(id, self.store_id));
         self.current = Some(Growing { id, file, flushed: 0 });
@@ -304,34 +312,32 @@ impl SegmentWriter {
     fn seal_current(&mut self) -> Result<()> {
         self.flush()?;
         if let Some(growing) = self.current.take() {
-            growing.file.sync()?;
+            if !planted("no_image_sync") {
+                growing.file.sync()?;
+            }
             self.sealed.push(SegmentEntry { id: growing.id, len: growing.flushed, live_len: 0 });
         }
         Ok(())
     }
 
-    /// Crash rule 1, first half: every image and every name is synced. Returns the new segments and
-    /// the next free id.
-    pub(crate) fn finish(mut self) -> Result<(Vec<SegmentEntry>, u32)> {
+    /// Crash rule 1, first half: every image and every name is synced.
+    pub(crate) fn finish(&mut self) -> Result<()> {
         self.seal_current()?;
         if !self.sealed.is_empty() {
             self.disk.sync_dir()?;
         }
-        Ok((std::mem::take(&mut self.sealed), self.next_id))
+        Ok(())
     }
 
     /// Removes what a failed checkpoint left; what cannot be removed is removed at the next open.
     pub(crate) fn abandon(mut self) {
         self.current = None;
-        for id in self.first_id()..self.next_id {
+        let first_id = self.first_id - u32::from(planted("removes_too_much"));
+        for id in first_id..self.next_id {
             if let Err(error) = self.disk.remove(&file_name(SegmentId(id))) {
                 tracing::warn!(%error, "a segment of a failed checkpoint stays behind");
             }
         }
-    }
-
-    fn first_id(&self) -> u32 {
-        self.sealed.first().map_or(self.next_id.saturating_sub(1), |entry| entry.id.0)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::index;
 use crate::page::header::{self, Header};
 use crate::page::{Columns, PageWrite, slots, text};
 use crate::pagestore::{GroupState, Writer};
+use crate::planted::planted;
 use crate::schema::Schema;
 use crate::value::{Timestamp, append_key_bytes, key_hash};
 use std::sync::Arc;
@@ -281,7 +282,7 @@ impl Records {
             }
         }
         for new in &scratch.new_keys {
-            if !scratch.old_keys.contains(new) {
+            if !scratch.old_keys.contains(new) && !planted("index_not_applied") {
                 index::insert(&self.pages, writer, object.indexes[new.0].tree, new.1, row.0)?;
             }
         }

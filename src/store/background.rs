@@ -1,6 +1,6 @@
 //! The two threads of a store, and the checkpoint that one of them takes.
 
-use super::{Durability, Inner, reserve};
+use super::{Durability, Inner, Store, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagestore::superblock::Superblock;
 use crate::pagestore::{CheckpointReport, Compaction};
@@ -27,18 +27,32 @@ pub(crate) struct Threads {
 impl Threads {
     pub(crate) fn start(inner: &Arc<Inner>) -> Result<Threads> {
         let mut threads = Threads::default();
-        let Some(writing) = &inner.writing else { return Ok(threads) };
+        if let Err(error) = threads.start_all(inner) {
+            // Those that run hold the store, and with it the lock.
+            threads.stop(inner);
+            return Err(error);
+        }
+        Ok(threads)
+    }
+
+    fn start_all(&mut self, inner: &Arc<Inner>) -> Result<()> {
+        let Some(writing) = &inner.writing else { return Ok(()) };
+        if !inner.config.threads {
+            // Commits that are polled wait for themselves.
+            writing.shared.stop();
+            return Ok(());
+        }
         let (shared, owner) = (writing.shared.clone(), inner.clone());
         // Making a log file takes a tenth of a second; commits that are polled must not wait behind it.
         let (prepare, wanted) = std::sync::mpsc::sync_channel(1);
-        threads.spawn("vellum-flusher", move || flush(&owner, &shared, &prepare))?;
+        self.spawn("vellum-flusher", move || flush(&owner, &shared, &prepare))?;
         let owner = inner.clone();
-        threads.spawn("vellum-log-files", move || prepare_files(&owner, &wanted))?;
+        self.spawn("vellum-log-files", move || prepare_files(&owner, &wanted))?;
         if inner.config.background {
             let owner = inner.clone();
-            threads.spawn("vellum-checkpoint", move || run_checkpoints(&owner))?;
+            self.spawn("vellum-checkpoint", move || run_checkpoints(&owner))?;
         }
-        Ok(threads)
+        Ok(())
     }
 
     fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -61,6 +75,32 @@ impl Threads {
     }
 }
 
+/// What the threads do, for a store without threads.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// Make the next log file, if one is wanted.
+    LogFile,
+    /// Sync what an interval owes, and mark an idle log.
+    Idle,
+}
+
+impl Store {
+    /// Does what a thread would do now, if the store has none; an error is kept for [`Store::health`].
+    #[doc(hidden)]
+    pub fn work(&self, work: Work) {
+        let inner = self.inner();
+        let Some(writing) = &inner.writing else { return };
+        if inner.config.threads || writing.shared.poisoned().is_some() {
+            return;
+        }
+        match work {
+            Work::LogFile => inner.prepare_log_file(&writing.shared),
+            Work::Idle => inner.note_log_work(inner.idle(&writing.shared)),
+        }
+    }
+}
+
 fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
     let interval = match inner.config.durability {
         Durability::Interval(ms) => Duration::from_millis(ms.max(1)),
@@ -78,10 +118,7 @@ fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
             FlusherWork::Timeout if shared.poisoned().is_some() => Ok(()),
             FlusherWork::Timeout => inner.idle(shared),
         };
-        if let Err(error) = result {
-            tracing::error!(%error, "the log's background work failed");
-            inner.health.lock().log = Some(error);
-        }
+        inner.note_log_work(result);
     }
 }
 
@@ -89,10 +126,7 @@ fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
 fn prepare_files(inner: &Inner, wanted: &Receiver<()>) {
     let Some(writing) = &inner.writing else { return };
     while wanted.recv().is_ok() {
-        if let Err(error) = writing.shared.prepare_next() {
-            tracing::error!(%error, "a log file could not be made ahead of need");
-            inner.health.lock().log = Some(error);
-        }
+        inner.prepare_log_file(&writing.shared);
     }
 }
 
@@ -124,6 +158,18 @@ fn run_checkpoints(inner: &Inner) {
 }
 
 impl Inner {
+    fn prepare_log_file(&self, shared: &GroupCommit) {
+        // Not fatal: the writer makes the file itself when it needs it.
+        self.note_log_work(shared.prepare_next());
+    }
+
+    fn note_log_work(&self, result: Result<()>) {
+        if let Err(error) = result {
+            tracing::error!(%error, "the log's background work failed");
+            self.health.lock().log = Some(error);
+        }
+    }
+
     /// Syncs what an interval owes, and lets an idle log testify to its last batch (crash rule 5).
     fn idle(&self, shared: &GroupCommit) -> Result<()> {
         if matches!(self.config.durability, Durability::Interval(_)) && shared.appended() > shared.durable() {
@@ -189,10 +235,15 @@ impl Inner {
     pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let _one_at_a_time = self.checkpointing.lock();
         let mut result = self.checkpoint_now(compaction);
-        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull)
-            && reserve::give_up(&*self.disk)
-        {
-            result = self.checkpoint_now(compaction);
+        // What is dirty needs less room than what compaction moves, and gives the log's room back.
+        let is_full = |result: &Result<CheckpointReport>| {
+            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull)
+        };
+        if is_full(&result) {
+            result = self.checkpoint_now(Compaction::Nothing);
+        }
+        if is_full(&result) && reserve::give_up(&*self.disk) {
+            result = self.checkpoint_now(Compaction::Nothing);
         }
         if result.is_ok() {
             reserve::keep(&*self.disk);
@@ -213,6 +264,8 @@ impl Inner {
 
     fn checkpoint_now(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let pages = &self.records.pages;
+        // Crash rule 6: a store that says it is closed has no half-written segment.
+        self.mark_open()?;
         let (frozen, start, commit_time, log_since) = {
             let mut writer = self.lock_writer()?;
             let start = writer.log.resume_point();
@@ -233,8 +286,7 @@ impl Inner {
         };
         // Crash rule 1: the log is durable up to the checkpoint's place before a superblock names it.
         // The place, not the lsn: marks lie in between, and the older copy's replay reads them.
-        let ready =
-            self.shared()?.sync_now().and_then(|_| self.mark_open()).and_then(|()| pages.map_new(&written));
+        let ready = self.shared()?.sync_now().and_then(|_| pages.map_new(&written));
         if let Err(error) = ready {
             pages.discard(&written);
             undo(frozen)?;
@@ -245,10 +297,14 @@ impl Inner {
         install_all(self, &mut written)?;
         drop(frozen);
         pages.release_retired();
-        self.mark_checkpoint(generation, start.lsn)?;
+        let marked = self.mark_checkpoint(generation, start.lsn);
         let oldest = self.superblocks().oldest_log();
-        if let Err(error) = self.shared()?.recycle(oldest) {
-            tracing::warn!(%error, "old log files stay behind until the next checkpoint");
+        // What could not be given back now goes with the next checkpoint.
+        self.note_log_work(self.shared()?.recycle(oldest).map(|_| ()));
+        if let Err(error) = marked {
+            // A mark that needed a log file may find room for it now.
+            let retry = error.kind() == ErrorKind::DiskFull;
+            if retry { self.mark_checkpoint(generation, start.lsn)? } else { return Err(error) }
         }
         Ok(written.report)
     }

@@ -51,6 +51,8 @@ pub struct Config {
     pub(crate) checkpoint_log_len: u64,
     pub(crate) log_mapped: bool,
     pub(crate) background: bool,
+    pub(crate) threads: bool,
+    pub(crate) log_file_len: Option<(u64, u64)>,
     pub(crate) on_progress: Option<OnProgress>,
     pub(crate) clock: Option<Clock>,
     pub(crate) seed: Option<u64>,
@@ -65,6 +67,8 @@ impl Default for Config {
             checkpoint_log_len: 64 << 20,
             log_mapped: true,
             background: true,
+            threads: true,
+            log_file_len: None,
             on_progress: None,
             clock: None,
             seed: None,
@@ -134,6 +138,25 @@ impl Config {
     #[must_use]
     pub fn background(mut self, background: bool) -> Config {
         self.background = background;
+        self
+    }
+
+    /// Whether the store has threads. Without, nothing happens beside the callers, who do its work with
+    /// [`Store::work`] when they like: for tests that repeat.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn threads(mut self, threads: bool) -> Config {
+        self.threads = threads;
+        self.background &= threads;
+        self
+    }
+
+    /// Length of the first log file and that at which files stop doubling, in whole blocks of 4 KiB: small
+    /// ones for tests in which files come and go.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn log_file_len(mut self, min: u64, max: u64) -> Config {
+        self.log_file_len = Some((min, max));
         self
     }
 

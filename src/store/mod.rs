@@ -17,6 +17,8 @@ mod snapshot;
 mod stats;
 mod write;
 
+#[doc(hidden)]
+pub use background::Work;
 pub use commit::Commit;
 pub use config::{Config, Durability, Progress};
 pub use object::Object;
@@ -28,8 +30,9 @@ use crate::change::{FrameBuilder, FrameHead};
 use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
-use crate::pagestore::superblock::{self, Sealed, Superblock};
+use crate::pagestore::superblock::{self, Found, Sealed, Superblock};
 use crate::pagestore::{self, CheckpointReport, SegmentEntry};
+use crate::planted::planted;
 use crate::records::{ApplyScratch, Records};
 use crate::recover::{self, RecoveryReport};
 use crate::schema::Schema;
@@ -185,10 +188,16 @@ impl Store {
         let source = ConfigSource::new(&config);
         let mut report = recovered.report;
         let mut writing = None;
-        let mut file = None;
+        let Found { live, other, .. } = &found;
+        let mut superblocks = Superblocks { file: None, live: live.clone(), other: other.clone() };
         if !config.read_only {
-            let log = open_log(&disk, &config, &source, &found.live, &recovered.scan, &mut report)?;
-            file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
+            superblocks.file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
+            if !recovered.scan.sealed && !planted("stale_superblock") {
+                // Crash rule 4: the copies that were read may be in the page cache only, and the disk may
+                // say that the store is closed where it was.
+                superblocks.write_seal(None)?;
+            }
+            let log = open_log(&disk, &config, &source, live, &recovered.scan, &mut report)?;
             recovered.records.pages.table.lock().freed = remove_leftovers(&*disk, &found)?;
             let shared = log.shared().clone();
             let (stage, frame, scratch) =
@@ -204,7 +213,7 @@ impl Store {
             writing,
             closed: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
-            superblocks: Mutex::new(Superblocks { file, live: found.live, other: found.other }),
+            superblocks: Mutex::new(superblocks),
             sealed: AtomicBool::new(sealed),
             health: Mutex::new(HealthState::default()),
             wake: Mutex::new(Wake::default()),
@@ -302,7 +311,9 @@ impl Store {
     /// # Errors
     /// As [`Config::open`]; `Locked` while another clone or a snapshot lives.
     pub fn reopen(self) -> Result<Store> {
-        let (disk, config) = (self.inner().disk.clone(), self.inner().config.clone());
+        let (disk, mut config) = (self.inner().disk.clone(), self.inner().config.clone());
+        // A seed that is given says how ids follow, and must not give the same ones again.
+        config.seed = config.seed.map(|_| self.inner().source.random());
         drop(self);
         Store::open_with(disk, config)
     }
@@ -382,11 +393,17 @@ impl Inner {
     /// Crash rule 6: before the first frame of a session, both copies say `open`, durably.
     #[inline]
     pub(crate) fn mark_open(&self) -> Result<()> {
-        if self.sealed.load(Ordering::Acquire) { self.write_seal(None) } else { Ok(()) }
+        let closed = self.sealed.load(Ordering::Acquire) && !planted("no_open_mark");
+        if closed { self.write_seal(None) } else { Ok(()) }
     }
 
     #[cold]
     fn write_seal(&self, seal: Option<Sealed>) -> Result<()> {
+        if seal.is_none() {
+            // Crash rule 11: the creation may have died before it synced the superblock's name, and nothing
+            // of this session may rest on a name that a power cut takes back.
+            self.disk.sync_dir()?;
+        }
         self.superblocks.lock().write_seal(seal).inspect_err(|error| self.poison(error))?;
         self.sealed.store(seal.is_some(), Ordering::Release);
         Ok(())
@@ -412,6 +429,9 @@ impl Inner {
         // Under the writer lock: a writer that waits for it must not append behind the seal.
         self.closed.store(true, Ordering::Release);
         writing.shared.sync_now()?;
+        // Nor may what was removed come back behind the seal.
+        self.records.pages.remove_abandoned()?;
+        self.disk.sync_dir()?;
         let end = writer.log.resume_point();
         let sealed = Sealed { seal: end.seal(), lsn: end.lsn };
         self.write_seal(Some(sealed))?;
@@ -455,7 +475,11 @@ impl Superblocks {
 }
 
 fn log_config(config: &Config) -> LogConfig {
-    LogConfig { mapped: config.log_mapped, ..LogConfig::default() }
+    let lengths = LogConfig { mapped: config.log_mapped, ..LogConfig::default() };
+    match config.log_file_len {
+        Some((file_len_min, file_len_max)) => LogConfig { file_len_min, file_len_max, ..lengths },
+        None => lengths,
+    }
 }
 
 fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
@@ -496,7 +520,9 @@ fn open_log(
         report.torn =
             Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
     }
-    wal::make_durable(&**disk, scan.durable_until, end.position)?;
+    if !planted("no_rewrite") {
+        wal::make_durable(&**disk, scan.durable_until, end.position)?;
+    }
     Log::start_generation(disk.clone(), live.store_id, source.random() as u32, end, log_config(config))
 }
 
@@ -508,10 +534,11 @@ fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<Vec<Se
     let newer = pagestore::segments_of(disk, live.store_id, live.root)?;
     let mut older = match pagestore::segments_of(disk, live.store_id, other.root) {
         Ok(older) => older,
-        Err(error) => {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
             tracing::warn!(%error, "the older checkpoint cannot be read; nothing is removed");
             return Ok(Vec::new());
         }
+        Err(error) => return Err(error),
     };
     pagestore::remove_unnamed(disk, &newer, &older)?;
     older.retain(|entry| !newer.iter().any(|kept| kept.id == entry.id));

@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 
 /// Disk space is looked at again after this many more bytes are dirty or logged.
 const ADMISSION_STEP: u64 = 4 << 20;
+/// The longest log file that is made ahead of need.
+const LOG_FILE_LEN: u64 = 64 << 20;
 
 /// A transaction over many records: its reads see its own writes, nobody else does before it commits.
 ///
@@ -269,7 +271,8 @@ impl Inner {
             return Ok(());
         }
         let free = self.disk.free_len()?;
-        let wanted = dirty + dirty / 4 + frame_len + 2 * ADMISSION_STEP;
+        let log_file = (free / wal::FREE_PART).min(LOG_FILE_LEN);
+        let wanted = dirty + dirty / 4 + frame_len + log_file + 2 * ADMISSION_STEP;
         if free < wanted {
             self.ask_for_checkpoint();
             let message = format!(

@@ -197,7 +197,7 @@ impl Log {
             // The flusher makes the next file while this one takes its second half; so the writer does
             // not have to zero megabytes under its lock.
             self.quiet_until = self.capacity;
-            self.shared.want_next(self.next_header(self.next_len));
+            self.shared.want_next(self.next_header(self.shared.fitting_len(self.next_len)));
         }
         Ok(())
     }
@@ -206,7 +206,13 @@ impl Log {
     fn roll_over(&mut self, len: u64) -> Result<()> {
         let own_len = (FRAMES_AT + len).next_multiple_of(FRAMES_AT);
         let oversize = own_len > self.next_len;
-        let next = self.shared.take_next(self.next_header(own_len.max(self.next_len)))?;
+        let wanted = own_len.max(self.shared.fitting_len(self.next_len));
+        let least = own_len.max(self.config.file_len_min);
+        let next = self.shared.take_next(self.next_header(wanted)).or_else(|error| {
+            // A disk without room for the file that the load calls for may have it for a small one.
+            let smaller = error.kind() == ErrorKind::DiskFull && least < wanted;
+            if smaller { self.shared.take_next(self.next_header(least)) } else { Err(error) }
+        })?;
         let before = self.at.position.file;
         let start = self.bytes_since(Position { file: 0, offset: 0 }) + self.header.file_len
             - self.at.position.offset;

@@ -37,7 +37,7 @@ mod tests;
 pub(crate) use audit::{Landmark, LogAudit, audit};
 pub(crate) use file::{is_leftover, log_name, log_number};
 pub(crate) use frame::{CheckpointMark, Kind, frame_len};
-pub(crate) use group::{FlusherWork, GroupCommit};
+pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};
 pub(crate) use log::Log;
 pub(crate) use reader::{FrameRef, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
 

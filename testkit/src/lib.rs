@@ -3,6 +3,7 @@
 //!
 //! Nothing here shares code with the engine: a mistake there is not repeated here.
 
+pub mod campaign;
 pub mod compare;
 pub mod mem;
 pub mod model;
@@ -10,8 +11,9 @@ pub mod ops;
 pub mod rng;
 pub mod run;
 pub mod schema;
+pub mod sim;
 
 pub use compare::{compare, replay_check};
-pub use mem::{Event, MemDisk, Op};
+pub use mem::{Crash, Event, Fault, FileSystem, MemDisk, Op};
 pub use model::Model;
 pub use rng::Rng;

@@ -186,6 +186,14 @@ impl Model {
         self.undo.push((id, before));
     }
 
+    /// Gives a record another id; nothing is staged.
+    pub fn rename(&mut self, from: RecordId, to: RecordId) {
+        let record = self.records.get(&from).cloned();
+        self.set(from, None);
+        self.set(to, record);
+        self.undo.clear();
+    }
+
     fn undo_to(&mut self, len: usize) {
         while self.undo.len() > len {
             let (id, before) = self.undo.pop().expect("longer than len");

@@ -1,0 +1,52 @@
+//! Deterministic simulation: one seed decides schema, settings, file system, mutations, who commits while
+//! whose sync or checkpoint is under way, faults, and when the process or the machine dies, recovery
+//! included; then the same again on what is left.
+//!
+//! | file      | holds                                                                               |
+//! |-----------|-------------------------------------------------------------------------------------|
+//! | `oracle`  | what a store may hold after a crash: a state between two bounds                     |
+//! | `clients` | those who change records, one call at a time, also in the middle of another's call  |
+//! | `faults`  | which calls fail                                                                    |
+//! | `life`    | sessions of one store: work, death, recovery, check                                 |
+//!
+//! The store has no threads of its own here ([`Config::threads`](vellum::Config)); what they would do is
+//! done when the seed says so. So a seed gives the same run each time, call by call.
+//!
+//! What must hold, whatever happens: recovery shows exactly the state after some prefix of the commits, at
+//! least those that were acknowledged as durable and at most those that were attempted; indexes and
+//! counters agree with it; `verify` finds nothing; a refusal leaves no trace; no call panics.
+
+mod clients;
+mod faults;
+mod life;
+mod oracle;
+
+pub use life::run;
+pub use oracle::Oracle;
+
+/// Everything that a campaign must have seen.
+pub const MUST_HAPPEN: &[&str] = &[
+    "acknowledged",
+    "checkpoint",
+    "checkpoint that failed",
+    "clean close",
+    "commit while a checkpoint is written",
+    "commit while a sync is under way",
+    "commit whose fate was open",
+    "compaction",
+    "create refused, made again",
+    "death in a session",
+    "death while recovering",
+    "fault while recovering",
+    "kill",
+    "log file made ahead",
+    "power cut",
+    "reopened in process",
+    "refused for a fault",
+    "schema changed",
+    "snapshot compared",
+    "stopped by a fault",
+    "torn tail cut",
+    "unacknowledged commits lost",
+    "verified",
+];
