@@ -41,6 +41,7 @@
 //! it goes), `records::apply` (how it gets there), `txn` (what is checked before), `recover` (the same
 //! after a crash), `store` (who calls whom). ARCHITECTURE.md has the map.
 
+mod build;
 mod bytes;
 mod change;
 #[doc(hidden)]
@@ -52,6 +53,7 @@ mod page;
 mod pagestore;
 mod records;
 mod recover;
+mod repair;
 mod schema;
 mod store;
 pub mod text;
@@ -65,6 +67,7 @@ pub use error::{Conflict, Error, ErrorKind, Place, Result};
 pub use id::{Lsn, RecordId};
 pub use pagestore::CheckpointReport;
 pub use recover::RecoveryReport;
+pub use repair::{Loss, Repair, RepairReport, repair};
 pub use schema::Schema;
 pub use store::{
     Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, Progress, Snapshot, Stats, Store,

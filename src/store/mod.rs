@@ -36,7 +36,7 @@ use crate::schema::Schema;
 use crate::txn::{Source, Stage, WriterState};
 use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
-use config::ConfigSource;
+pub(crate) use config::ConfigSource;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use stats::HealthState;
 use std::cell::Cell as ThreadCell;

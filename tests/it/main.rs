@@ -10,3 +10,4 @@ mod damage;
 mod end_state;
 mod golden;
 mod open_cost;
+mod repair;
