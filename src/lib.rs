@@ -46,6 +46,7 @@ mod bytes;
 mod change;
 #[doc(hidden)]
 pub mod disk;
+mod dump;
 mod error;
 mod id;
 mod index;
@@ -63,6 +64,9 @@ mod verify;
 mod wal;
 
 pub use change::{Action, Key, Mode, Mutation, Patch};
+#[doc(hidden)]
+pub use dump::load_on;
+pub use dump::{LoadReport, dump, load};
 pub use error::{Conflict, Error, ErrorKind, Place, Result};
 pub use id::{Lsn, RecordId};
 pub use pagestore::CheckpointReport;
@@ -70,8 +74,8 @@ pub use recover::RecoveryReport;
 pub use repair::{Loss, Repair, RepairReport, repair};
 pub use schema::Schema;
 pub use store::{
-    Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, Progress, Snapshot, Stats, Store,
-    Txn,
+    BackupProgress, BackupReport, Commit, Config, Durability, Health, IndexStats, Object, ObjectStats,
+    Progress, Snapshot, Stats, Store, Txn,
 };
 pub use txn::Outcome;
 pub use value::{Date, Decimal, Json, Name, Record, Timestamp, Value};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Build::begin    the directory must be empty; the lock is taken
-//! add, put_page   records through the same `apply` that commits use, or pages as they are
+//! add, copy       records through the same `apply` that commits use, or pages as they are
 //!                 (when 64 MiB are dirty their images go to segments, which nothing names yet)
 //! finish          last images, a root, a log file that starts at the store's lsn, all synced;
 //!                 then the superblock, by temporary name, rename and directory sync
@@ -19,10 +19,10 @@ pub(crate) use record::{NewRecord, Refused};
 use crate::change::FrameBuilder;
 use crate::disk::{Disk, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Lsn;
+use crate::id::{Address, Lsn};
 use crate::page::{Columns, PageWrite};
 use crate::pagestore::superblock::{self, Sealed, Superblock};
-use crate::pagestore::{Compaction, ImageRef, PageStore, Writer};
+use crate::pagestore::{Compaction, ImageRef, PageStore, View, Writer, about};
 use crate::records::{ApplyScratch, Records};
 use crate::recover::hash_seed;
 use crate::schema::Schema;
@@ -56,8 +56,8 @@ pub(crate) struct Identity {
 }
 
 impl Build {
-    /// Takes an empty directory. With a schema the catalog page is written; without, pages are put by
-    /// [`Build::put_page`].
+    /// Takes an empty directory. With a schema the catalog page is written; without, pages come by
+    /// [`Build::copy`].
     ///
     /// # Errors
     /// `AlreadyExists` when there is anything in the directory; what the disk says.
@@ -80,30 +80,34 @@ impl Build {
         Ok(build)
     }
 
-    /// The page in a column of a group, whole.
+    /// Every page of a view, as it is, and the numbers of its trees. `progress` hears of groups.
     ///
     /// # Errors
-    /// What the disk says when images are written.
-    pub(crate) fn put_page(
+    /// `Corrupt` when a page cannot be read; what the new disk says.
+    pub(crate) fn copy(
         &mut self,
-        tree: crate::id::TreeId,
-        number: u64,
-        column: u32,
-        bytes: Vec<u8>,
+        from: &PageStore,
+        view: &View,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let group = self.records.pages.group_mut(&mut self.writer, tree, number)?;
-        group.state.write().page_mut(column).replace(bytes);
-        drop(group);
-        self.make_room()
-    }
-
-    /// The four numbers of a tree, which is made if there is none.
-    ///
-    /// # Errors
-    /// None that an empty store can give.
-    pub(crate) fn put_metas(&mut self, tree: crate::id::TreeId, metas: [u64; 4]) -> Result<()> {
-        let tree = self.records.pages.tree_mut(&self.writer, tree)?;
-        metas.iter().enumerate().for_each(|(word, value)| tree.set_meta(word, *value));
+        let mut done = 0;
+        for (id, tree) in &view.root.trees {
+            for number in 0..from.number_end(&view.root, *id)? {
+                done += 1;
+                let Some(group) = from.group(&view.root, *id, number)? else { continue };
+                let copy = self.records.pages.group_mut(&mut self.writer, *id, number)?;
+                for (column, page) in group.state.read().iter() {
+                    let address = Address { tree: *id, number, column };
+                    let bytes = page.to_vec().map_err(|error| about(&address, &error))?;
+                    copy.state.write().page_mut(column).replace(bytes);
+                }
+                drop(copy);
+                self.make_room()?;
+                progress(done);
+            }
+            let copy = self.records.pages.tree_mut(&self.writer, *id)?;
+            tree.metas().into_iter().enumerate().for_each(|(word, value)| copy.set_meta(word, value));
+        }
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl Repair {
     /// As [`Repair::run`].
     #[doc(hidden)]
     pub fn run_on(&self, from: Arc<dyn Disk>, into: Arc<dyn Disk>) -> Result<RepairReport> {
-        let _lock = from.lock_unwritten(LOCK_NAME)?;
+        let _lock = from.lock_shared(LOCK_NAME)?;
         let mut losses = Losses::default();
         let sources = Sources::read(&from, &mut losses)?;
         let states = States::open(&from, &sources, self.keep_doubtful, &mut losses)?;

@@ -174,7 +174,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 #[doc(hidden)]
 pub fn verify_on(disk: Arc<dyn Disk>) -> Result<VerifyReport> {
     let mut report = Report::default();
-    let _lock = disk.lock_unwritten(LOCK_NAME)?;
+    let _lock = disk.lock_shared(LOCK_NAME)?;
     let mut files = files::read(&*disk, &mut report)?;
     let recovered = recover_state(&disk, &files, &mut report);
     let catalog = recovered.as_ref().map(|recovered| recovered.records.catalog().clone());

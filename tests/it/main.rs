@@ -2,11 +2,13 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 
 mod api;
+mod backup;
 mod bad_input;
 mod commits;
 mod common;
 mod crash_rules;
 mod damage;
+mod dump;
 mod end_state;
 mod golden;
 mod open_cost;
