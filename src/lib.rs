@@ -81,7 +81,7 @@ pub use txn::Outcome;
 pub use value::{Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;
-pub use verify::{Finding, VerifyReport, verify};
+pub use verify::{Affected, Finding, VerifyReport, verify};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

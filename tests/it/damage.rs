@@ -69,7 +69,7 @@ impl World {
 
     /// Reads everything in every way. Panics at an answer that is wrong for the commit that the store
     /// says it is at; returns the errors.
-    fn judge(&self, store: &Store) -> Vec<Error> {
+    pub fn judge(&self, store: &Store) -> Vec<Error> {
         let lsn = store.applied_lsn().0;
         let state = self.states.get(&lsn).unwrap_or_else(|| panic!("opened at lsn {lsn}"));
         assert!(lsn >= self.floor, "opened at lsn {lsn}, closed at {}", self.floor);
@@ -250,12 +250,12 @@ pub fn with_flip<R>(path: &Path, bytes: &[u8], at: usize, bit: u8, each: impl Fn
 }
 
 /// Bits of a byte to flip: all of them where more damage is asked for, else one, another for each byte.
-fn bits_of(at: usize) -> std::ops::Range<u8> {
+pub fn bits_of(at: usize) -> std::ops::Range<u8> {
     let bit = (at % 8) as u8;
     if factor() > 1 { 0..8 } else { bit..bit + 1 }
 }
 
-fn names_file(report: &VerifyReport, name: &str) -> bool {
+pub fn names_file(report: &VerifyReport, name: &str) -> bool {
     report.findings.iter().any(|finding| finding.place.as_ref().is_some_and(|place| place.file == name))
 }
 

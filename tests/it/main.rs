@@ -10,6 +10,8 @@ mod crash_rules;
 mod damage;
 mod dump;
 mod end_state;
+mod environment;
 mod golden;
+mod log_damage;
 mod open_cost;
 mod repair;
