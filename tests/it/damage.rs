@@ -431,7 +431,7 @@ fn a_killed_store_with_flipped_bits_gives_a_state_that_was_or_an_error() {
 }
 
 /// A damage of a whole file or a part of it.
-fn damaged(random: &mut Random, bytes: &[u8]) -> (String, Option<Vec<u8>>) {
+pub fn damaged(random: &mut Random, bytes: &[u8]) -> (String, Option<Vec<u8>>) {
     let mut copy = bytes.to_vec();
     let at = random.byte(bytes);
     match random.next(6) {

@@ -3,12 +3,14 @@
 
 use crate::common::{Dir, companies};
 use crate::damage::{
-    World, change, copy_dir, factor, files, images, lived_store, make, name_of, read_files, store_on_disk,
-    tiny_store, with_flip,
+    Random, World, change, copy_dir, damaged, factor, files, images, lived_store, make, name_of, read_files,
+    store_on_disk, tiny_store, with_flip,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use vellum::{Config, ErrorKind, Record, RecordId, Repair, RepairReport, Store, verify};
+use vellum_testkit::MemDisk;
 
 type Records = BTreeMap<RecordId, Record>;
 
@@ -326,5 +328,84 @@ fn a_log_file_without_a_header_is_read_all_the_same() {
         }
         let copy = copy_dir(dir.path(), "repair-copy");
         complete(copy.path(), &newest(&world), "copied");
+    }
+}
+
+#[test]
+fn whatever_the_damage_nothing_wrong_is_salvaged() {
+    // Every salvaged record must be one that a commit made: its version, and values of that version.
+    let mut salvaged = 0;
+    for closed in [true, false] {
+        let (dir, world, _) = lived_store("repair-any", closed);
+        let mut known: BTreeMap<(RecordId, u64), Record> = BTreeMap::new();
+        for record in world.states.values().flat_map(|state| state.values()) {
+            known.insert((record.id, record.version), record.clone());
+        }
+        let mut random = Random::new(11);
+        for path in files(dir.path()) {
+            let bytes = std::fs::read(&path).unwrap();
+            for _ in 0..3 * factor() {
+                let (damage, changed) = damaged(&mut random, &bytes);
+                match &changed {
+                    Some(changed) => std::fs::write(&path, changed).unwrap(),
+                    None => std::fs::remove_file(&path).unwrap(),
+                }
+                let what = format!("{}: {damage}, closed: {closed}", name_of(&path));
+                let into = Dir::new("repaired");
+                match Repair::new().run(dir.path(), into.path()) {
+                    Ok(_) => {
+                        for (id, record) in all_records(into.path()) {
+                            let Some(known) = known.get(&(id, record.version)) else {
+                                panic!("{what}: {record:?} never was")
+                            };
+                            for (name, value) in record.iter() {
+                                assert_eq!(known.get(name), Some(value), "{what}: {id}.{name}");
+                            }
+                            salvaged += 1;
+                        }
+                    }
+                    Err(error) => {
+                        assert!(
+                            [ErrorKind::Corrupt, ErrorKind::NotAStore].contains(&error.kind()),
+                            "{what}: {error}"
+                        );
+                        assert!(!into.path().join("superblock").exists(), "{what}");
+                    }
+                }
+                std::fs::write(&path, &bytes).unwrap();
+            }
+        }
+    }
+    assert!(salvaged > 500, "{salvaged}");
+}
+
+#[test]
+fn a_repair_outlives_every_failing_call() {
+    let disk = MemDisk::new();
+    let store = crate::damage::config().create_on(Arc::new(disk.clone()), &companies()).unwrap();
+    (0..40).for_each(|n| make(&store, n));
+    store.checkpoint().unwrap();
+    (0..20).for_each(|n| change(&store, n));
+    store.close().unwrap();
+    disk.record();
+    let whole = Repair::new().run_on(Arc::new(disk.clone()), Arc::new(MemDisk::new())).unwrap();
+    let calls = disk.trace();
+    assert!(!calls.iter().any(|call| call.op.changes()), "the damaged store is only read");
+    for failing in 0..calls.len() {
+        let mut count = 0;
+        disk.fail(move |_| {
+            count += 1;
+            (count == failing + 1).then_some(std::io::ErrorKind::Other)
+        });
+        let into = MemDisk::new();
+        let result = Repair::new().run_on(Arc::new(disk.clone()), Arc::new(into.clone()));
+        disk.heal();
+        match result {
+            Ok(report) => {
+                let has_all = report.record_count == whole.record_count;
+                assert!(has_all || !report.is_complete(), "{:?}: {report:#?}", calls[failing]);
+            }
+            Err(_) => assert!(!into.files().contains_key("superblock"), "{:?}", calls[failing]),
+        }
     }
 }
