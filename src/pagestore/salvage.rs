@@ -27,18 +27,29 @@ const GROUP_NUMBER_MAX: u64 = 1 << 34;
 #[derive(Debug, Default)]
 pub(crate) struct FoundImages {
     /// Base and delta images of each page.
-    pages: BTreeMap<Address, Vec<(Lsn, Kind, ImageRef)>>,
+    pages: BTreeMap<Address, Vec<FoundImage>>,
     /// Whole root images, in the order of their lsn.
     pub(crate) roots: Vec<(Lsn, ImageRef)>,
     /// Damage of which nobody knows what it was.
     pub(crate) unknown: Vec<(SegmentId, u64)>,
 }
 
+/// An image of a page.
+#[derive(Clone, Copy, Debug)]
+struct FoundImage {
+    lsn: Lsn,
+    kind: Kind,
+    image: ImageRef,
+    /// Whether all of it is as written.
+    is_whole: bool,
+}
+
 impl FoundImages {
     pub(crate) fn note(&mut self, image: ImageRef, head: &ImageHead, is_whole: bool) {
         match head.kind {
             Kind::Page | Kind::Delta => {
-                self.pages.entry(head.address).or_default().push((head.lsn, head.kind, image));
+                let found = FoundImage { lsn: head.lsn, kind: head.kind, image, is_whole };
+                self.pages.entry(head.address).or_default().push(found);
             }
             Kind::Root if is_whole => self.roots.push((head.lsn, image)),
             Kind::Root | Kind::Node => {}
@@ -49,23 +60,24 @@ impl FoundImages {
     /// its page all the same, so that no older one is taken for it.
     pub(crate) fn note_lost(&mut self, reference: &Reference, lsn: Lsn) {
         if matches!(reference.kind, Kind::Page | Kind::Delta) {
-            self.pages.entry(reference.address).or_default().push((lsn, reference.kind, reference.image));
+            let Reference { kind, image, .. } = *reference;
+            let found = FoundImage { lsn, kind, image, is_whole: false };
+            self.pages.entry(reference.address).or_default().push(found);
         }
     }
 
     /// The newest base of a page as of `lsn`, and the delta over it.
     fn newest(&self, address: &Address, lsn: Lsn) -> Stored {
-        let mut found = (None, None);
-        for (at, kind, image) in self.pages.get(address).into_iter().flatten().filter(|(at, ..)| *at <= lsn) {
-            let newest = if *kind == Kind::Page { &mut found.0 } else { &mut found.1 };
-            // The same image may lie in two segments: a compaction moved it.
-            if newest.is_none_or(|(known, before): (Lsn, ImageRef)| {
-                (*at, image.segment, image.place) > (known, before.segment, before.place)
-            }) {
-                *newest = Some((*at, *image));
-            }
-        }
-        let (base, delta) = found;
+        let images = self.pages.get(address).map_or(&[][..], Vec::as_slice);
+        let newest = |kind: Kind| {
+            let of_kind = images.iter().filter(|found| found.kind == kind && found.lsn <= lsn);
+            let newest = of_kind.max_by_key(|found| (found.lsn, found.image.segment, found.image.place))?;
+            // A compaction moves an image as it is: one with the same checksums is the same.
+            let is_same = |found: &&FoundImage| (found.kind, found.image.crc) == (kind, newest.image.crc);
+            let whole = images.iter().filter(is_same).find(|found| found.is_whole);
+            Some((newest.lsn, whole.unwrap_or(newest).image))
+        };
+        let (base, delta) = (newest(Kind::Page), newest(Kind::Delta));
         let delta = delta.filter(|(at, _)| base.is_none_or(|(base, _)| *at > base)).map(|(_, image)| image);
         // A delta is nothing without its base: the page is then unreadable, which a delta in the base's
         // place says whenever it is read.

@@ -86,6 +86,11 @@ impl Records {
         self.catalog.load()
     }
 
+    /// Takes a schema on trust, for a salvage that lost the page of it.
+    pub(crate) fn assume(&self, schema: Schema) {
+        self.catalog.store(Arc::new(Catalog::new(schema)));
+    }
+
     /// Newest commit in memory.
     #[inline]
     pub(crate) fn applied(&self) -> Lsn {

@@ -34,6 +34,7 @@ pub use report::{Loss, RepairReport};
 use crate::build::{self, Build, Identity};
 use crate::disk::{Disk, LOCK_NAME, OsDisk};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Schema;
 use crate::store::{Config, ConfigSource};
 use crate::verify::verify_on;
 use find::Sources;
@@ -51,9 +52,10 @@ use std::sync::Arc;
 /// }
 /// # Ok::<(), vellum::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Repair {
     keep_doubtful: bool,
+    schema: Option<Schema>,
 }
 
 /// Salvages a store into a new one; see [`Repair`].
@@ -79,6 +81,15 @@ impl Repair {
         self
     }
 
+    /// The schema that the store had, for one that lost the page of it: objects and attributes in the order
+    /// in which they were made, as `vellum schema` or the first line of a dump shows them. It is used only
+    /// where the store's own cannot be read.
+    #[must_use]
+    pub fn schema(mut self, schema: Schema) -> Repair {
+        self.schema = Some(schema);
+        self
+    }
+
     /// Reads `store`, and makes a store of what is intact in the new directory `into`.
     ///
     /// # Errors
@@ -98,7 +109,7 @@ impl Repair {
         let _lock = from.lock_shared(LOCK_NAME)?;
         let mut losses = Losses::default();
         let sources = Sources::read(&from, &mut losses)?;
-        let states = States::open(&from, &sources, self.keep_doubtful, &mut losses)?;
+        let states = States::open(&from, &sources, self, &mut losses)?;
         let source = ConfigSource::new(&Config::new());
         let identity = Identity {
             store_id: source.random_id(),

@@ -42,9 +42,10 @@ impl<'s> States<'s> {
     pub(super) fn open(
         disk: &Arc<dyn Disk>,
         sources: &'s Sources,
-        keep_doubtful: bool,
+        how: &super::Repair,
         losses: &mut Losses,
     ) -> Result<States<'s>> {
+        let keep_doubtful = how.keep_doubtful;
         let mut states = States {
             list: Vec::new(),
             found: None,
@@ -56,7 +57,14 @@ impl<'s> States<'s> {
         let (scanned, writer) = from_scan(disk, sources)?;
         // The catalog's page may be all that a checkpoint cannot read.
         let doubtful = states.is_doubtful(CATALOG_TREE, 0, 0..=0);
-        let schema = (!doubtful).then(|| scanned.catalog().schema.clone());
+        let found = (!doubtful).then(|| scanned.catalog().schema.clone());
+        let found = found.filter(|schema| !schema.objects().is_empty());
+        let schema = found.or_else(|| how.schema.clone());
+        if scanned.catalog().objects().is_empty()
+            && let Some(schema) = &schema
+        {
+            scanned.assume(schema.clone());
+        }
         for start in &sources.starts {
             match from_checkpoint(disk, sources, start, schema.as_ref(), losses) {
                 Ok(state) => states.list.push(state),
@@ -81,7 +89,7 @@ impl<'s> States<'s> {
         }
         let known = states.list.iter().map(|state| state.records.catalog().clone());
         let Some(catalog) = known.into_iter().find(|catalog| !catalog.objects().is_empty()) else {
-            let reason = "nothing can be salvaged: the schema is on no page and in no frame that can be read";
+            let reason = "nothing can be salvaged: the schema is on no page and in no frame that can be read; `vellum repair --schema FILE` takes it from a dump or a file";
             return Err(Error::new(crate::ErrorKind::Corrupt, reason));
         };
         states.catalog = catalog;
@@ -143,9 +151,7 @@ fn from_checkpoint(
         Some(root) => {
             let (pages, writer, node) =
                 PageStore::open_as_is(disk.clone(), sources.store_id, KEEP_LEN, &sources.segments, root)?;
-            let schema = read_schema(&pages).or_else(|error| {
-                scanned.filter(|schema| !schema.objects().is_empty()).cloned().ok_or(error)
-            })?;
+            let schema = read_schema(&pages).or_else(|error| scanned.cloned().ok_or(error))?;
             (Records::new(pages, seed, schema, start.log.lsn, node.commit_time), writer)
         }
     };

@@ -141,8 +141,7 @@ fn with_one_damaged_page_all_else_is_salvaged() {
     for closed in [true, false] {
         let (dir, world) = aged_store(closed);
         let expected = newest(&world);
-        let mut whole = 0;
-        let mut tried = 0;
+        let (mut whole, mut tried, mut lost_schemas) = (0, 0, 0);
         for path in files(dir.path()).iter().filter(|path| name_of(path).starts_with("seg-")) {
             let bytes = std::fs::read(path).unwrap();
             for kind in [1, 2, 3, 4] {
@@ -167,6 +166,10 @@ fn with_one_damaged_page_all_else_is_salvaged() {
                                 if let Err(error) = vellum::repair(dir.path(), into.path()) {
                                     assert!(error.to_string().contains("schema"), "{what}: {error}");
                                     assert!(!into.path().join("superblock").exists());
+                                    let how = Repair::new().schema(companies());
+                                    let (report, found) = repair(dir.path(), &expected, how, &what);
+                                    assert!(report.is_complete() && found == expected, "{what}: {report:#?}");
+                                    lost_schemas += 1;
                                     return;
                                 }
                             }
@@ -186,6 +189,7 @@ fn with_one_damaged_page_all_else_is_salvaged() {
             }
         }
         assert!(tried > 40 && whole < tried, "{whole} of {tried}");
+        assert!(lost_schemas > 0, "no schema was lost");
     }
 }
 
@@ -391,7 +395,7 @@ fn a_repair_outlives_every_failing_call() {
     let whole = Repair::new().run_on(Arc::new(disk.clone()), Arc::new(MemDisk::new())).unwrap();
     let calls = disk.trace();
     assert!(!calls.iter().any(|call| call.op.changes()), "the damaged store is only read");
-    for failing in 0..calls.len() {
+    for (failing, call) in calls.iter().enumerate() {
         let mut count = 0;
         disk.fail(move |_| {
             count += 1;
@@ -403,9 +407,9 @@ fn a_repair_outlives_every_failing_call() {
         match result {
             Ok(report) => {
                 let has_all = report.record_count == whole.record_count;
-                assert!(has_all || !report.is_complete(), "{:?}: {report:#?}", calls[failing]);
+                assert!(has_all || !report.is_complete(), "{call:?}: {report:#?}");
             }
-            Err(_) => assert!(!into.files().contains_key("superblock"), "{:?}", calls[failing]),
+            Err(_) => assert!(!into.files().contains_key("superblock"), "{call:?}"),
         }
     }
 }

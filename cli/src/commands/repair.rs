@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::{Output, counted};
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::{Loss, Repair, RepairReport};
+use vellum::{Loss, Repair, RepairReport, Schema};
 
 /// Salvage every intact record of a damaged store into a new one, and list what is lost
 ///
@@ -22,6 +22,10 @@ pub(crate) struct Args {
     /// Keep pages too of which a newer version may be gone: their values were right once, and may be old
     #[arg(long)]
     doubtful: bool,
+
+    /// The schema, as `vellum schema` showed it, for a store that lost its own
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +48,13 @@ struct Line<'a> {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let report = Repair::new().keep_doubtful(args.doubtful).run(&args.store, &args.into)?;
+    let mut how = Repair::new().keep_doubtful(args.doubtful);
+    if let Some(file) = &args.schema {
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|error| Failure::io("read", file.display(), error))?;
+        how = how.schema(Schema::from_json(&text)?);
+    }
+    let report = how.run(&args.store, &args.into)?;
     let losses = report.losses.iter().map(line_of).collect();
     let RepairReport { record_count, notes, .. } = &report;
     let answer = Answer { complete: report.is_complete(), record_count: *record_count, losses, notes };
