@@ -41,10 +41,12 @@
 //! it goes), `records::apply` (how it gets there), `txn` (what is checked before), `recover` (the same
 //! after a crash), `store` (who calls whom). ARCHITECTURE.md has the map.
 
+mod build;
 mod bytes;
 mod change;
 #[doc(hidden)]
 pub mod disk;
+mod dump;
 mod error;
 mod id;
 mod index;
@@ -53,6 +55,7 @@ mod pagestore;
 mod planted;
 mod records;
 mod recover;
+mod repair;
 mod schema;
 mod store;
 pub mod text;
@@ -62,22 +65,26 @@ mod verify;
 mod wal;
 
 pub use change::{Action, Key, Mode, Mutation, Patch};
+#[doc(hidden)]
+pub use dump::load_on;
+pub use dump::{LoadReport, dump, load};
 pub use error::{Conflict, Error, ErrorKind, Place, Result};
 pub use id::{Lsn, RecordId};
 pub use pagestore::CheckpointReport;
 pub use recover::RecoveryReport;
+pub use repair::{Loss, Repair, RepairReport, repair};
 pub use schema::Schema;
 #[doc(hidden)]
 pub use store::Work;
 pub use store::{
-    Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, Progress, Snapshot, Stats, Store,
-    Txn,
+    BackupProgress, BackupReport, Commit, Config, Durability, Health, IndexStats, Object, ObjectStats,
+    Progress, Snapshot, Stats, Store, Txn,
 };
 pub use txn::Outcome;
 pub use value::{Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;
-pub use verify::{Finding, VerifyReport, verify};
+pub use verify::{Affected, Finding, VerifyReport, verify};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -117,7 +117,11 @@ fn open_checkpoint(disk: &Arc<dyn Disk>, found: &Found, keep_len: u64) -> Result
     Ok((Records::new(pages, seed, schema, live.log.lsn, node.commit_time), writer))
 }
 
-fn read_schema(pages: &PageStore) -> Result<Schema> {
+/// The schema on the catalog's page.
+///
+/// # Errors
+/// `Corrupt`.
+pub(crate) fn read_schema(pages: &PageStore) -> Result<Schema> {
     let missing = || Error::corrupt(superblock::FILE_NAME, 0, "the checkpoint has no schema");
     let group = pages.group(&pages.live(), CATALOG_TREE, 0)?.ok_or_else(missing)?;
     let state = group.state.read();

@@ -17,7 +17,8 @@
 //! | `current_version` | `precondition_failed`                                                     |
 //!
 //! Kinds of the tool's own: `usage`, `damaged_input` (a .gz that is cut short or damaged), `rejected`
-//! (`import` is done, but some lines are in the rejects file).
+//! (`import` is done, but some lines are in the rejects file), `incomplete` (`repair` is done, but something
+//! is lost).
 
 use serde::Serialize;
 use std::fmt::{self, Display};
@@ -102,6 +103,11 @@ impl Failure {
     /// The work is done, but not for every line.
     pub(crate) fn rejected(message: impl Into<String>) -> Failure {
         Failure::new(REFUSED, "rejected", message)
+    }
+
+    /// A store was salvaged, but not all of it.
+    pub(crate) fn incomplete(message: impl Into<String>) -> Failure {
+        Failure::new(REFUSED, "incomplete", message)
     }
 
     /// No record has this key.

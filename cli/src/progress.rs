@@ -31,6 +31,16 @@ impl Progress {
         Progress(ProgressBar::new(0)).styled("recovering {wide_bar} {binary_bytes} of {binary_total_bytes}")
     }
 
+    /// Pieces of some work.
+    pub(crate) fn of_work(output: &Output, doing: &'static str) -> Progress {
+        if !output.shows_progress() {
+            return Progress(ProgressBar::hidden());
+        }
+        let bar = Progress(ProgressBar::new(0)).styled("{msg} {wide_bar} {percent:>3} % {eta}");
+        bar.0.set_message(doing);
+        bar
+    }
+
     fn styled(self, template: &str) -> Progress {
         self.0.set_style(ProgressStyle::with_template(template).expect("the templates are right"));
         self.0.enable_steady_tick(REDRAW_INTERVAL);

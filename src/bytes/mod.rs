@@ -105,6 +105,29 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
+/// The same of bytes that come in pieces.
+#[derive(Clone, Debug)]
+pub struct Crc32(crc32fast::Hasher);
+
+impl Crc32 {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new() -> Crc32 {
+        Crc32(crc32fast::Hasher::new())
+    }
+
+    /// Adds bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum so far.
+    #[must_use]
+    pub fn sum(&self) -> u32 {
+        self.0.clone().finalize()
+    }
+}
+
 /// A reader over untrusted bytes: each read is bounded, a short one is an error with its offset.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {

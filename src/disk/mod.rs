@@ -60,6 +60,14 @@ pub trait Disk: Send + Sync + Debug {
             false => Ok(None),
         }
     }
+    /// Takes the lock among readers, who exclude writers and not each other, without writing anything;
+    /// `None` where there is no such file. A disk that has no such lock takes the other one.
+    ///
+    /// # Errors
+    /// As [`Disk::lock`].
+    fn lock_shared(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
+        self.lock_unwritten(name)
+    }
     /// Bytes that can still be allocated.
     fn free_len(&self) -> Result<u64>;
 }

@@ -151,17 +151,11 @@ impl Disk for OsDisk {
     }
 
     fn lock_unwritten(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
-        // Opened for reading, which is enough for the lock and works where nothing can be written.
-        let mut file = match fs::File::open(self.at(name)) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("opening", name, e)),
-        };
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(OsLock { _file: file }))),
-            Err(TryLockError::WouldBlock) => Err(self.locked(&mut file)),
-            Err(TryLockError::Error(e)) => Err(Error::io("locking", name, e)),
-        }
+        self.lock_with(name, fs::File::try_lock)
+    }
+
+    fn lock_shared(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
+        self.lock_with(name, fs::File::try_lock_shared)
     }
 
     fn free_len(&self) -> Result<u64> {
@@ -172,6 +166,24 @@ impl Disk for OsDisk {
 }
 
 impl OsDisk {
+    fn lock_with(
+        &self,
+        name: &str,
+        take: fn(&fs::File) -> std::result::Result<(), TryLockError>,
+    ) -> Result<Option<Box<dyn Lock>>> {
+        // Opened for reading, which is enough for the lock and works where nothing can be written.
+        let mut file = match fs::File::open(self.at(name)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("opening", name, e)),
+        };
+        match take(&file) {
+            Ok(()) => Ok(Some(Box::new(OsLock { _file: file }))),
+            Err(TryLockError::WouldBlock) => Err(self.locked(&mut file)),
+            Err(TryLockError::Error(e)) => Err(Error::io("locking", name, e)),
+        }
+    }
+
     fn no_directory(&self) -> Error {
         Error::new(ErrorKind::NotAStore, format!("{} is no directory", self.place()))
     }
@@ -190,7 +202,7 @@ impl OsDisk {
         Error::new(
             ErrorKind::Locked,
             format!(
-                "{place} is open {holder}; close it there, or open it read-only from a snapshot or backup"
+                "{place} is open {holder}, or is being read or verified; close it there, or open it read-only"
             ),
         )
     }

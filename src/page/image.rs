@@ -186,6 +186,12 @@ pub fn parse_head(bytes: &[u8]) -> Result<(ImageHead, usize)> {
     Ok((ImageHead { kind, address, lsn, rows, payload_len, store_tag }, image_len(payload_len as usize)))
 }
 
+/// The header CRC of an image whose head was parsed before: what a reference to it repeats.
+#[must_use]
+pub fn header_crc(bytes: &[u8]) -> u32 {
+    HEADER_CRC.get(bytes)
+}
+
 /// An image whose head and CRC array are as they were written.
 #[derive(Clone, Debug)]
 pub struct ImageView<'a> {

@@ -82,6 +82,20 @@ impl SegmentScan {
 /// # Errors
 /// What the disk says about opening it.
 pub(crate) fn scan_segment(disk: &dyn Disk, id: SegmentId, store_id: [u8; 16]) -> Result<SegmentScan> {
+    scan_segment_with(disk, id, store_id, &mut |_, _, _| {})
+}
+
+/// [`scan_segment`], telling `each` image whose head holds: where it is, what it says it is, and whether all
+/// of it is as written.
+///
+/// # Errors
+/// As [`scan_segment`].
+pub(crate) fn scan_segment_with(
+    disk: &dyn Disk,
+    id: SegmentId,
+    store_id: [u8; 16],
+    each: &mut dyn FnMut(ImageRef, &ImageHead, bool),
+) -> Result<SegmentScan> {
     let name = segment::file_name(id);
     let file = disk.open(&name, Access::Read)?;
     let len = file.len()?;
@@ -95,7 +109,7 @@ pub(crate) fn scan_segment(disk: &dyn Disk, id: SegmentId, store_id: [u8; 16]) -
         unreadable: false,
     };
     let mut window = Window { file: &*file, len, start: 0, bytes: Vec::new() };
-    if let Err(error) = scan_images(&mut scan, &mut window, id, store_id) {
+    if let Err(error) = scan_images(&mut scan, &mut window, id, store_id, each) {
         scan.unreadable = true;
         scan.fault(scan.len, None, error);
     }
@@ -107,6 +121,7 @@ fn scan_images(
     window: &mut Window<'_>,
     id: SegmentId,
     store_id: [u8; 16],
+    each: &mut dyn FnMut(ImageRef, &ImageHead, bool),
 ) -> Result<()> {
     let head = window.get(0, HEADER_LEN)?;
     if head.len() < HEADER_LEN {
@@ -131,7 +146,14 @@ fn scan_images(
         };
         scan.note_start(offset);
         scan.image_count += 1;
-        if let Err(error) = check_image(window.get(offset, len)?, &head, store_tag) {
+        let bytes = window.get(offset, len)?;
+        let checked = check_image(bytes, &head, store_tag);
+        if head.store_tag == store_tag {
+            let (payload_len, crc) = (head.payload_len, image::header_crc(bytes));
+            let found = ImageRef { segment: id, place: (offset / STEP as u64) as u32, payload_len, crc };
+            each(found, &head, checked.is_ok());
+        }
+        if let Err(error) = checked {
             scan.fault_at(offset, Some(head), &error);
         }
         offset += len as u64;
@@ -194,6 +216,13 @@ pub(crate) struct Reference {
     pub(crate) image: ImageRef,
     pub(crate) kind: Kind,
     pub(crate) address: Address,
+}
+
+impl Reference {
+    /// The superblock's reference to a root image.
+    pub(crate) fn to_root(image: ImageRef) -> Reference {
+        Reference { image, kind: Kind::Root, address: table_address(TreeId(0), 0, ROOT_LEVEL) }
+    }
 }
 
 /// A root, and those of its segments that could be opened.

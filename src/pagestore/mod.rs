@@ -33,19 +33,21 @@ mod mapped;
 mod memory;
 mod node;
 mod page;
+mod salvage;
 pub(crate) mod segment;
 pub(crate) mod superblock;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub(crate) use audit::{Fault, Reference, SegmentScan, open_table, scan_segment};
+pub(crate) use audit::{Fault, Reference, SegmentScan, open_table, scan_segment, scan_segment_with};
 pub(crate) use checkpoint::Checkpoint;
 pub use checkpoint::CheckpointReport;
 pub(crate) use compact::Compaction;
 use memory::Memory;
 pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
 pub(crate) use page::about;
+pub(crate) use salvage::{FoundImages, Segments, open_all, read_root_as_is};
 use segment::Segment;
 pub(crate) use tree::{Group, GroupGuard, GroupState, Root, Tree};
 

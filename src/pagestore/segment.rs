@@ -95,6 +95,11 @@ impl Segment {
         Ok(Arc::new(Segment { name, region, images_read: AtomicU64::new(0) }))
     }
 
+    /// A segment of these bytes, unchecked: each image answers for itself.
+    pub(super) fn as_is(name: String, region: Region) -> Segment {
+        Segment { name, region, images_read: AtomicU64::new(0) }
+    }
+
     /// The bytes of the image that `image` names, its header checked against the reference.
     pub(crate) fn image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
         self.images_read.fetch_add(1, Relaxed);
@@ -159,6 +164,12 @@ pub(super) fn check_header(
         return Err("this segment has another id, or belongs to another store".into());
     }
     Ok(())
+}
+
+/// The store that a segment's header names, if the header holds.
+pub(crate) fn store_id_of(bytes: &[u8; HEADER_LEN], id: SegmentId) -> Option<[u8; 16]> {
+    let store_id = STORE_ID.get(bytes);
+    check_header(bytes, id, store_id).is_ok().then_some(store_id)
 }
 
 /// An image and where it is in its parent's terms.

@@ -29,8 +29,8 @@ mod read;
 pub(crate) use apply::ApplyScratch;
 pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use read::{
-    IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key, read_record,
-    split_id_value,
+    Found, IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key,
+    read_record, split_id_value,
 };
 
 use crate::error::Result;
@@ -84,6 +84,11 @@ impl Records {
     #[inline]
     pub(crate) fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.catalog.load()
+    }
+
+    /// Takes a schema on trust, for a salvage that lost the page of it.
+    pub(crate) fn assume(&self, schema: Schema) {
+        self.catalog.store(Arc::new(Catalog::new(schema)));
     }
 
     /// Newest commit in memory.

@@ -9,9 +9,11 @@
 //! checkpoints. Neither takes the writer lock for longer than a snapshot or a few groups' install.
 
 mod background;
+mod backup;
 mod commit;
 mod config;
 mod object;
+mod opening;
 mod reserve;
 mod snapshot;
 mod stats;
@@ -19,6 +21,7 @@ mod write;
 
 #[doc(hidden)]
 pub use background::Work;
+pub use backup::{BackupProgress, BackupReport};
 pub use commit::Commit;
 pub use config::{Config, Durability, Progress};
 pub use object::Object;
@@ -34,12 +37,13 @@ use crate::pagestore::superblock::{self, Found, Sealed, Superblock};
 use crate::pagestore::{self, CheckpointReport, SegmentEntry};
 use crate::planted::planted;
 use crate::records::{ApplyScratch, Records};
-use crate::recover::{self, RecoveryReport};
+use crate::recover::RecoveryReport;
 use crate::schema::Schema;
 use crate::txn::{Source, Stage, WriterState};
 use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
-use config::ConfigSource;
+pub(crate) use config::ConfigSource;
+use opening::Opened;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use stats::HealthState;
 use std::cell::Cell as ThreadCell;
@@ -174,17 +178,7 @@ impl Store {
     }
 
     pub(crate) fn open_with(disk: Arc<dyn Disk>, config: Config) -> Result<Store> {
-        superblock::read(&*disk)?;
-        let lock = match disk.lock(LOCK_NAME) {
-            Ok(lock) => Some(lock),
-            // A directory that cannot be written has no writer either.
-            Err(error) if config.read_only && error.kind() == ErrorKind::ReadOnly => None,
-            Err(error) => return Err(error),
-        };
-        let found = superblock::read(&*disk)?;
-        let progress = config.on_progress.clone();
-        let recovered =
-            recover::recover(&disk, &found, config.dirty_budget, progress.as_deref().map(|p| p as _))?;
+        let Opened { lock, found, recovered } = opening::open(&disk, &config)?;
         let source = ConfigSource::new(&config);
         let mut report = recovered.report;
         let mut writing = None;

@@ -6,7 +6,7 @@ use crate::change::Key;
 use crate::error::Result;
 use crate::id::{GROUP_ROWS, Lsn};
 use crate::pagestore::View;
-use crate::records::{Catalog, ObjectLayout, read_header, read_record};
+use crate::records::{COUNTER, Catalog, ObjectLayout, read_header, read_record};
 use crate::value::Record;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -76,6 +76,23 @@ impl Snapshot {
         let object = self.layout(object)?;
         let groups = self.handle.inner.records.group_count(&self.view.root, object);
         Ok((0..groups).flat_map(move |group| self.read_group(object, group)))
+    }
+
+    /// The schema that it shows.
+    #[must_use]
+    pub fn schema(&self) -> crate::Schema {
+        self.catalog.schema.clone()
+    }
+
+    /// A time that no commit in it is behind.
+    pub(crate) fn commit_time(&self) -> crate::Timestamp {
+        crate::Timestamp(self.handle.inner.records.commit_time())
+    }
+
+    /// The counter of the newest record that an object ever had.
+    pub(crate) fn counter(&self, object: &str) -> Result<u64> {
+        let tree = self.layout(object)?.tree;
+        Ok(self.view.root.tree(tree).map_or(0, |tree| tree.meta(COUNTER)))
     }
 
     fn layout(&self, name: &str) -> Result<&ObjectLayout> {

@@ -40,3 +40,4 @@ mod tests;
 pub use field::value_from_text;
 pub use mutation::parse_mutation;
 pub use record::format_record;
+pub(crate) use values::read_values;

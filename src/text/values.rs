@@ -15,6 +15,16 @@ use uuid::Uuid;
 #[derive(Clone, Copy)]
 pub(super) struct ValuesSeed<'s>(pub(super) Option<&'s ObjectSchema>);
 
+/// The values in `{"name": value, …}`, typed by the object.
+///
+/// # Errors
+/// `InvalidInput` when it is no such text, or an attribute stands twice.
+pub(crate) fn read_values(object: &ObjectSchema, json: &str) -> crate::Result<Values> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let values = ValuesSeed(Some(object)).deserialize(&mut deserializer);
+    values.map_err(|error| crate::Error::invalid_input(error.to_string()))
+}
+
 impl<'de> DeserializeSeed<'de> for ValuesSeed<'_> {
     type Value = Values;
 

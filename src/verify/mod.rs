@@ -17,7 +17,7 @@ mod tests;
 
 use crate::disk::{Disk, LOCK_NAME, OsDisk};
 use crate::error::{Error, Place, Result};
-use crate::id::{Address, AttributeId, GROUP_ROWS, TreeId};
+use crate::id::{Address, AttributeId, GROUP_ROWS, RecordId, TreeId};
 use crate::page::image::Kind;
 use crate::pagestore::superblock;
 use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
@@ -36,13 +36,27 @@ const MESSAGE_LEN_MAX: usize = 2000;
 /// Bytes of clean pages that may stay in memory while the log is replayed.
 const KEEP_LEN: u64 = 64 << 20;
 
+/// Records that a finding touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affected {
+    /// Object, or object and attribute: `company` or `company.name`.
+    pub what: String,
+    /// Their ids, where those can be read.
+    pub records: Vec<RecordId>,
+    /// First and last of their rows.
+    pub rows: (u64, u64),
+}
+
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// File and byte, where the finding has one.
     pub place: Option<Place>,
     /// What is wrong, and whom it affects where that is known.
     pub message: String,
+    /// Whose values cannot be read, or are not as they should be.
+    pub affected: Vec<Affected>,
 }
 
 /// What [`verify`] read and found.
@@ -76,7 +90,7 @@ impl VerifyReport {
 impl Finding {
     fn at(file: &str, offset: u64, message: String) -> Finding {
         let place = Place { file: file.to_string(), offset, reason: message.clone() };
-        Finding { place: Some(place), message }
+        Finding { place: Some(place), message, affected: Vec::new() }
     }
 }
 
@@ -92,7 +106,7 @@ struct Report {
 impl Report {
     fn add(&mut self, place: Option<Place>, message: impl Into<String>) {
         if self.report.findings.len() < FINDINGS_MAX {
-            self.report.findings.push(Finding { place, message: message.into() });
+            self.report.findings.push(Finding { place, message: message.into(), affected: Vec::new() });
         } else {
             self.unlisted_count += 1;
         }
@@ -123,6 +137,19 @@ impl Report {
         }
     }
 
+    /// Names records that the finding about `error`, or else the last one, touches.
+    fn names(&mut self, error: &Error, affected: Affected) {
+        let place = error.place().filter(|place| !place.file.is_empty());
+        let told = place.and_then(|place| self.known.get(&(place.file.clone(), place.offset)));
+        let finding = match told {
+            Some(index) => self.report.findings.get_mut(*index),
+            None => self.report.findings.last_mut(),
+        };
+        if let Some(finding) = finding {
+            finding.affected.push(affected);
+        }
+    }
+
     fn note(&mut self, file: &str, offset: u64, message: &str) {
         if self.report.notes.len() < FINDINGS_MAX {
             self.report.notes.push(Finding::at(file, offset, message.to_string()));
@@ -134,6 +161,7 @@ impl Report {
             self.report.findings.push(Finding {
                 place: None,
                 message: format!("{} more findings are not listed", self.unlisted_count),
+                affected: Vec::new(),
             });
         }
         self.report
@@ -174,7 +202,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 #[doc(hidden)]
 pub fn verify_on(disk: Arc<dyn Disk>) -> Result<VerifyReport> {
     let mut report = Report::default();
-    let _lock = disk.lock_unwritten(LOCK_NAME)?;
+    let _lock = disk.lock_shared(LOCK_NAME)?;
     let mut files = files::read(&*disk, &mut report)?;
     let recovered = recover_state(&disk, &files, &mut report);
     let catalog = recovered.as_ref().map(|recovered| recovered.records.catalog().clone());

@@ -5,7 +5,7 @@
 //! in them. So an index is right when each key of a record is found once and the counts agree, and no
 //! map of all keys is needed. What grows with the store: loaded buckets, and 16 bytes for each free row.
 
-use super::{Report, name_of_index, name_of_tree};
+use super::{Affected, Report, name_of_index, name_of_tree};
 use crate::error::{Error, Result};
 use crate::id::{GROUP_ROWS, RecordId, RowId, TreeId};
 use crate::index::{self, BUCKET_COUNT, ENTRY_COUNT, MISSING_COUNT};
@@ -73,9 +73,18 @@ struct Trouble {
     first: Option<Error>,
     count: u32,
     rows: Option<(u32, u32)>,
+    records: Vec<RecordId>,
 }
 
 impl Trouble {
+    /// The same for a row whose record may be known.
+    fn note_in(&mut self, state: &GroupState, slot: u32, error: Error) {
+        if let Ok(Some(header)) = read_header(state, slot) {
+            self.records.push(header.id);
+        }
+        self.note(slot, error);
+    }
+
     fn note(&mut self, slot: u32, error: Error) {
         let (first, _) = *self.rows.get_or_insert((slot, slot));
         self.rows = Some((first, slot));
@@ -94,6 +103,9 @@ impl Trouble {
             Some(place) => report.add(None, format!("{whom}: {}", place.reason)),
             None => report.add(None, format!("{whom}: {error}")),
         }
+        let affected =
+            Affected { what: what.to_string(), records: self.records, rows: (row(first), row(last)) };
+        report.names(&error, affected);
         true
     }
 }
@@ -301,7 +313,7 @@ impl Check<'_> {
                         wrong.note(slot, Error::corrupt("", 0, reason));
                     }
                     if let Err(error) = self.look_up_id(object, header.id, row) {
-                        lost_ids.note(slot, error);
+                        lost_ids.note_in(state, slot, error);
                     }
                 }
                 Ok(found) => {
@@ -404,11 +416,11 @@ impl Check<'_> {
         let mut cell = Vec::new();
         for slot in rows_of(live) {
             match read_cell(state, layout, slot, &mut cell) {
-                Err(error) => unreadable.note(slot, error),
+                Err(error) => unreadable.note_in(state, slot, error),
                 Ok(false) => {}
                 Ok(true) => {
                     if let Err(error) = attribute.decode(&cell) {
-                        wrong.note(slot, error);
+                        wrong.note_in(state, slot, error);
                     }
                 }
             }
@@ -440,7 +452,7 @@ impl Check<'_> {
                         tally.keys[place] += 1;
                         let row = RowId(number * u64::from(GROUP_ROWS) + u64::from(slot));
                         if let Err(error) = self.look_up_key(object, index, &key, row) {
-                            lost.note(slot, error);
+                            lost.note_in(state, slot, error);
                         }
                     }
                 }

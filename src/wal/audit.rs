@@ -79,9 +79,9 @@ pub(crate) fn audit(
 
 /// What the next frame must follow.
 #[derive(Clone, Copy)]
-struct Chain {
-    lsn: Lsn,
-    prev_crc: u32,
+pub(super) struct Chain {
+    pub(super) lsn: Lsn,
+    pub(super) prev_crc: u32,
 }
 
 #[derive(Default)]
@@ -249,7 +249,7 @@ impl AuditWalk {
 }
 
 /// What a frame says came before it, where that is not known.
-fn taken_on_trust(bytes: &[u8], salt: u32) -> Option<Chain> {
+pub(super) fn taken_on_trust(bytes: &[u8], salt: u32) -> Option<Chain> {
     let (header, _) = Header::decode(bytes, salt).ok()?;
     let lsn = match header.kind.lsn_after(Lsn(0)) {
         Lsn(0) => header.lsn,
@@ -259,7 +259,7 @@ fn taken_on_trust(bytes: &[u8], salt: u32) -> Option<Chain> {
 }
 
 /// The next whole frame behind a damaged one.
-fn next_frame(bytes: &[u8], from: usize, salt: u32) -> Option<usize> {
+pub(super) fn next_frame(bytes: &[u8], from: usize, salt: u32) -> Option<usize> {
     let mut offset = from;
     if let Ok((header, _)) = Header::decode(&bytes[from..], salt) {
         // Its header is sound: the next frame is where it says.

@@ -151,7 +151,8 @@ impl FileHeader {
         Ok((header, crc))
     }
 
-    fn decode(name: &str, bytes: &[u8]) -> Result<(FileHeader, u32)> {
+    /// The header in the first [`FRAMES_AT`] bytes of a file, whosever it is.
+    pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(FileHeader, u32)> {
         let wrong = |offset: usize, reason: String| Err(Error::corrupt(name, offset as u64, reason));
         if MAGIC.get(bytes) != FORMAT_MAGIC {
             return wrong(0, "this is no log file: its magic number is missing".to_string());

@@ -122,6 +122,11 @@ impl Header {
         (bytes, crc)
     }
 
+    /// The salt that the header at the start of `bytes` would have.
+    pub(super) fn salt_of(bytes: &[u8]) -> Option<u32> {
+        bytes.get(..HEADER_LEN).map(|bytes| SALT.get(bytes))
+    }
+
     /// The header at the start of `bytes`, if it is one of this generation, and its CRC. Says nothing
     /// about the body or about what came before.
     pub(crate) fn decode(bytes: &[u8], salt: u32) -> Result<(Header, u32), String> {

@@ -9,6 +9,7 @@
 //! | `group`  | [`GroupCommit`]: who syncs, who waits, who is woken; files made ahead and given back    |
 //! | `reader` | [`scan`]: walks the log after a crash or a close, tells torn from corrupt               |
 //! | `audit`  | [`audit`]: looks at every byte of every file, without a store                           |
+//! | `salvage`| [`salvage`]: every frame that can be read, also behind damage                           |
 //!
 //! The room promises that after `reserve` an append cannot fail (mapped), that nothing is called durable
 //! before a sync covered it, and that a frame which was called durable is found again or missed loudly.
@@ -31,6 +32,7 @@ mod frame;
 mod group;
 mod log;
 mod reader;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +42,8 @@ pub(crate) use frame::{CheckpointMark, Kind, frame_len};
 pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};
 pub(crate) use log::Log;
 pub(crate) use reader::{FrameRef, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
+
+pub(crate) use salvage::{Salvaged, salvage, store_id_of_logs};
 
 use crate::id::Lsn;
 

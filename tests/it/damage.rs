@@ -17,7 +17,7 @@ use vellum_testkit::{MemDisk, Op};
 const NUMBERS: i64 = 300;
 
 /// A config whose ids and times repeat.
-fn config() -> Config {
+pub fn config() -> Config {
     let now = AtomicI64::new(1_700_000_000_000_000_000);
     let clock = move || Timestamp(now.fetch_add(1_000_000, Ordering::Relaxed));
     quick().seed(7).clock(Arc::new(clock)).background(false)
@@ -25,19 +25,19 @@ fn config() -> Config {
 
 /// All that a store ever held, for judging answers: what each key led to, after each commit.
 #[derive(Default)]
-struct World {
+pub struct World {
     keys: BTreeMap<String, Key>,
-    states: BTreeMap<u64, BTreeMap<String, Record>>,
+    pub states: BTreeMap<u64, BTreeMap<String, Record>>,
     /// The oldest commit that it may open at: the last one, if it was closed.
     floor: u64,
 }
 
-fn by_number(number: i64) -> Key {
+pub fn by_number(number: i64) -> Key {
     Key::Attributes(vec![("country".into(), "DE".into()), ("number".into(), number.into())])
 }
 
 /// The keys of a record, and a name for each.
-fn keys_of(record: &Record) -> Vec<(String, Key)> {
+pub fn keys_of(record: &Record) -> Vec<(String, Key)> {
     let Some(Value::Integer(number)) = record.get("number") else { panic!("a record without its key") };
     let mut keys = vec![
         (format!("number {number}"), by_number(*number)),
@@ -51,7 +51,7 @@ fn keys_of(record: &Record) -> Vec<(String, Key)> {
 
 impl World {
     /// Notes the state that the store is in.
-    fn note(&mut self, store: &Store) {
+    pub fn note(&mut self, store: &Store) {
         let mut state = BTreeMap::new();
         for record in store.snapshot().unwrap().iter("company").unwrap() {
             let record = record.unwrap();
@@ -63,13 +63,13 @@ impl World {
         self.states.insert(store.applied_lsn().0, state);
     }
 
-    fn last(&self) -> u64 {
+    pub fn last(&self) -> u64 {
         *self.states.keys().last().unwrap()
     }
 
     /// Reads everything in every way. Panics at an answer that is wrong for the commit that the store
     /// says it is at; returns the errors.
-    fn judge(&self, store: &Store) -> Vec<Error> {
+    pub fn judge(&self, store: &Store) -> Vec<Error> {
         let lsn = store.applied_lsn().0;
         let state = self.states.get(&lsn).unwrap_or_else(|| panic!("opened at lsn {lsn}"));
         assert!(lsn >= self.floor, "opened at lsn {lsn}, closed at {}", self.floor);
@@ -112,7 +112,7 @@ impl World {
     }
 }
 
-fn make(store: &Store, n: i64) {
+pub fn make(store: &Store, n: i64) {
     let name = format!("company number {n}{}", ", of a rather long name".repeat((n % 5) as usize));
     let values = record! {
         "country" => "DE", "number" => n, "name" => name, "domain" => format!("{n}.companies.example"),
@@ -123,7 +123,7 @@ fn make(store: &Store, n: i64) {
 }
 
 /// A change of one of many kinds: values, keys, texts that grow, a delete, a create. Some are refused.
-fn change(store: &Store, n: i64) {
+pub fn change(store: &Store, n: i64) {
     let companies = store.object("company").unwrap();
     let note = if n % 8 == 0 { Value::Null } else { Value::from(format!("changed {n} ").repeat(9)) };
     match n % 7 {
@@ -141,7 +141,7 @@ fn change(store: &Store, n: i64) {
 
 /// A store with two checkpoints and, if it is to be `closed`, a small log behind the last one; else what
 /// a killed process leaves, with changes of every kind in the log.
-fn store_on_disk(name: &str, closed: bool) -> (Dir, World) {
+pub fn store_on_disk(name: &str, closed: bool) -> (Dir, World) {
     let dir = Dir::new(name);
     let mut world = World::default();
     let store = config().create(dir.path(), &companies()).unwrap();
@@ -173,7 +173,7 @@ fn store_on_disk(name: &str, closed: bool) -> (Dir, World) {
     (killed, world)
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| !path.ends_with("lock"));
@@ -181,11 +181,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn name_of(path: &Path) -> &str {
+pub fn name_of(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }
 
-fn copy_dir(from: &Path, name: &str) -> Dir {
+pub fn copy_dir(from: &Path, name: &str) -> Dir {
     let to = Dir::new(name);
     std::fs::create_dir_all(to.path()).unwrap();
     for file in files(from) {
@@ -195,7 +195,7 @@ fn copy_dir(from: &Path, name: &str) -> Dir {
 }
 
 /// Opens for reading and judges all answers; `None` when it does not open.
-fn open_and_judge(dir: &Path, world: &World) -> Option<Vec<Error>> {
+pub fn open_and_judge(dir: &Path, world: &World) -> Option<Vec<Error>> {
     match config().read_only(true).open(dir) {
         Ok(store) => Some(world.judge(&store)),
         Err(error) => {
@@ -206,21 +206,21 @@ fn open_and_judge(dir: &Path, world: &World) -> Option<Vec<Error>> {
     }
 }
 
-fn factor() -> u64 {
+pub fn factor() -> u64 {
     std::env::var("VELLUM_DAMAGE").map_or(1, |text| text.parse().expect("VELLUM_DAMAGE is a number"))
 }
 
 /// SplitMix64.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Random {
+    pub fn new(seed: u64) -> Random {
         let more =
             std::env::var("VELLUM_SEED").map_or(0, |text| text.parse().expect("VELLUM_SEED is a number"));
         Random(seed.wrapping_add(more << 20))
     }
 
-    fn next(&mut self, below: u64) -> u64 {
+    pub fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -229,7 +229,7 @@ impl Random {
     }
 
     /// A byte of a file; half of the time one that is not zero, for log files are mostly zeros.
-    fn byte(&mut self, bytes: &[u8]) -> usize {
+    pub fn byte(&mut self, bytes: &[u8]) -> usize {
         let at = self.next(bytes.len() as u64) as usize;
         if self.next(2) == 0 {
             return at;
@@ -240,7 +240,7 @@ impl Random {
 }
 
 /// Runs `each` with one bit of a file flipped, and puts it back.
-fn with_flip<R>(path: &Path, bytes: &[u8], at: usize, bit: u8, each: impl FnOnce() -> R) -> R {
+pub fn with_flip<R>(path: &Path, bytes: &[u8], at: usize, bit: u8, each: impl FnOnce() -> R) -> R {
     use std::os::unix::fs::FileExt;
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(&[bytes[at] ^ 1 << bit], at as u64).unwrap();
@@ -250,12 +250,12 @@ fn with_flip<R>(path: &Path, bytes: &[u8], at: usize, bit: u8, each: impl FnOnce
 }
 
 /// Bits of a byte to flip: all of them where more damage is asked for, else one, another for each byte.
-fn bits_of(at: usize) -> std::ops::Range<u8> {
+pub fn bits_of(at: usize) -> std::ops::Range<u8> {
     let bit = (at % 8) as u8;
     if factor() > 1 { 0..8 } else { bit..bit + 1 }
 }
 
-fn names_file(report: &VerifyReport, name: &str) -> bool {
+pub fn names_file(report: &VerifyReport, name: &str) -> bool {
     report.findings.iter().any(|finding| finding.place.as_ref().is_some_and(|place| place.file == name))
 }
 
@@ -273,7 +273,7 @@ fn sound_stores_verify_clean_and_nothing_is_changed() {
 }
 
 /// Where images of a kind start in a segment.
-fn images(segment: &[u8], kind: u8) -> Vec<usize> {
+pub fn images(segment: &[u8], kind: u8) -> Vec<usize> {
     (0..segment.len())
         .step_by(64)
         .filter(|at| segment[*at..].starts_with(b"vlPG") && segment[at + 4] == kind)
@@ -362,7 +362,7 @@ fn a_flipped_bit_anywhere_is_found_and_never_read() {
 }
 
 /// A store of three records, all in its log; closed, or as a killed process leaves it.
-fn tiny_store(name: &str, closed: bool) -> (Dir, World) {
+pub fn tiny_store(name: &str, closed: bool) -> (Dir, World) {
     let dir = Dir::new(name);
     let mut world = World::default();
     let store = config().create(dir.path(), &companies()).unwrap();
@@ -431,7 +431,7 @@ fn a_killed_store_with_flipped_bits_gives_a_state_that_was_or_an_error() {
 }
 
 /// A damage of a whole file or a part of it.
-fn damaged(random: &mut Random, bytes: &[u8]) -> (String, Option<Vec<u8>>) {
+pub fn damaged(random: &mut Random, bytes: &[u8]) -> (String, Option<Vec<u8>>) {
     let mut copy = bytes.to_vec();
     let at = random.byte(bytes);
     match random.next(6) {
@@ -630,15 +630,15 @@ fn a_damaged_store_can_be_written_and_never_answers_wrong() {
 }
 
 /// What files hold, by name.
-type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
-fn read_files(dir: &Path) -> Files {
+pub fn read_files(dir: &Path) -> Files {
     let files = files(dir);
     files.iter().map(|path| (name_of(path).to_string(), std::fs::read(path).unwrap())).collect()
 }
 
 /// A store over three sessions: what its files held at each step, the last step being now.
-fn lived_store(name: &str, closed: bool) -> (Dir, World, Vec<Files>) {
+pub fn lived_store(name: &str, closed: bool) -> (Dir, World, Vec<Files>) {
     let dir = Dir::new(name);
     let (mut world, mut steps) = (World::default(), Vec::new());
     let mut store = config().create(dir.path(), &companies()).unwrap();

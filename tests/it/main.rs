@@ -2,16 +2,21 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 
 mod api;
+mod backup;
 mod bad_input;
 mod commits;
 mod common;
 mod crash_rules;
 mod damage;
+mod dump;
 mod end_state;
+mod environment;
 mod faults;
 mod full_disk;
 mod golden;
 mod history;
+mod log_damage;
 mod nth_call;
 mod open_cost;
+mod repair;
 mod trace;

@@ -2,15 +2,20 @@
 //! [`Output`]; what stops it is a [`Failure`].
 
 mod apply;
+mod backup;
 mod checkpoint;
 mod compact;
 mod count;
 mod delete;
+mod dump;
 mod export;
 mod get;
 mod import;
 mod init;
+mod load;
 mod patch;
+mod repair;
+mod restore;
 mod schema;
 mod stats;
 mod verify;
@@ -33,6 +38,11 @@ pub(crate) enum Command {
     Export(export::Args),
     Stats(stats::Args),
     Verify(verify::Args),
+    Repair(repair::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Dump(dump::Args),
+    Load(load::Args),
     Checkpoint(checkpoint::Args),
     Compact(compact::Args),
 }
@@ -51,6 +61,11 @@ impl Command {
             Command::Export(args) => export::run(args, output),
             Command::Stats(args) => stats::run(args, output),
             Command::Verify(args) => verify::run(args, output),
+            Command::Repair(args) => repair::run(args, output),
+            Command::Backup(args) => backup::run(args, output),
+            Command::Restore(args) => restore::run(args, output),
+            Command::Dump(args) => dump::run(args, output),
+            Command::Load(args) => load::run(args, output),
             Command::Checkpoint(args) => checkpoint::run(args, output),
             Command::Compact(args) => compact::run(args, output),
         }

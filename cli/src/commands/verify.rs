@@ -32,6 +32,14 @@ struct Line<'a> {
     file: Option<&'a str>,
     offset: Option<u64>,
     message: &'a str,
+    affected: Vec<Whom<'a>>,
+}
+
+#[derive(Serialize)]
+struct Whom<'a> {
+    what: &'a str,
+    records: Vec<String>,
+    rows: (u64, u64),
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -62,11 +70,30 @@ fn answer_of(report: &VerifyReport) -> Answer<'_> {
 fn line_of(finding: &Finding) -> Line<'_> {
     let place = finding.place.as_ref();
     let (file, offset) = (place.map(|place| place.file.as_str()), place.map(|place| place.offset));
-    Line { file, offset, message: &finding.message }
+    let affected = finding.affected.iter().map(|affected| Whom {
+        what: &affected.what,
+        records: affected.records.iter().map(ToString::to_string).collect(),
+        rows: affected.rows,
+    });
+    Line { file, offset, message: &finding.message, affected: affected.collect() }
+}
+
+/// Ids that a line names; JSON has them all.
+const IDS_SHOWN: usize = 10;
+
+/// A finding, and under it the records that it touches.
+fn with_records(finding: &Finding) -> String {
+    let mut text = finding.to_string();
+    for affected in finding.affected.iter().filter(|affected| !affected.records.is_empty()) {
+        let shown: Vec<String> = affected.records.iter().take(IDS_SHOWN).map(ToString::to_string).collect();
+        let more = if affected.records.len() > IDS_SHOWN { ", …" } else { "" };
+        text.push_str(&format!("\n  {}: {}{more}", affected.what, shown.join(", ")));
+    }
+    text
 }
 
 fn described(report: &VerifyReport) -> String {
-    let findings = report.findings.iter().map(ToString::to_string);
+    let findings = report.findings.iter().map(with_records);
     let notes = report.notes.iter().map(|note| format!("note: {note}"));
     let checked = [
         format!("{} of {}", bytes(report.byte_count), counted(report.file_count, "file")),

@@ -4,7 +4,9 @@
 
 mod apply;
 mod commands;
+mod environment;
 mod import;
 mod input;
 mod kill;
+mod saving;
 mod support;
