@@ -46,6 +46,9 @@ mod change;
 #[doc(hidden)]
 pub mod disk;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod index;
 mod page;

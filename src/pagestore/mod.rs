@@ -31,7 +31,7 @@ mod checkpoint;
 mod compact;
 mod mapped;
 mod memory;
-mod node;
+pub(crate) mod node;
 mod page;
 pub(crate) mod segment;
 pub(crate) mod superblock;

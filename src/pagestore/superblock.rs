@@ -90,7 +90,7 @@ pub(crate) struct Sealed {
 }
 
 impl Superblock {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; COPY_LEN];
         MAGIC.put(&mut bytes, MAGIC_BYTES);
         VERSION.put(&mut bytes, FORMAT_VERSION);

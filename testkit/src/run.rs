@@ -83,7 +83,14 @@ type Checked = Result<(), String>;
 /// # Errors
 /// The first difference between store and model.
 pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
-    let mut rng = Rng::new(seed);
+    run_with(Rng::new(seed), seed, op_count, counts)
+}
+
+/// Runs what a generator decides, until it is spent. The store's own ids and salts follow from `seed`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(mut rng: Rng, seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
     let objects: Vec<ObjectDef> =
         (0..1 + rng.below(3)).map(|number| schema::generate(&mut rng, number)).collect();
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
@@ -121,6 +128,9 @@ pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
         saved,
     };
     for number in 0..op_count {
+        if run.rng.is_spent() {
+            break;
+        }
         run.step().map_err(|why| format!("operation {number}: {why}"))?;
     }
     run.finish()
