@@ -176,10 +176,9 @@ fn read_text(views: &[u8], heap: &[u8], probe: u64) {
         let new = vec![probe as u8; len];
         text::set(&mut pages, TEXT, slot, &new);
         value.clear();
-        if text::read(&pages, TEXT, slot, &mut value).expect("it was just set") {
-            assert_eq!(value, new);
-        } else {
-            panic!("a value that was just set is not there");
+        // Views that lie about their buffers may take the new value's with them: that is noticed.
+        if let Ok(found) = text::read(&pages, TEXT, slot, &mut value) {
+            assert!(found && value == new, "another value than was just set");
         }
     }
     text::clear(&mut pages, TEXT, slot);

@@ -56,8 +56,11 @@ mod pagestore;
 mod planted;
 mod records;
 mod recover;
+#[cfg(all(test, vellum_shuttle))]
+mod schedules;
 mod schema;
 mod store;
+mod sync;
 pub mod text;
 mod txn;
 mod value;

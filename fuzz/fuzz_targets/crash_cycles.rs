@@ -35,7 +35,8 @@ fuzz_target!(|input: &[u8]| {
     let model = Model::new(objects, 1_700_000_000_000_000_000);
     let disk = MemDisk::new();
     let mapped = !rng.one_in(3);
-    let store = config(1).log_mapped(mapped).durability(Durability::Sync).create_on(Arc::new(disk.clone()), &parsed);
+    let store =
+        config(1).log_mapped(mapped).durability(Durability::Sync).create_on(Arc::new(disk.clone()), &parsed);
     let store = Some(store.expect("an empty disk"));
     let saved = BTreeMap::from([(model.lsn, model.save())]);
     let mut cycle = Cycle { rng, disk, store, floor: model.lsn, model, saved, mapped, seed: 1 };

@@ -6,11 +6,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use vellum_fuzz::config;
 use vellum_testkit::Rng;
 use vellum_testkit::run::{Counts, run_with};
 
 fuzz_target!(|input: &[u8]| {
-    if let Err(why) = run_with(Rng::from_bytes(input), 1, 24, &mut Counts::new()) {
+    if let Err(why) = run_with(config(1), Rng::from_bytes(input), 24, &mut Counts::new()) {
         panic!("{why}");
     }
 });

@@ -13,18 +13,19 @@ struct Input<'a> {
     kind: u8,
     probe: u64,
     flip: Option<u32>,
-    other: &'a [u8],
-    payload: &'a [u8],
+    split: u16,
+    bytes: &'a [u8],
 }
 
 fuzz_target!(|input: Input| {
     let kind = input.kind % 5;
-    let mut image = if kind == 0 { input.payload.to_vec() } else { seal_image(kind, input.payload) };
+    let (payload, other) = input.bytes.split_at(usize::from(input.split) % (input.bytes.len() + 1));
+    let mut image = if kind == 0 { input.bytes.to_vec() } else { seal_image(kind, payload) };
     if let (Some(bit), false) = (input.flip, image.is_empty()) {
         let bit = bit as usize % (image.len() * 8);
         image[bit / 8] ^= 1 << (bit % 8);
     }
-    match read_image(&image, input.other, input.probe) {
+    match read_image(&image, other, input.probe) {
         Ok(()) => assert!(kind == 0 || input.flip.is_none(), "a flipped bit went unnoticed"),
         Err(error) => assert!(is_damage(&error), "{error}"),
     }

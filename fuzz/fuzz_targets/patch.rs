@@ -60,7 +60,11 @@ fn one(kept: &mut Kept, rng: &mut Rng, graveyard: &mut Vec<RecordId>) {
             let object = kept.model.object(&mutation.object).expect("it was carried out");
             let def = &kept.model.objects[object];
             let changed = wanted.changed.iter().map(|at| def.attributes[*at].name.as_str());
-            assert!(outcome.changed().eq(changed), "{mutation:?}: {:?}", outcome.changed().collect::<Vec<_>>());
+            assert!(
+                outcome.changed().eq(changed),
+                "{mutation:?}: {:?}",
+                outcome.changed().collect::<Vec<_>>()
+            );
             if let Some(record) = &outcome.record {
                 same_values(def, &wanted.values, record).expect("the whole record");
             }
@@ -92,9 +96,8 @@ fn batch(kept: &mut Kept, rng: &mut Rng) {
         1 => ops::renew(rng, &kept.model),
         _ => None,
     };
-    let mutations = special.unwrap_or_else(|| {
-        (0..1 + rng.below(4)).map(|_| ops::mutation(rng, &kept.model, &[])).collect()
-    });
+    let mutations = special
+        .unwrap_or_else(|| (0..1 + rng.below(4)).map(|_| ops::mutation(rng, &kept.model, &[])).collect());
     // Which of two records with one key is meant is not promised: by id alone.
     if mutations.iter().any(|mutation| matches!(mutation.key, Some(Key::Attributes(_)))) {
         return;

@@ -53,9 +53,8 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::id::{Address, SegmentId, TreeId};
 use crate::page::image::Kind;
-use arc_swap::ArcSwap;
+use crate::sync::{ArcSwap, Guard, Mutex, RwLock};
 use node::CHUNK_GROUPS;
-use parking_lot::{Mutex, RwLock};
 use segment::StoredImage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -214,7 +213,7 @@ impl PageStore {
 
     /// The live state, for one read.
     #[inline]
-    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Root>> {
+    pub(crate) fn live(&self) -> Guard<Arc<Root>> {
         self.live.load()
     }
 

@@ -16,10 +16,9 @@ use super::segment::{Segment, StoredImage};
 use crate::error::Result;
 use crate::id::{Address, TreeId};
 use crate::page::Columns;
-use arc_swap::ArcSwapOption;
-use parking_lot::{Mutex, RwLock};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{ArcSwapOption, Guard, Mutex, RwLock};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// The places of a node: what is on disk, and what of it is in memory. The two lie apart, so that a
@@ -78,7 +77,7 @@ pub(crate) struct Slot<'s, T> {
 
 impl<T> Slot<'_, T> {
     #[inline]
-    pub(crate) fn loaded(&self) -> arc_swap::Guard<Option<Arc<T>>> {
+    pub(crate) fn loaded(&self) -> Guard<Option<Arc<T>>> {
         self.loaded.load()
     }
 

@@ -35,9 +35,9 @@ mod reader;
 mod tests;
 
 pub(crate) use audit::{Landmark, LogAudit, audit};
-pub(crate) use file::{is_leftover, log_name, log_number};
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::{FRAMES_AT, FileHeader};
+pub(crate) use file::{is_leftover, log_name, log_number};
 pub(crate) use frame::{CheckpointMark, Kind, frame_len};
 pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};
 pub(crate) use log::Log;
