@@ -47,19 +47,23 @@ use memory::Memory;
 pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
 pub(crate) use page::about;
 use segment::Segment;
+#[cfg(all(test, vellum_shuttle))]
+pub(crate) use tree::Slots;
 pub(crate) use tree::{Group, GroupGuard, GroupState, Root, Tree};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::id::{Address, SegmentId, TreeId};
 use crate::page::image::Kind;
+use crate::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 use crate::sync::{ArcSwap, Guard, Mutex, RwLock};
 use node::CHUNK_GROUPS;
 use segment::StoredImage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tree::{Chunk, Slot, Slots};
+#[cfg(not(all(test, vellum_shuttle)))]
+use tree::Slots;
+use tree::{Chunk, Slot};
 
 /// All pages of an open store.
 #[derive(Debug)]
@@ -71,6 +75,8 @@ pub(crate) struct PageStore {
     segments: ArcSwap<BTreeMap<SegmentId, Arc<Segment>>>,
     /// Segments that no root names any more, and the epoch in which that came to be.
     retired: Mutex<Vec<(u64, SegmentId)>>,
+    /// How often segments were forgotten.
+    releases: AtomicU64,
     pins: Pins,
     /// What the newest root says of segments.
     pub(crate) table: Mutex<SegmentTable>,
@@ -176,6 +182,7 @@ impl PageStore {
             live: ArcSwap::from_pointee(root),
             segments: ArcSwap::from_pointee(segments),
             retired: Mutex::new(Vec::new()),
+            releases: AtomicU64::new(0),
             pins: Pins::default(),
             table: Mutex::new(table),
             memory: Arc::new(Memory::new(keep_len / 2)),
@@ -246,7 +253,15 @@ impl PageStore {
             }
             needed
         });
+        // Before they go: who misses one sees that the count moved.
+        self.releases.fetch_add(1, Ordering::AcqRel);
         self.segments.store(Arc::new(segments));
+    }
+
+    /// How often segments were forgotten. A reader without a pin who fails, and finds that this moved since
+    /// he took his root, may have met a place that the newest root no longer names.
+    pub(crate) fn releases(&self) -> u64 {
+        self.releases.load(Ordering::Acquire)
     }
 
     /// Table nodes and images read since opening.

@@ -239,11 +239,11 @@ struct Lined(Page);
 
 /// A group that was found, borrowed: no reference count is touched.
 #[derive(Debug)]
-pub(crate) struct GroupGuard(arc_swap::Guard<Option<Arc<Group>>>);
+pub(crate) struct GroupGuard(Guard<Option<Arc<Group>>>);
 
 impl GroupGuard {
     #[inline]
-    pub(crate) fn new(found: arc_swap::Guard<Option<Arc<Group>>>) -> Option<GroupGuard> {
+    pub(crate) fn new(found: Guard<Option<Arc<Group>>>) -> Option<GroupGuard> {
         found.is_some().then(|| GroupGuard(found))
     }
 
@@ -267,7 +267,7 @@ impl Clone for GroupGuard {
 
 impl From<Arc<Group>> for GroupGuard {
     fn from(group: Arc<Group>) -> GroupGuard {
-        GroupGuard(arc_swap::Guard::from_inner(Some(group)))
+        GroupGuard(Guard::from_inner(Some(group)))
     }
 }
 

@@ -108,7 +108,13 @@ impl Records {
     ) -> Result<Option<R>> {
         for _ in 0..3 {
             let before = self.sequence.load(Ordering::Acquire);
-            let found = attempt(&self.pages.live())?;
+            let releases = self.pages.releases();
+            let found = match attempt(&self.pages.live()) {
+                Ok(found) => found,
+                // Two checkpoints passed meanwhile and unlinked what this root names: it says nothing.
+                Err(_) if self.pages.releases() != releases => continue,
+                Err(error) => return Err(error),
+            };
             let still = self.sequence.load(Ordering::Acquire) == before && before.is_multiple_of(2);
             if found.is_some() || still {
                 return Ok(found);

@@ -61,7 +61,8 @@ fn a_write_beside_a_close_is_kept_or_refused() {
             let store = store.clone();
             thread::spawn(move || {
                 let mut last = 50;
-                for value in 1..4 {
+                // Until the close: it always meets a writer.
+                for value in 1..40 {
                     match store.apply(&set(0, &[("balance", Value::Integer(value))])) {
                         Ok(_) => last = value,
                         Err(error) => {

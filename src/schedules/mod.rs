@@ -3,16 +3,19 @@
 //!
 //! `just schedules` runs them: `RUSTFLAGS="--cfg vellum_shuttle" cargo test -p vellum --lib schedules`. Each
 //! test is one small program of two to four threads over a disk in memory, run under many schedules:
-//! `shuttle` chooses who goes on at every lock, atomic and swap (see `sync`). Half of the schedules are
-//! random walks, half take priorities with a few changes (PCT), which finds races of small depth.
+//! `shuttle` chooses who goes on at every lock, atomic and swap (see `sync`). Some schedules are random walks,
+//! some take priorities with a few changes (PCT), which finds races of small depth, and some stop one thread
+//! at one of its steps until all others are done ([`pause`]), which finds slow readers.
 //! `VELLUM_SCHEDULES=n` runs n times as many. A failure prints a schedule, and `VELLUM_REPLAY=…` runs that
 //! one alone. A deadlock and a livelock are failures too.
 
 mod closing;
 mod commits;
 mod disk;
+mod pause;
 mod reading;
 
+use pause::Pause;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::{Config, Runner};
 
@@ -33,8 +36,10 @@ fn explore(cost: usize, program: impl Fn() + Send + Sync + 'static) {
     let count = (SCHEDULES * factor / cost).max(1);
     let program = std::sync::Arc::new(program);
     let again = program.clone();
+    let program_of_pauses = program.clone();
     run(RandomScheduler::new_from_seed(SEED, count), move || program());
     run(PctScheduler::new_from_seed(SEED, DEPTH, count), move || again());
+    run(Pause::new(2 * count), move || program_of_pauses());
 }
 
 fn run(scheduler: impl Scheduler + 'static, program: impl Fn() + Send + Sync + 'static) {

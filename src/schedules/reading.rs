@@ -2,6 +2,10 @@
 
 use super::disk::TestDisk;
 use super::explore;
+use crate::id::{Address, Lsn, TreeId};
+use crate::page::image::{ImageHead, Kind};
+use crate::pagestore::segment::{Segment, SegmentWriter, StoredImage};
+use crate::pagestore::{ImageRef, Slots};
 use crate::store::{Config, Durability, Store};
 use crate::sync::thread;
 use crate::{Key, Mutation, RecordId, Schema, Timestamp, Value, change::Action, change::Patch};
@@ -60,17 +64,18 @@ pub(super) fn store(disk: &TestDisk, config: &Config) -> Store {
 
 /// The same in files, closed behind a checkpoint.
 fn stored() -> TestDisk {
-    let disk = TestDisk::default();
-    let files = disk.clone();
-    // Locks work only under a scheduler; one schedule is enough to make files.
-    shuttle::check_random(
-        move || {
-            let store = store(&disk, &config());
-            store.checkpoint().expect("a sound disk");
-            store.close().expect("a sound disk");
-        },
-        1,
-    );
+    made_once(|disk| {
+        let store = store(&disk, &config());
+        store.checkpoint().expect("a sound disk");
+        store.close().expect("a sound disk");
+    })
+}
+
+/// Locks work only under a scheduler: one schedule is enough to make files.
+fn made_once(make: impl Fn(TestDisk) + Send + Sync + 'static) -> TestDisk {
+    let files = TestDisk::default();
+    let disk = files.clone();
+    shuttle::check_random(move || make(disk.clone()), 1);
     files
 }
 
@@ -112,6 +117,8 @@ fn a_snapshot_never_shows_half_of_a_transaction() {
                 let all = snapshot.iter("account").expect("in the schema");
                 let all: i64 = all.map(|found| integer(&found.expect("a sound store"), "balance")).sum();
                 assert_eq!(all, SUM, "at lsn {}", snapshot.lsn());
+                // Each transfer is one commit and moves one: the snapshot is of the commit that it says.
+                assert_eq!(read(1) - SUM / 2, snapshot.lsn().0 as i64 - 3);
             }
         });
         for amount in 1..3 {
@@ -199,45 +206,123 @@ fn read_transfer(store: &Store, amount: i64) {
     assert_eq!(integer(&found, "balance"), SUM / 2 + amount);
 }
 
+/// Accounts of a store whose indexes have several buckets: a change of one leaves nodes beside it unread.
+const MANY: i64 = 500;
+
+fn many() -> TestDisk {
+    made_once(|disk| {
+        let store = store(&disk, &config());
+        let create = |number: i64| Mutation {
+            object: "account".into(),
+            action: Action::Create,
+            key: None,
+            patch: Patch::new()
+                .set("number", number)
+                .set("balance", number)
+                .set("copy", number)
+                .set("holder", format!("holder {number}")),
+        };
+        let creates: Vec<Mutation> = (2..MANY).map(create).collect();
+        store.apply_batch(&creates).expect("new keys");
+        store.checkpoint().expect("a sound disk");
+        store.close().expect("a sound disk");
+    })
+}
+
+/// Changes one key, and moves all else to new segments; twice, so that the old ones are unlinked.
+fn change_and_compact(store: &Store) {
+    for holder in ["first", "second"] {
+        store.apply(&set(0, &[("holder", holder.into())])).expect("a new key");
+        store.compact().expect("a sound disk");
+    }
+}
+
 #[test]
 fn a_snapshot_reads_its_segments_as_long_as_it_lives() {
-    // A snapshot of a store that was just opened names segments that it has not read yet. Three compactions
-    // beside it free and unlink them all.
-    let files = stored();
-    explore(16, move || {
+    // A snapshot of a store that was just opened names nodes that nobody has read. Compactions beside the
+    // reader free the segments that they lie in, and unlink them.
+    let files = many();
+    explore(20, move || {
         let store = keep_nothing().open_on(Arc::new(files.copy())).expect("a sound store");
-        let reader = beside(&store, |store| {
-            let snapshot = store.snapshot().expect("an open store");
-            let lsn = snapshot.lsn().0;
-            for number in 0..2 {
-                let found = snapshot.get("account", account(number)).expect("a sound store");
-                let found = found.expect("it is never deleted");
-                assert_eq!(integer(&found, "balance"), integer(&found, "copy"), "at lsn {lsn}");
+        let snapshot = store.snapshot().expect("an open store");
+        let reader = thread::spawn(move || {
+            for number in (2..MANY).step_by(83) {
+                let holder = format!("holder {number}");
+                let found = snapshot.get("account", ("holder", holder)).expect("a sound store");
+                assert_eq!(integer(&found.expect("it is never deleted"), "number"), number);
             }
         });
-        for amount in 1..3 {
-            store.apply_batch(&transfer(amount)).expect("no conflict");
-            store.compact().expect("a sound disk");
-        }
+        change_and_compact(&store);
         reader.join().expect("the reader panicked");
-        read_transfer(&store, 2);
     });
 }
 
 #[test]
 fn a_live_reader_beside_compactions_meets_no_missing_segment() {
     // The same without a snapshot: the reader has a root and a place in it, and no pin.
-    let files = stored();
-    explore(16, move || {
+    let files = many();
+    explore(20, move || {
         let store = keep_nothing().open_on(Arc::new(files.copy())).expect("a sound store");
-        let reader = beside(&store, read_all);
-        for amount in 1..3 {
-            store.apply_batch(&transfer(amount)).expect("no conflict");
-            store.compact().expect("a sound disk");
-        }
+        let reader = beside(&store, |store| {
+            let accounts = store.object("account").expect("in the schema");
+            for number in (2..MANY).step_by(83) {
+                let found = accounts.get(("holder", format!("holder {number}"))).expect("a sound store");
+                assert_eq!(integer(&found.expect("it is never deleted"), "number"), number);
+            }
+        });
+        change_and_compact(&store);
         reader.join().expect("the reader panicked");
-        read_transfer(&store, 2);
     });
+}
+
+#[test]
+fn a_place_never_keeps_what_was_read_from_an_image_that_it_no_longer_has() {
+    // The protocol under the test above, alone, so that its few steps are tried in many orders: a reader loads
+    // a place of the page table while a checkpoint gives it another image and forgets what was in memory.
+    let images: Vec<StoredImage> = three_images();
+    explore(1, move || {
+        let slots = Arc::new(Slots::<u32>::new(std::iter::once(Some(images[0].clone()))));
+        let load = |slots: &Slots<u32>| {
+            let place = slots.get(0).expect("there is one");
+            place.load_with(|stored| Ok(Arc::new(stored.image.place))).expect("no error")
+        };
+        let readers = [(); 2].map(|()| {
+            let slots = slots.clone();
+            thread::spawn(move || drop(load(&slots)))
+        });
+        for image in &images[1..] {
+            let place = slots.get(0).expect("there is one");
+            place.set_stored(Some(image.clone()));
+            place.set_loaded(None);
+        }
+        for reader in readers {
+            reader.join().expect("a reader panicked");
+        }
+        assert_eq!(load(&slots).as_deref(), Some(&images[2].image.place));
+    });
+}
+
+/// Images in a segment of their own.
+fn three_images() -> Vec<StoredImage> {
+    let (disk, store_id) = (Arc::new(TestDisk::default()), [3; 16]);
+    let slot = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let images = slot.clone();
+    shuttle::check_random(
+        move || {
+            let mut writer = SegmentWriter::new(disk.clone(), store_id, 1);
+            let address = Address { tree: TreeId(1), number: 0, column: 0 };
+            let head =
+                ImageHead { kind: Kind::Node, address, lsn: Lsn(1), rows: 0, payload_len: 1, store_tag: 0 };
+            let refs: Vec<ImageRef> =
+                (0..3).map(|n| writer.put(&head, &[n]).expect("a sound disk")).collect();
+            let (entries, _) = writer.finish().expect("a sound disk");
+            let segment = Segment::open(&*disk, &entries[0], store_id).expect("it was just written");
+            let stored = |image: ImageRef| StoredImage { image, segment: segment.clone() };
+            *images.lock().expect("no other thread") = refs.into_iter().map(stored).collect();
+        },
+        1,
+    );
+    Arc::into_inner(slot).expect("the schedule is over").into_inner().expect("no other thread")
 }
 
 #[test]

@@ -165,6 +165,10 @@ impl<T> ArcSwapOption<T> {
         ArcSwapOption(arc_swap::ArcSwapOption::new(value))
     }
 
+    pub(crate) fn empty() -> ArcSwapOption<T> {
+        ArcSwapOption::new(None)
+    }
+
     pub(crate) fn load(&self) -> Guard<Option<Arc<T>>> {
         point();
         self.0.load()
