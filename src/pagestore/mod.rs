@@ -300,6 +300,13 @@ impl PageStore {
         }
     }
 
+    /// Groups that a tree may have at most, by the length of its node; one where that cannot be read, which
+    /// then says why.
+    pub(crate) fn group_count_max(&self, root: &Root, tree: TreeId) -> u64 {
+        let Some(tree) = root.tree(tree) else { return 0 };
+        self.chunks(tree).map_or(1, |chunks| (chunks.len() * CHUNK_GROUPS) as u64)
+    }
+
     /// The chunks of a tree, read from its node at first use.
     #[inline]
     fn chunks<'t>(&self, tree: &'t Tree) -> Result<&'t Slots<Chunk>> {
@@ -430,7 +437,11 @@ impl PageStore {
         let (chunk_index, index) = place(number);
         let mut tree = self.tree_mut(writer, id)?;
         let chunks = self.chunks(&tree)?;
-        if chunk_index >= chunks.len() {
+        if chunk_index > chunks.len() {
+            // Groups and buckets come one behind the other; a checksum does not make any other number right.
+            return Err(Error::corrupt("", 0, format!("tree {id} has no groups as far as number {number}")));
+        }
+        if chunk_index == chunks.len() {
             tree = Arc::new(tree.grown(chunks.grown(chunk_index + 1)));
             self.put_tree(writer, &tree);
         }
