@@ -57,8 +57,9 @@ impl Seeds {
 
 fn main() {
     let seeds = Seeds(Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds"));
-    for target in ["patch", "ops_vs_model", "crash_cycles"] {
-        seeds.strings(target, &[16, 64, 160, 320, 640, 640]);
+    seeds.strings("patch", &[16, 64, 160, 320, 640, 640]);
+    for target in ["ops_vs_model", "crash_cycles"] {
+        seeds.strings(target, &[12, 24, 48, 80, 120, 160]);
     }
     for target in ["wal_reader", "superblock", "open_damaged"] {
         seeds.strings(target, &[12, 24, 48, 48, 96, 96, 200, 400]);

@@ -14,7 +14,7 @@ use vellum_fuzz::config;
 use vellum_testkit::model::Saved;
 use vellum_testkit::{MemDisk, Model, Rng, compare, ops, schema};
 
-const STEPS_MAX: usize = 48;
+const STEPS_MAX: usize = 20;
 
 struct Cycle {
     rng: Rng,

@@ -54,7 +54,7 @@ impl Rng {
     pub fn below(&mut self, end: usize) -> usize {
         let len = match end {
             ..=0x100 => 1,
-            ..=0x1_0000 => 2,
+            0x101..=0x1_0000 => 2,
             _ => 8,
         };
         let drawn = self.take(len).unwrap_or_else(|| self.draw());
