@@ -217,4 +217,16 @@ mod tests {
             assert!(check(tree, metas).is_err(), "{tree}: {metas:?}");
         }
     }
+
+    #[test]
+    fn a_frame_that_names_a_row_far_behind_all_others_makes_no_table_of_that_length() {
+        let disk = Arc::new(crate::disk::OsDisk::new(std::path::Path::new("not looked at")));
+        let (pages, mut writer) = PageStore::create(disk, [0; 16], 0);
+        for number in [1 << 40, u64::MAX >> 10] {
+            assert!(pages.group_mut(&mut writer, TreeId(5), number).is_err(), "{number}");
+        }
+        assert!(pages.group_mut(&mut writer, TreeId(5), 0).is_ok());
+        assert!(pages.group_mut(&mut writer, TreeId(5), 256).is_ok());
+        assert!(pages.group_mut(&mut writer, TreeId(5), 3 * 256).is_err());
+    }
 }
