@@ -11,7 +11,7 @@
 
 use super::memory::Memory;
 use super::node::{CHUNK_GROUPS, Meta, Stored};
-use super::page::{Page, READ_LEN};
+use super::page::Page;
 use super::segment::{Segment, StoredImage};
 use crate::error::Result;
 use crate::id::{Address, TreeId};
@@ -231,7 +231,7 @@ pub(crate) struct Group {
 }
 
 #[cfg(not(all(test, vellum_shuttle)))]
-const _: () = assert!(size_of::<u64>() + size_of::<RwLock<()>>() + READ_LEN <= 64);
+const _: () = assert!(size_of::<u64>() + size_of::<RwLock<()>>() + super::page::READ_LEN <= 64);
 
 /// A page that starts a cache line.
 #[derive(Debug)]

@@ -313,9 +313,10 @@ fn three_images() -> Vec<StoredImage> {
             let address = Address { tree: TreeId(1), number: 0, column: 0 };
             let head =
                 ImageHead { kind: Kind::Node, address, lsn: Lsn(1), rows: 0, payload_len: 1, store_tag: 0 };
-            let refs: Vec<ImageRef> =
-                (0..3).map(|n| writer.put(&head, &[n]).expect("a sound disk")).collect();
-            let (entries, _) = writer.finish().expect("a sound disk");
+            let refs: Vec<ImageRef> = (0..3).map(|n| writer.put(&head, &[n])).collect();
+            writer.settle().expect("a sound disk");
+            writer.finish().expect("a sound disk");
+            let entries = writer.entries();
             let segment = Segment::open(&*disk, &entries[0], store_id).expect("it was just written");
             let stored = |image: ImageRef| StoredImage { image, segment: segment.clone() };
             *images.lock().expect("no other thread") = refs.into_iter().map(stored).collect();
