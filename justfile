@@ -38,6 +38,19 @@ model SEEDS="20000":
 damage FACTOR="20":
     VELLUM_DAMAGE={{FACTOR}} cargo test --release -p vellum --test it damage
 
+# A fuzz target for so many seconds; needs a nightly toolchain and cargo-fuzz. fuzz/README.md lists the targets.
+fuzz TARGET SECONDS="60":
+    mkdir -p fuzz/corpus/{{TARGET}}
+    cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}} -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=256
+
+# Every fuzz target in turn.
+fuzz-all SECONDS="60":
+    for target in $(cargo +nightly fuzz list); do just fuzz $target {{SECONDS}} || exit 1; done
+
+# Threads in every order: group commit, snapshots, look-ups and closing under a scheduler; so many times as much.
+schedules FACTOR="10":
+    VELLUM_SCHEDULES={{FACTOR}} RUSTFLAGS="--cfg vellum_shuttle" cargo test -p vellum --lib --target-dir target/shuttle schedules
+
 # A benchmark: patch (criterion), or random_patch, open_time, recovery with their options.
 bench NAME *ARGS:
     {{ if NAME == "patch" { "cargo bench -p vellum-bench --bench patch -- " + ARGS } else { "cargo run --release -p vellum-bench --bin " + NAME + " -- " + ARGS } }}

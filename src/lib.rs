@@ -48,6 +48,9 @@ mod change;
 pub mod disk;
 mod dump;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod index;
 mod page;
@@ -56,8 +59,11 @@ mod planted;
 mod records;
 mod recover;
 mod repair;
+#[cfg(all(test, vellum_shuttle))]
+mod schedules;
 mod schema;
 mod store;
+mod sync;
 pub mod text;
 mod txn;
 mod value;

@@ -8,10 +8,13 @@
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::index;
 use crate::page::Columns;
 use crate::pagestore::superblock::{self, Found};
-use crate::pagestore::{PageStore, Writer};
-use crate::records::{ApplyScratch, CATALOG_TREE, Records};
+use crate::pagestore::{PageStore, Root, Tree, Writer};
+use crate::records::{
+    ApplyScratch, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records,
+};
 use crate::schema::Schema;
 use crate::store::Progress;
 use crate::value::key_hash;
@@ -114,7 +117,45 @@ fn open_checkpoint(disk: &Arc<dyn Disk>, found: &Found, keep_len: u64) -> Result
     };
     let (pages, writer, node) = PageStore::open(disk.clone(), live.store_id, keep_len, root)?;
     let schema = read_schema(&pages)?;
-    Ok((Records::new(pages, seed, schema, live.log.lsn, node.commit_time), writer))
+    let records = Records::new(pages, seed, schema, live.log.lsn, node.commit_time);
+    check_counts(&records.pages.live(), &records.catalog())?;
+    Ok((records, writer))
+}
+
+/// Rows of an object, and buckets of an index, that no store reaches.
+const COUNT_MAX: u64 = 1 << 48;
+
+/// Counts that `apply` keeps in step, and that loops and sums rely on: a checksum does not make them right.
+fn check_counts(root: &Root, catalog: &Catalog) -> Result<()> {
+    let wrong = |tree: &Tree, what: &str| {
+        let reason = format!("the counts {:?} of tree {} are none of {what}", tree.metas(), tree.id);
+        Err(Error::corrupt(superblock::FILE_NAME, 0, reason))
+    };
+    for object in catalog.objects() {
+        if let Some(tree) = root.tree(object.tree) {
+            let [rows, free_head, records, counter] =
+                [ROWS, FREE_HEAD, RECORDS, COUNTER].map(|index| tree.meta(index));
+            if rows > COUNT_MAX || free_head > rows || records > rows || counter > u64::MAX >> 1 {
+                return wrong(tree, "an object");
+            }
+        }
+        for tree in object.indexes.iter().filter_map(|index| root.tree(index.tree)) {
+            check_index(tree).or_else(|()| wrong(tree, "an index"))?;
+        }
+    }
+    match root.tree(ID_TREE) {
+        Some(tree) => check_index(tree).or_else(|()| wrong(tree, "an index")),
+        None => Ok(()),
+    }
+}
+
+/// A split follows the insert that asks for it: so there are never more entries than the buckets are for.
+fn check_index(tree: &Tree) -> std::result::Result<(), ()> {
+    let buckets = tree.meta(index::BUCKET_COUNT);
+    let holds = buckets <= COUNT_MAX
+        && tree.meta(index::ENTRY_COUNT) <= buckets.max(1) * index::TARGET
+        && tree.meta(index::MISSING_COUNT) <= u64::MAX >> 1;
+    if holds { Ok(()) } else { Err(()) }
 }
 
 /// The schema on the catalog's page.
@@ -146,4 +187,50 @@ fn in_frame(frame: &wal::FrameRef<'_>, error: &Error) -> Error {
         None => format!("commit {}: {error}", frame.lsn),
     };
     Error::corrupt(wal::log_name(frame.position.file), frame.position.offset, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TreeId;
+
+    #[test]
+    fn counts_that_no_store_has_are_refused_under_any_checksum() {
+        let schema = r#"{"objects":[{"key":"o","attributes":[{"key":"a","type":"text","unique":true}]}]}"#;
+        let catalog = Catalog::new(Schema::from_json(schema).unwrap());
+        let object = &catalog.objects()[0];
+        let check = |id: TreeId, metas: [u64; 4]| {
+            let tree = Arc::new(Tree::new(id, 1, None, metas));
+            check_counts(&Root { epoch: 1, trees: vec![(id, tree)] }, &catalog)
+        };
+        let (rows, keys) = (object.tree, object.indexes[0].tree);
+        check(rows, [5, 5, 3, 9]).unwrap();
+        check(keys, [160, 0, 0, 0]).unwrap();
+        check(keys, [161, 2, 0, 0]).unwrap();
+        let wrong = [
+            (rows, [u64::MAX, 0, 0, 0]),
+            (rows, [5, 6, 0, 0]),
+            (rows, [5, 0, 6, 0]),
+            (rows, [5, 0, 0, u64::MAX]),
+            (keys, [161, 1, 0, 0]),
+            (keys, [0, 1 << 63, 0, 0]),
+            (ID_TREE, [u64::MAX, 4, 0, 0]),
+            (ID_TREE, [0, 0, u64::MAX, 0]),
+        ];
+        for (tree, metas) in wrong {
+            assert!(check(tree, metas).is_err(), "{tree}: {metas:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_names_a_row_far_behind_all_others_makes_no_table_of_that_length() {
+        let disk = Arc::new(crate::disk::OsDisk::new(std::path::Path::new("not looked at")));
+        let (pages, mut writer) = PageStore::create(disk, [0; 16], 0);
+        for number in [1 << 40, u64::MAX >> 10] {
+            assert!(pages.group_mut(&mut writer, TreeId(5), number).is_err(), "{number}");
+        }
+        assert!(pages.group_mut(&mut writer, TreeId(5), 0).is_ok());
+        assert!(pages.group_mut(&mut writer, TreeId(5), 256).is_ok());
+        assert!(pages.group_mut(&mut writer, TreeId(5), 3 * 256).is_err());
+    }
 }

@@ -29,13 +29,7 @@ impl Input {
     /// Opens a file, or stdin for `-`. Reads nothing.
     pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
         if is_stdin(path) {
-            let bytes = Counted::new(Box::new(io::stdin()) as Box<dyn Read + Send>);
-            return Ok(Input {
-                name: "standard input".to_string(),
-                promises_gzip: false,
-                bytes,
-                total: None,
-            });
+            return Ok(Input::of("standard input", Box::new(io::stdin())));
         }
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
@@ -46,6 +40,11 @@ impl Input {
         let promises_gzip = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
         let total = metadata.is_file().then_some(metadata.len());
         Ok(Input { name, promises_gzip, bytes: Counted::new(Box::new(file)), total })
+    }
+
+    /// Bytes that come from somewhere, under a name for messages.
+    pub(crate) fn of(name: &str, bytes: Box<dyn Read + Send>) -> Input {
+        Input { name: name.to_string(), promises_gzip: false, bytes: Counted::new(bytes), total: None }
     }
 
     /// Bytes of the file, where it is one.

@@ -24,7 +24,7 @@ use crate::pagestore::{Group, GroupGuard, PageStore, Root, Writer, about};
 
 /// Entries a bucket on average: 4 to 8 KiB a bucket, so that a bucket's table entries cost little
 /// beside it and a cold probe reads two blocks.
-const TARGET: u64 = 160;
+pub(crate) const TARGET: u64 = 160;
 
 /// Meta words of an index tree.
 pub(crate) const ENTRY_COUNT: usize = 0;

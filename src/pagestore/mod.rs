@@ -31,7 +31,7 @@ mod checkpoint;
 mod compact;
 mod mapped;
 mod memory;
-mod node;
+pub(crate) mod node;
 mod page;
 mod salvage;
 pub(crate) mod segment;
@@ -49,20 +49,23 @@ pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
 pub(crate) use page::about;
 pub(crate) use salvage::{FoundImages, Segments, open_all, read_root_as_is};
 use segment::Segment;
+#[cfg(all(test, vellum_shuttle))]
+pub(crate) use tree::Slots;
 pub(crate) use tree::{Group, GroupGuard, GroupState, Root, Tree};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::id::{Address, SegmentId, TreeId};
 use crate::page::image::Kind;
-use arc_swap::ArcSwap;
+use crate::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
+use crate::sync::{ArcSwap, Guard, Mutex, RwLock};
 use node::CHUNK_GROUPS;
-use parking_lot::{Mutex, RwLock};
 use segment::StoredImage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tree::{Chunk, Slot, Slots};
+#[cfg(not(all(test, vellum_shuttle)))]
+use tree::Slots;
+use tree::{Chunk, Slot};
 
 /// All pages of an open store.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ pub(crate) struct PageStore {
     segments: ArcSwap<BTreeMap<SegmentId, Arc<Segment>>>,
     /// Segments that no root names any more, and the epoch in which that came to be.
     retired: Mutex<Vec<(u64, SegmentId)>>,
+    /// How often segments were forgotten.
+    releases: AtomicU64,
     pins: Pins,
     /// What the newest root says of segments.
     pub(crate) table: Mutex<SegmentTable>,
@@ -179,6 +184,7 @@ impl PageStore {
             live: ArcSwap::from_pointee(root),
             segments: ArcSwap::from_pointee(segments),
             retired: Mutex::new(Vec::new()),
+            releases: AtomicU64::new(0),
             pins: Pins::default(),
             table: Mutex::new(table),
             memory: Arc::new(Memory::new(keep_len / 2)),
@@ -216,7 +222,7 @@ impl PageStore {
 
     /// The live state, for one read.
     #[inline]
-    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Root>> {
+    pub(crate) fn live(&self) -> Guard<Arc<Root>> {
         self.live.load()
     }
 
@@ -249,7 +255,15 @@ impl PageStore {
             }
             needed
         });
+        // Before they go: who misses one sees that the count moved.
+        self.releases.fetch_add(1, Ordering::AcqRel);
         self.segments.store(Arc::new(segments));
+    }
+
+    /// How often segments were forgotten. A reader without a pin who fails, and finds that this moved since
+    /// he took his root, may have met a place that the newest root no longer names.
+    pub(crate) fn releases(&self) -> u64 {
+        self.releases.load(Ordering::Acquire)
     }
 
     /// Table nodes and images read since opening.
@@ -286,6 +300,13 @@ impl PageStore {
             Some(group) => Ok(Some(group)),
             None => Ok(self.load_group(tree, &slot, number)?.map(GroupGuard::from)),
         }
+    }
+
+    /// Groups that a tree may have at most, by the length of its node; one where that cannot be read, which
+    /// then says why.
+    pub(crate) fn group_count_max(&self, root: &Root, tree: TreeId) -> u64 {
+        let Some(tree) = root.tree(tree) else { return 0 };
+        self.chunks(tree).map_or(1, |chunks| (chunks.len() * CHUNK_GROUPS) as u64)
     }
 
     /// The chunks of a tree, read from its node at first use.
@@ -418,7 +439,11 @@ impl PageStore {
         let (chunk_index, index) = place(number);
         let mut tree = self.tree_mut(writer, id)?;
         let chunks = self.chunks(&tree)?;
-        if chunk_index >= chunks.len() {
+        if chunk_index > chunks.len() {
+            // Groups and buckets come one behind the other; a checksum does not make any other number right.
+            return Err(Error::corrupt("", 0, format!("tree {id} has no groups as far as number {number}")));
+        }
+        if chunk_index == chunks.len() {
             tree = Arc::new(tree.grown(chunks.grown(chunk_index + 1)));
             self.put_tree(writer, &tree);
         }

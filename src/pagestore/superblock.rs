@@ -90,7 +90,7 @@ pub(crate) struct Sealed {
 }
 
 impl Superblock {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; COPY_LEN];
         MAGIC.put(&mut bytes, MAGIC_BYTES);
         VERSION.put(&mut bytes, FORMAT_VERSION);
@@ -140,12 +140,8 @@ impl Superblock {
             return Err(corrupt(CRC.offset(), "the superblock's checksum does not match"));
         }
         let state = STATE.get(bytes);
-        let rest_is_zero = bytes[CRC.end()..].iter().all(|byte| *byte == 0);
-        if version != FORMAT_VERSION || !rest_is_zero || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
-            return Err(corrupt(
-                VERSION.offset(),
-                "reserved bytes of the superblock are not zero, or its state is unknown",
-            ));
+        if version != FORMAT_VERSION || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
+            return Err(corrupt(VERSION.offset(), "the superblock's version or state is unknown"));
         }
         if KEY_HASH.get(bytes) != KEY_HASH_ALGORITHM {
             return Err(corrupt(KEY_HASH.offset(), "an unknown algorithm of key hashes"));
@@ -155,7 +151,7 @@ impl Superblock {
         }
         let position = Position { file: LOG_FILE.get(bytes), offset: LOG_OFFSET.get(bytes) };
         let seal_position = Position { file: SEAL_FILE.get(bytes), offset: SEAL_OFFSET.get(bytes) };
-        Ok(Superblock {
+        let superblock = Superblock {
             store_id: STORE_ID.get(bytes),
             generation: GENERATION.get(bytes),
             log: Resume {
@@ -169,7 +165,16 @@ impl Superblock {
                 seal: Seal { position: seal_position, crc: SEAL_CRC.get(bytes) },
                 lsn: Lsn(SEAL_LSN.get(bytes)),
             }),
-        })
+        };
+        if superblock.generation % 2 != copy {
+            return Err(corrupt(GENERATION.offset(), "this copy belongs in the place of the other one"));
+        }
+        // Reserved bytes are zero, and so are fields that mean nothing in this state: no byte of a valid copy
+        // goes unread.
+        if superblock.encode() != bytes {
+            return Err(corrupt(ROOT.offset(), "reserved or unused bytes of the superblock are not zero"));
+        }
+        Ok(superblock)
     }
 }
 
@@ -321,6 +326,7 @@ mod tests {
         let (old, new) = (sample(4), sample(5));
         let bytes = new.encode();
         assert_eq!(Superblock::decode(&bytes, 1).unwrap(), new);
+        assert_eq!(Superblock::decode(&bytes, 0).unwrap_err().kind(), ErrorKind::Corrupt);
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -340,6 +346,20 @@ mod tests {
         let crc = crc32(&bytes[..CRC.offset()]);
         CRC.put(&mut bytes, crc);
         assert_eq!(Superblock::decode(&bytes, 0).unwrap_err().kind(), ErrorKind::UnknownFormat);
+    }
+
+    #[test]
+    fn a_root_or_a_seal_that_is_none_is_zero() {
+        let none = Superblock { root: None, seal: None, ..sample(4) };
+        let bytes = none.encode();
+        assert_eq!(Superblock::decode(&bytes, 0).unwrap(), none);
+        for at in (ROOT.offset() + 4..ROOT.end()).chain(SEAL_FILE.offset()..SEAL_CRC.end()) {
+            let mut bad = bytes.clone();
+            bad[at] = 1;
+            let crc = crc32(&bad[..CRC.offset()]);
+            CRC.put(&mut bad, crc);
+            assert_eq!(Superblock::decode(&bad, 0).unwrap_err().kind(), ErrorKind::Corrupt, "byte {at}");
+        }
     }
 
     #[test]

@@ -18,9 +18,9 @@ use crate::page::{Columns, PageWrite, slots, text};
 use crate::pagestore::{GroupState, Writer};
 use crate::planted::planted;
 use crate::schema::Schema;
+use crate::sync::atomic::Ordering;
 use crate::value::{Timestamp, append_key_bytes, key_hash};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Buffers that are used from frame to frame, so that applying allocates nothing.
 #[derive(Debug, Default)]

@@ -37,9 +37,9 @@ use crate::error::Result;
 use crate::id::Lsn;
 use crate::pagestore::{PageStore, Root};
 use crate::schema::Schema;
-use arc_swap::ArcSwap;
+use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Guard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 pub(crate) use crate::schema::{CATALOG_TREE, RECORD_ID_TREE as ID_TREE};
 
@@ -82,7 +82,7 @@ impl Records {
 
     /// The schema and what is derived from it.
     #[inline]
-    pub(crate) fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
+    pub(crate) fn catalog(&self) -> Guard<Arc<Catalog>> {
         self.catalog.load()
     }
 
@@ -113,7 +113,13 @@ impl Records {
     ) -> Result<Option<R>> {
         for _ in 0..3 {
             let before = self.sequence.load(Ordering::Acquire);
-            let found = attempt(&self.pages.live())?;
+            let releases = self.pages.releases();
+            let found = match attempt(&self.pages.live()) {
+                Ok(found) => found,
+                // Two checkpoints passed meanwhile and unlinked what this root names: it says nothing.
+                Err(_) if self.pages.releases() != releases => continue,
+                Err(error) => return Err(error),
+            };
             let still = self.sequence.load(Ordering::Acquire) == before && before.is_multiple_of(2);
             if found.is_some() || still {
                 return Ok(found);

@@ -242,7 +242,8 @@ impl Records {
 
     /// Row groups of an object that may hold records.
     pub(crate) fn group_count(&self, root: &Root, object: &ObjectLayout) -> u64 {
-        root.tree(object.tree).map_or(0, |tree| tree.meta(ROWS)).div_ceil(u64::from(GROUP_ROWS))
+        let rows = root.tree(object.tree).map_or(0, |tree| tree.meta(ROWS));
+        rows.div_ceil(u64::from(GROUP_ROWS)).min(self.pages.group_count_max(root, object.tree))
     }
 }
 

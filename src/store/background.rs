@@ -4,11 +4,11 @@ use super::{Durability, Inner, Store, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagestore::superblock::Superblock;
 use crate::pagestore::{CheckpointReport, Compaction};
+use crate::sync::atomic::Ordering;
+use crate::sync::mpsc::{self, Receiver, SyncSender};
+use crate::sync::thread::{self, JoinHandle};
 use crate::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// An idle log is looked at this often, for its last watermark.
@@ -44,7 +44,7 @@ impl Threads {
         }
         let (shared, owner) = (writing.shared.clone(), inner.clone());
         // Making a log file takes a tenth of a second; commits that are polled must not wait behind it.
-        let (prepare, wanted) = std::sync::mpsc::sync_channel(1);
+        let (prepare, wanted) = mpsc::sync_channel(1);
         self.spawn("vellum-flusher", move || flush(&owner, &shared, &prepare))?;
         let owner = inner.clone();
         self.spawn("vellum-log-files", move || prepare_files(&owner, &wanted))?;
@@ -56,7 +56,7 @@ impl Threads {
     }
 
     fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = std::thread::Builder::new().name(name.to_string()).spawn(body);
+        let thread = thread::Builder::new().name(name.to_string()).spawn(body);
         self.running.push(thread.map_err(|error| Error::io("starting a thread for", name, error))?);
         Ok(())
     }

@@ -39,17 +39,17 @@ use crate::planted::planted;
 use crate::records::{ApplyScratch, Records};
 use crate::recover::RecoveryReport;
 use crate::schema::Schema;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::txn::{Source, Stage, WriterState};
 use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
 pub(crate) use config::ConfigSource;
 use opening::Opened;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use stats::HealthState;
 use std::cell::Cell as ThreadCell;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A close takes a last checkpoint when more row groups and buckets than this are dirty: each costs the
 /// next opening up to eight images, and an opening reads at most 64.
@@ -442,11 +442,18 @@ impl Superblocks {
     /// Writes both copies with this seal, the older one first, so that one of them is whole always.
     fn write_seal(&mut self, seal: Option<Sealed>) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        // A copy that could not be read is made anew from the live one, under the generation before.
-        let other = self.other.get_or_insert_with(|| Superblock {
-            generation: self.live.generation.wrapping_sub(1),
-            ..self.live.clone()
-        });
+        if self.other.is_none() {
+            // A copy that could not be read is made anew from the live one, under the generation before; a new
+            // store's second copy under the one behind, as there is none before.
+            let generation = self.live.generation.checked_sub(1).unwrap_or(1);
+            let anew = Superblock { generation, ..self.live.clone() };
+            superblock::write(file, &anew)?;
+            self.other = Some(anew);
+        }
+        let other = self.other.as_mut().expect("made above");
+        if other.generation > self.live.generation {
+            std::mem::swap(other, &mut self.live);
+        }
         other.seal = seal;
         superblock::write(file, other)?;
         self.live.seal = seal;

@@ -6,7 +6,7 @@ use crate::id::Lsn;
 use crate::id::TreeId;
 use crate::index::{BUCKET_COUNT, ENTRY_COUNT};
 use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
-use std::sync::atomic::Ordering;
+use crate::sync::atomic::Ordering;
 
 /// Sizes and counters at one moment.
 #[derive(Clone, Debug, Default)]

@@ -6,11 +6,11 @@ use crate::change::{Action, Key, Mutation, Patch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::schema::Schema;
+use crate::sync::atomic::Ordering;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Outcome, WriterState};
 use crate::value::{Name, Record, Value};
 use crate::wal;
-use std::sync::atomic::Ordering;
 
 /// Disk space is looked at again after this many more bytes are dirty or logged.
 const ADMISSION_STEP: u64 = 4 << 20;

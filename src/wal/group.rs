@@ -14,10 +14,10 @@ use crate::disk::{Access, Disk, File, LogTail};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::planted::planted;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -280,6 +280,7 @@ impl GroupCommit {
     pub(crate) fn flusher_wait(&self, timeout: Option<Duration>) -> FlusherWork {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.state.lock();
+        let mut timed_out = false;
         loop {
             if let Some(lsn) = state.polled.take() {
                 return FlusherWork::Sync(lsn);
@@ -293,11 +294,9 @@ impl GroupCommit {
                 return FlusherWork::Prepare;
             }
             match deadline {
+                _ if timed_out => return FlusherWork::Timeout,
                 None => self.work.wait(&mut state),
-                Some(deadline) if Instant::now() >= deadline => return FlusherWork::Timeout,
-                Some(deadline) => {
-                    self.work.wait_until(&mut state, deadline);
-                }
+                Some(deadline) => timed_out = self.work.wait_until(&mut state, deadline).timed_out(),
             }
         }
     }

@@ -37,6 +37,8 @@ mod salvage;
 mod tests;
 
 pub(crate) use audit::{Landmark, LogAudit, audit};
+#[cfg(any(test, fuzzing))]
+pub(crate) use file::{FRAMES_AT, FileHeader};
 pub(crate) use file::{is_leftover, log_name, log_number};
 pub(crate) use frame::{CheckpointMark, Kind, frame_len};
 pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};

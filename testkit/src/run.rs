@@ -83,7 +83,14 @@ type Checked = Result<(), String>;
 /// # Errors
 /// The first difference between store and model.
 pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
-    let mut rng = Rng::new(seed);
+    run_with(Config::new().seed(seed), Rng::new(seed), op_count, counts)
+}
+
+/// Runs what a generator decides, until it is spent, on a store with these settings and those that it draws.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(base: Config, mut rng: Rng, op_count: usize, counts: &mut Counts) -> Checked {
     let objects: Vec<ObjectDef> =
         (0..1 + rng.below(3)).map(|number| schema::generate(&mut rng, number)).collect();
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
@@ -91,13 +98,12 @@ pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
     let durability =
         *rng.pick(&[Durability::Buffered, Durability::Buffered, Durability::Sync, Durability::Interval(1)]);
     let background = rng.one_in(4);
-    let config = Config::new()
+    let config = base
         .durability(durability)
         .background(background)
         .dirty_budget(*rng.pick(&[1 << 20, 256 << 20]))
         .checkpoint_log_len(*rng.pick(&[1 << 10, 16 << 10]))
         .log_mapped(!rng.one_in(3))
-        .seed(seed)
         .clock(Arc::new(move || Timestamp(ticks.load(Ordering::Relaxed))));
     let disk = MemDisk::new();
     let model = Model::new(objects, clock.load(Ordering::Relaxed));
@@ -121,6 +127,9 @@ pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
         saved,
     };
     for number in 0..op_count {
+        if run.rng.is_spent() {
+            break;
+        }
         run.step().map_err(|why| format!("operation {number}: {why}"))?;
     }
     run.finish()

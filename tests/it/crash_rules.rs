@@ -128,6 +128,39 @@ fn crash_rule_02_a_damaged_newer_superblock_opens_from_the_older_one_and_says_so
 }
 
 #[test]
+fn crash_rule_06_a_new_store_whose_second_copy_is_damaged_is_made_whole_and_goes_on() {
+    // The copy that is left has generation 0, below which there is none: the other one is made anew as 1, and
+    // first, so that a crash at any step of that leaves one that is whole.
+    let disk = MemDisk::new();
+    let store = create(&disk);
+    store.close().unwrap();
+    damage_newer_superblock(&disk);
+    for step in 0..12 {
+        let disk = disk.after_kill();
+        let mut left = step;
+        disk.fail(move |event| {
+            let counts = event.name == "superblock" && event.op.changes();
+            left -= i32::from(counts && left > 0);
+            (counts && left == 0).then_some(io::ErrorKind::Other)
+        });
+        if let Ok(store) = config().open_on(on(&disk)) {
+            let made = store.object("company").unwrap().create(record! { "country" => "DE", "number" => 1 });
+            assert!(made.is_ok() || step <= 6, "three writes and their syncs open it");
+        }
+        let after = disk.after_power_cut(&mut Rng::new(step as u64), 2);
+        let store = open(&after);
+        add(&store, 2);
+        store.checkpoint().unwrap();
+        store.checkpoint().unwrap();
+        store.close().unwrap();
+        let copies = after.files()["superblock"].clone();
+        let generations = [superblock_generation(&copies, 0), superblock_generation(&copies, 1)];
+        assert!(generations.iter().all(|generation| (2..6).contains(generation)), "{generations:?}");
+        assert_eq!(score(&open(&after), 2), Some(0.0));
+    }
+}
+
+#[test]
 fn crash_rule_03_a_frame_that_was_cut_never_comes_back_behind_a_new_one() {
     // The last frame's block does not reach the disk; the store goes on; later the old block turns up.
     let disk = MemDisk::new();
