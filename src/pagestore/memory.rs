@@ -1,5 +1,6 @@
-//! What pages cost in anonymous memory: owned copies and deltas, counted where they are made, grown
-//! and dropped, so that the dirty budget is a fact and not an estimate.
+//! What pages cost in anonymous memory. What is *held* is counted where owned copies and deltas are made,
+//! grown and dropped. What is *dirty* is what was written since a checkpoint, counted by page in steps that
+//! double; so it is at most twice what the next checkpoint has to carry.
 
 use crate::page::delta::Delta;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 pub(crate) struct Memory {
     /// Bytes in owned copies and deltas, whoever holds them.
     held: AtomicU64,
-    /// Bytes dirtied since the last checkpoint's snapshot.
+    /// Bytes written since the last checkpoint's snapshot.
     dirtied: AtomicU64,
     /// Bytes that a running checkpoint is writing.
     in_checkpoint: AtomicU64,

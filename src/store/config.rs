@@ -137,7 +137,7 @@ impl Config {
     /// he does.
     #[must_use]
     pub fn background(mut self, background: bool) -> Config {
-        self.background = background;
+        self.background = background && self.threads;
         self
     }
 
