@@ -115,7 +115,7 @@ impl PageStore {
     /// Bytes that compaction may write: what the disk has beyond the images of all that is dirty. A disk
     /// that does not say is taken at its word when it is written to.
     fn room_for_victims(&self) -> u64 {
-        let dirty = self.memory.dirty();
+        let dirty = self.memory.images_len_max();
         self.disk.free_len().map_or(u64::MAX, |free| free.saturating_sub(dirty + dirty / 4 + MARGIN_LEN))
     }
 

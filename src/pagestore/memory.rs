@@ -15,6 +15,9 @@ pub(crate) struct Memory {
     dirtied: AtomicU64,
     /// Bytes that a running checkpoint is writing.
     in_checkpoint: AtomicU64,
+    /// Length that pages had when they became dirty, of the same two.
+    dirty_pages: AtomicU64,
+    pages_in_checkpoint: AtomicU64,
     /// Mapped pages turn into owned copies while less than this is held.
     own_len_max: u64,
     /// Whether turning a cold page into an owned copy may wait for the disk: while the log is replayed,
@@ -55,6 +58,16 @@ impl Memory {
         self.dirtied.load(Relaxed) + self.in_checkpoint.load(Relaxed)
     }
 
+    /// At most what the images of all that is dirty take: a page that was, and what was written since.
+    pub(crate) fn images_len_max(&self) -> u64 {
+        self.dirty() + self.dirty_pages.load(Relaxed) + self.pages_in_checkpoint.load(Relaxed)
+    }
+
+    /// A page of this length becomes dirty.
+    pub(crate) fn add_dirty_page(&self, len: u64) {
+        self.dirty_pages.fetch_add(len, Relaxed);
+    }
+
     pub(crate) fn dirtied_since_checkpoint(&self) -> u64 {
         self.dirtied.load(Relaxed)
     }
@@ -66,13 +79,16 @@ impl Memory {
     pub(crate) fn start_checkpoint(&self) {
         let dirtied = self.dirtied.swap(0, Relaxed);
         self.in_checkpoint.fetch_add(dirtied, Relaxed);
+        self.pages_in_checkpoint.fetch_add(self.dirty_pages.swap(0, Relaxed), Relaxed);
     }
 
     /// A checkpoint ended; what a failed one did not write is dirty still.
     pub(crate) fn end_checkpoint(&self, written: bool) {
         let dirtied = self.in_checkpoint.swap(0, Relaxed);
+        let pages = self.pages_in_checkpoint.swap(0, Relaxed);
         if !written {
             self.dirtied.fetch_add(dirtied, Relaxed);
+            self.dirty_pages.fetch_add(pages, Relaxed);
         }
     }
 }

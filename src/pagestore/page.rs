@@ -426,6 +426,9 @@ impl Page {
     #[cold]
     fn count_dirty(&mut self, len: u32) {
         let more = self.counted.max(len).max(DIRTY_LEN_MIN);
+        if self.counted == 0 {
+            self.account.memory().add_dirty_page(self.len() as u64);
+        }
         self.account.memory().add_dirty(u64::from(more));
         self.counted = self.counted.saturating_add(more);
         self.credit = self.credit.saturating_add(more - len);

@@ -265,7 +265,7 @@ impl Inner {
     fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
         self.mark_open()?;
         let frame_len = state.frame.body().len() as u64;
-        let dirty = self.records.pages.memory.dirty();
+        let dirty = self.records.pages.memory.images_len_max();
         let now = dirty + self.log_since.load(Ordering::Relaxed) + frame_len;
         if only_deletes || (now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP) {
             return Ok(());
