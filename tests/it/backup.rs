@@ -1,7 +1,7 @@
 //! Backup and restore: a copy is the state of one commit, verified, and there as a whole or not at all.
 //! Requirement 10.
 
-use crate::common::{Dir, companies, create, quick};
+use crate::common::{Dir, StopAtEnd, companies, create, quick};
 use crate::damage::{Random, change, config, files, images, make, name_of, read_files, store_on_disk};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -120,6 +120,7 @@ fn a_hundred_copies_beside_writers_each_verify_and_show_one_commit() {
                 store.compact().unwrap();
             }
         });
+        let _stop = StopAtEnd(&stop);
         let mut last = vellum::Lsn(0);
         for number in 0..100 {
             let disk = MemDisk::new();
@@ -133,7 +134,6 @@ fn a_hundred_copies_beside_writers_each_verify_and_show_one_commit() {
             });
             assert_eq!(scores.sum::<f64>(), 4000.0, "copy {number} at lsn {last}");
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

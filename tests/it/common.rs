@@ -1,7 +1,7 @@
 //! A store in a directory of its own, removed at the end.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use vellum::{Config, Durability, Schema, Store};
 
 /// A directory that goes with the test.
@@ -52,4 +52,13 @@ pub fn quick() -> Config {
 
 pub fn create(dir: &Dir) -> Store {
     quick().create(dir.path(), &companies()).expect("an empty directory")
+}
+
+/// Tells threads to stop, also when the test fails.
+pub struct StopAtEnd<'s>(pub &'s AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -2,7 +2,7 @@
 //! the caller's code, odd values, readers beside writers. Limits that hold for a process are in the tool's
 //! tests (`cli/tests/it/environment.rs`).
 
-use crate::common::{Dir, companies, create, quick};
+use crate::common::{Dir, StopAtEnd, companies, create, quick};
 use crate::damage::{Random, by_number, change, config, make, read_files, store_on_disk};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -63,13 +63,21 @@ fn a_reader_beside_a_writer_sees_one_commit_and_disturbs_nobody() {
                 moved.unwrap();
             }
         });
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                store.checkpoint().unwrap();
-                store.compact().unwrap();
+        // Four checkpoints an opening: each try fails only if two of them fall into it.
+        let (begin, openings) = std::sync::mpsc::channel();
+        let checkpoints = &store;
+        scope.spawn(move || {
+            for () in openings {
+                for _ in 0..2 {
+                    checkpoints.checkpoint().unwrap();
+                    checkpoints.compact().unwrap();
+                }
             }
         });
+        // A failure must not leave the writer running for ever.
+        let _stop = StopAtEnd(&stop);
         for round in 0..60 {
+            begin.send(()).unwrap();
             let floor = store.applied_lsn();
             let reader = Config::new().read_only(true).open(dir.path());
             let reader = reader.unwrap_or_else(|error| panic!("round {round}: {error}"));
@@ -83,7 +91,7 @@ fn a_reader_beside_a_writer_sees_one_commit_and_disturbs_nobody() {
             assert_eq!(sum, 500.0, "round {round} at lsn {}", reader.applied_lsn());
             assert_eq!(reader.checkpoint().unwrap_err().kind(), ErrorKind::ReadOnly);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(begin);
     });
     store.close().unwrap();
     assert!(verify(dir.path()).unwrap().is_clean());
@@ -365,6 +373,7 @@ fn requirement_39_no_reader_ever_sees_half_of_a_patch() {
     let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let (store, stop, reads) = (&store, &stop, &reads);
+        let _stop = StopAtEnd(stop);
         for thread in 0..2u64 {
             scope.spawn(move || {
                 let companies = store.object("company").unwrap();
@@ -395,7 +404,6 @@ fn requirement_39_no_reader_ever_sees_half_of_a_patch() {
             let set = patch! { "score" => n as f64, "name" => name, "notes" => notes };
             companies.update(by_number(random.next(8) as i64), set).unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(reads.load(Ordering::Relaxed) > 1000);
 }
