@@ -83,7 +83,8 @@ pub(crate) struct PageStore {
     /// What the newest root says of segments.
     pub(crate) table: Mutex<SegmentTable>,
     pub(crate) memory: Arc<Memory>,
-    /// Bytes of clean owned copies and deltas that may stay in memory.
+    /// Bytes of clean owned copies and deltas that may stay in memory: less than the budget, since tables
+    /// and latches of what is in memory come on top.
     keep_len: u64,
     /// Table nodes read since opening, for tests that count.
     nodes_read: AtomicU64,
@@ -173,7 +174,7 @@ impl PageStore {
     fn with(
         disk: Arc<dyn Disk>,
         store_id: [u8; 16],
-        keep_len: u64,
+        budget: u64,
         root: Root,
         segments: BTreeMap<SegmentId, Arc<Segment>>,
         table: SegmentTable,
@@ -187,8 +188,8 @@ impl PageStore {
             releases: AtomicU64::new(0),
             pins: Pins::default(),
             table: Mutex::new(table),
-            memory: Arc::new(Memory::new(keep_len / 2)),
-            keep_len,
+            memory: Arc::new(Memory::new(budget / 2)),
+            keep_len: budget / 4 * 3,
             nodes_read: AtomicU64::new(0),
         };
         (store, Writer { epoch: 1, round: 1, dirty: Vec::new(), expected: None })

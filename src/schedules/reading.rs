@@ -313,8 +313,8 @@ fn three_images() -> Vec<StoredImage> {
             let address = Address { tree: TreeId(1), number: 0, column: 0 };
             let head =
                 ImageHead { kind: Kind::Node, address, lsn: Lsn(1), rows: 0, payload_len: 1, store_tag: 0 };
-            let refs: Vec<ImageRef> = (0..3).map(|n| writer.put(&head, &[n])).collect();
             writer.settle().expect("a sound disk");
+            let refs: Vec<ImageRef> = (0..3).map(|n| writer.put(&head, &[n])).collect();
             writer.finish().expect("a sound disk");
             let entries = writer.entries();
             let segment = Segment::open(&*disk, &entries[0], store_id).expect("it was just written");
