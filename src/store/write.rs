@@ -257,7 +257,7 @@ impl Inner {
         let log_len_max = self.config.checkpoint_log_len.max(dirty / 8);
         // Clean memory is given back by checkpoints alone, so much of it asks for one too, if there is enough
         // to write.
-        let held_max = self.config.dirty_budget / 2 * 3;
+        let held_max = self.config.dirty_budget * 2;
         let pressed = dirty >= self.config.dirty_budget / 16 && self.records.pages.memory.held() > held_max;
         if log_since >= log_len_max || dirty >= self.config.dirty_budget / 2 || pressed {
             self.ask_for_checkpoint();
