@@ -113,7 +113,7 @@ impl Build {
 
     /// Writes images while much is dirty.
     fn make_room(&mut self) -> Result<()> {
-        if self.records.pages.memory.dirty() < DIRTY_LEN_MAX {
+        if self.records.pages.memory.pinned() < DIRTY_LEN_MAX {
             return Ok(());
         }
         self.write_images().map(drop)

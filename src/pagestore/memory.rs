@@ -1,23 +1,44 @@
-//! What pages cost in anonymous memory. What is *held* is counted where owned copies and deltas are made,
-//! grown and dropped. What is *dirty* is what was written since a checkpoint, counted by page in steps that
-//! double; so it is at most twice what the next checkpoint has to carry.
+//! What pages cost in anonymous memory, in three measures:
+//!
+//! - *held*: owned copies and deltas, counted where they are made, grown and dropped;
+//! - *dirty*: what was written since a checkpoint, counted by page in steps that double; so at most twice
+//!   what the next checkpoint has to carry. It says when a checkpoint is worth while;
+//! - *pinned*: that, and the owned copies it lies in: memory that nothing but a checkpoint can free. It is
+//!   what the budget bounds.
 
 use crate::page::delta::Delta;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// What changed pages amount to.
+#[derive(Debug, Default)]
+struct Dirt {
+    written: AtomicU64,
+    /// Length that the pages had when they became dirty.
+    pages: AtomicU64,
+    /// Owned copies among them.
+    owned: AtomicU64,
+}
+
+impl Dirt {
+    fn move_to(&self, other: &Dirt) {
+        let parts =
+            [(&self.written, &other.written), (&self.pages, &other.pages), (&self.owned, &other.owned)];
+        for (from, to) in parts {
+            to.fetch_add(from.swap(0, Relaxed), Relaxed);
+        }
+    }
+}
 
 /// Counters of one store. Relaxed: they steer, they do not order anything.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Bytes in owned copies and deltas, whoever holds them.
     held: AtomicU64,
-    /// Bytes written since the last checkpoint's snapshot.
-    dirtied: AtomicU64,
-    /// Bytes that a running checkpoint is writing.
-    in_checkpoint: AtomicU64,
-    /// Length that pages had when they became dirty, of the same two.
-    dirty_pages: AtomicU64,
-    pages_in_checkpoint: AtomicU64,
+    /// Since the last checkpoint's snapshot.
+    now: Dirt,
+    /// What a running checkpoint is writing.
+    in_checkpoint: Dirt,
     /// Mapped pages turn into owned copies while less than this is held.
     own_len_max: u64,
     /// Whether turning a cold page into an owned copy may wait for the disk: while the log is replayed,
@@ -53,43 +74,51 @@ impl Memory {
         self.held.load(Relaxed)
     }
 
-    /// Dirty bytes: since the last checkpoint, and in a running one.
+    /// Bytes written since the last checkpoint, and those in a running one.
     pub(crate) fn dirty(&self) -> u64 {
-        self.dirtied.load(Relaxed) + self.in_checkpoint.load(Relaxed)
+        self.now.written.load(Relaxed) + self.in_checkpoint.written.load(Relaxed)
+    }
+
+    /// Bytes of memory that only a checkpoint can free.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.dirty() + self.now.owned.load(Relaxed) + self.in_checkpoint.owned.load(Relaxed)
     }
 
     /// At most what the images of all that is dirty take: a page that was, and what was written since.
     pub(crate) fn images_len_max(&self) -> u64 {
-        self.dirty() + self.dirty_pages.load(Relaxed) + self.pages_in_checkpoint.load(Relaxed)
+        self.dirty() + self.now.pages.load(Relaxed) + self.in_checkpoint.pages.load(Relaxed)
+    }
+
+    pub(crate) fn dirtied_since_checkpoint(&self) -> u64 {
+        self.now.written.load(Relaxed)
+    }
+
+    pub(crate) fn pinned_since_checkpoint(&self) -> u64 {
+        self.now.written.load(Relaxed) + self.now.owned.load(Relaxed)
+    }
+
+    pub(crate) fn add_dirty(&self, len: u64) {
+        self.now.written.fetch_add(len, Relaxed);
     }
 
     /// A page of this length becomes dirty.
     pub(crate) fn add_dirty_page(&self, len: u64) {
-        self.dirty_pages.fetch_add(len, Relaxed);
+        self.now.pages.fetch_add(len, Relaxed);
     }
 
-    pub(crate) fn dirtied_since_checkpoint(&self) -> u64 {
-        self.dirtied.load(Relaxed)
-    }
-
-    pub(crate) fn add_dirty(&self, len: u64) {
-        self.dirtied.fetch_add(len, Relaxed);
+    /// A dirty page is an owned copy of this length.
+    pub(crate) fn add_dirty_copy(&self, len: u64) {
+        self.now.owned.fetch_add(len, Relaxed);
     }
 
     pub(crate) fn start_checkpoint(&self) {
-        let dirtied = self.dirtied.swap(0, Relaxed);
-        self.in_checkpoint.fetch_add(dirtied, Relaxed);
-        self.pages_in_checkpoint.fetch_add(self.dirty_pages.swap(0, Relaxed), Relaxed);
+        self.now.move_to(&self.in_checkpoint);
     }
 
     /// A checkpoint ended; what a failed one did not write is dirty still.
     pub(crate) fn end_checkpoint(&self, written: bool) {
-        let dirtied = self.in_checkpoint.swap(0, Relaxed);
-        let pages = self.pages_in_checkpoint.swap(0, Relaxed);
-        if !written {
-            self.dirtied.fetch_add(dirtied, Relaxed);
-            self.dirty_pages.fetch_add(pages, Relaxed);
-        }
+        let target = if written { &Dirt::default() } else { &self.now };
+        self.in_checkpoint.move_to(target);
     }
 }
 

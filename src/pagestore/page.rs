@@ -362,6 +362,8 @@ impl Page {
     /// The general case of a write: over something that is not this page's alone.
     fn write_over(&mut self, offset: usize, bytes: &[u8]) {
         self.reclaim();
+        self.recount();
+        let gap = offset.saturating_sub(self.len());
         if matches!((&self.base, &self.under), (Base::Empty, Under::None)) && self.delta.is_empty() {
             self.base = Base::Owned(Vec::new());
         }
@@ -377,7 +379,15 @@ impl Page {
                 self.own_if_it_pays();
             }
         }
+        self.soil_gap(gap);
         self.recount();
+    }
+
+    /// Zeros between the end of a page and a write behind it: its image has them too.
+    fn soil_gap(&mut self, gap: usize) {
+        if gap > 0 {
+            self.soil(gap);
+        }
     }
 
     /// What a unit has without this page's own delta; false where that is damaged.
@@ -404,6 +414,7 @@ impl Page {
             return;
         }
         if let Ok(bytes) = self.to_vec() {
+            memory.add_dirty_copy(bytes.capacity() as u64);
             self.base = Base::Owned(bytes);
             self.under = Under::None;
             self.delta = Delta::default();
@@ -429,6 +440,9 @@ impl Page {
         let more = self.counted.max(len).max(DIRTY_LEN_MIN);
         if self.counted == 0 {
             self.account.memory().add_dirty_page(self.len() as u64);
+            if let Base::Owned(owned) = &self.base {
+                self.account.memory().add_dirty_copy(owned.capacity() as u64);
+            }
         }
         self.account.memory().add_dirty(u64::from(more));
         self.counted = self.counted.saturating_add(more);
@@ -511,11 +525,12 @@ impl PageWrite for Page {
                     place.copy_from_slice(bytes);
                     return;
                 }
-                let before = owned.capacity();
+                let (before, gap) = (owned.capacity(), offset.saturating_sub(owned.as_slice().len()));
                 owned.write(offset, bytes);
                 if owned.capacity() != before {
                     self.recount();
                 }
+                self.soil_gap(gap);
             }
             _ => self.write_over(offset, bytes),
         }

@@ -208,16 +208,22 @@ impl Inner {
     /// Back-pressure: a writer waits here while more is dirty than the budget allows.
     #[inline]
     pub(crate) fn wait_for_room(&self) -> Result<()> {
-        if self.records.pages.memory.dirty() > self.config.dirty_budget && self.config.background {
+        if self.is_over_budget() && self.config.background {
             return self.wait_for_checkpoint();
         }
         Ok(())
     }
 
+    /// A running checkpoint may pin as much as what is written beside it.
+    fn is_over_budget(&self) -> bool {
+        let (memory, budget) = (&self.records.pages.memory, self.config.dirty_budget);
+        memory.dirty() > budget || memory.pinned() > budget * 2
+    }
+
     #[cold]
     fn wait_for_checkpoint(&self) -> Result<()> {
         self.ask_for_checkpoint();
-        while self.records.pages.memory.dirty() > self.config.dirty_budget {
+        while self.is_over_budget() {
             self.check_open()?;
             // A disk that takes no checkpoint must not make writers wait for ever.
             if let Some(error) = &self.health.lock().checkpoint {

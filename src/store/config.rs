@@ -110,8 +110,9 @@ impl Config {
         self
     }
 
-    /// Bytes of memory that may be ahead of the disk before writers wait; at half of it a checkpoint
-    /// starts. As many bytes of clean pages may stay in memory.
+    /// Bytes that may be written ahead of a checkpoint before writers wait; at half of it a checkpoint
+    /// starts. Pages that hold such bytes start one when they take as much memory as this, and make writers
+    /// wait at twice as much. Three quarters as many bytes of clean pages may stay in memory.
     #[must_use]
     pub fn dirty_budget(mut self, bytes: u64) -> Config {
         self.dirty_budget = bytes.max(1 << 20);

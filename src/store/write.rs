@@ -255,11 +255,9 @@ impl Inner {
         let log_since = self.log_since.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
         let dirty = self.records.pages.memory.dirtied_since_checkpoint();
         let log_len_max = self.config.checkpoint_log_len.max(dirty / 8);
-        // Clean memory is given back by checkpoints alone, so much of it asks for one too, if there is enough
-        // to write.
-        let held_max = self.config.dirty_budget * 2;
-        let pressed = dirty >= self.config.dirty_budget / 16 && self.records.pages.memory.held() > held_max;
-        if log_since >= log_len_max || dirty >= self.config.dirty_budget / 2 || pressed {
+        let pinned = self.records.pages.memory.pinned_since_checkpoint();
+        let budget = self.config.dirty_budget;
+        if log_since >= log_len_max || dirty >= budget / 2 || pinned >= budget {
             self.ask_for_checkpoint();
         }
     }
