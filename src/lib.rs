@@ -44,6 +44,7 @@
 mod build;
 mod bytes;
 mod change;
+mod cpu;
 #[doc(hidden)]
 pub mod disk;
 mod dump;

@@ -45,21 +45,34 @@ pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header
 }
 
 /// Asks for the cache lines of a row's header and of some of its attributes, all at once: one after the
-/// other, each would be awaited. The bytes are neither checked nor used.
+/// other, each would be awaited. What leads to a line is asked for a step before it.
 #[inline]
 pub(crate) fn prefetch<'a>(
     state: &GroupState,
     slot: u32,
-    attributes: impl Iterator<Item = &'a AttributeLayout>,
+    attributes: impl Iterator<Item = &'a AttributeLayout> + Clone,
 ) {
-    let mut sum = state.page(0).map_or(0, |page| page.prefetch(slot as usize * SLOT_LEN));
-    for attribute in attributes {
-        if let Some(page) = state.page(attribute.column) {
-            let width = attribute.width.unwrap_or(Width::Sixteen);
-            sum ^= page.prefetch(slot as usize / 8) ^ page.prefetch(slots::slot_offset(width, slot));
-        }
+    for attribute in attributes.clone() {
+        state.ask_page(attribute.column);
     }
-    std::hint::black_box(sum);
+    if let Some(page) = state.page(0) {
+        page.ask(slot as usize * SLOT_LEN);
+    }
+    let pages = attributes.filter_map(|attribute| {
+        let width = attribute.width.unwrap_or(Width::Sixteen);
+        state.page(attribute.column).map(|page| (page, slots::slot_offset(width, slot)))
+    });
+    for (page, offset) in pages.clone() {
+        page.ask(slot as usize / 8);
+        page.ask(offset);
+    }
+    if let Some(page) = state.page(0) {
+        page.ask_deltas(slot as usize * SLOT_LEN);
+    }
+    for (page, offset) in pages {
+        page.ask_deltas(slot as usize / 8);
+        page.ask_deltas(offset);
+    }
 }
 
 /// A look-up that reads nothing but the header.

@@ -98,7 +98,10 @@ impl Staging<'_> {
     }
 
     /// The attributes that the mutation at hand names.
-    fn named_layouts<'o>(&self, object: &'o ObjectLayout) -> impl Iterator<Item = &'o AttributeLayout> {
+    fn named_layouts<'o>(
+        &self,
+        object: &'o ObjectLayout,
+    ) -> impl Iterator<Item = &'o AttributeLayout> + Clone {
         self.state.stage.named.iter().flatten().filter_map(|id| object.attribute(*id))
     }
 
