@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # kill -9 at any moment of `vellum apply --ack`, reopen: every acknowledged line is there, no line half.
 #
-#   tests/kill9.sh ROUNDS [SEED]        needs target/release/vellum (cargo build --release), bash and awk
+#   tests/kill9.sh ROUNDS [SEED]        needs target/release/vellum (cargo build --release), bash and awk;
+#                                       VELLUM_KILL_MS is the longest life of a process, 1,000 if not set
 #
 # Line k of an endless history upserts record (k * 7919 + SEED) mod 20011 with a = b = k and a note made
 # of k; so the state after k lines is known. Each round feeds the history from where the store stands,
-# kills the process after up to three seconds, and compares all records with the state after the largest
+# kills the process after up to a second, and compares all records with the state after the largest
 # k found, which must not lie before the last acknowledged line. Rounds take turns in durability (sync,
 # interval, buffered) and batches; notes of up to 2 KB fill the log, so that kills meet checkpoints too.
 set -euo pipefail
@@ -58,7 +59,7 @@ for ((round = 1; round <= rounds; round++)); do
   "$vellum" apply "$dir/store" - --ack --durability "$durability" --batch "$batch" \
     < <(feed "$done_lines") > "$dir/acks" 2> "$dir/err" &
   pid=$!
-  millis=$((RANDOM % 3000))
+  millis=$((RANDOM % ${VELLUM_KILL_MS:-1000}))
   sleep "$((millis / 1000)).$(printf %03d $((millis % 1000)))"
   kill -9 "$pid" 2> /dev/null || fail "round $round: it ended by itself: $(cat "$dir/err")"
   wait "$pid" 2> /dev/null || true

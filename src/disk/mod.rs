@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub(crate) const LOCK_NAME: &str = "lock";
 /// Name of the file of zeros that holds room for a checkpoint.
 pub(crate) const RESERVE_NAME: &str = "reserve";
+/// Name of the file of zeros that becomes a log file on a full disk.
+pub(crate) const LOG_RESERVE_NAME: &str = "reserve-log";
 
 /// A directory of flat file names.
 pub trait Disk: Send + Sync + Debug {
@@ -99,6 +101,11 @@ pub trait File: Send + Sync + Debug {
     /// pieces, so that the page cache holds 4 KiB pages and a later sync writes no more than what
     /// changed). After an error the file may hold any part of them; the caller removes it.
     fn allocate_zeroed(&self, len: u64) -> Result<()>;
+    /// Gives the file `len` bytes of room on the disk that nobody else can take. What it held stays; what is
+    /// new reads as zeros. After an error it may have any part of it.
+    fn allocate(&self, len: u64) -> Result<()> {
+        self.allocate_zeroed(len)
+    }
     /// Makes contents and length durable (fdatasync).
     fn sync(&self) -> Result<()>;
     /// Starts writing back without waiting, so that a later sync finds little to do. A hint.

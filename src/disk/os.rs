@@ -239,14 +239,25 @@ impl OsFile {
         Error::io(doing, self.name.clone(), e)
     }
 
-    /// Room for `len` bytes now, so that a full disk is met here and not halfway through the zeros.
-    fn reserve_blocks(&self, len: u64) -> Result<()> {
+    /// Room for `len` bytes now; false where the file system cannot say so.
+    fn reserve_blocks(&self, len: u64) -> Result<bool> {
         match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len))
         {
-            // Without fallocate the zeros below allocate; a full disk is then found later, no worse.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
             Err(e) => Err(self.fail("allocating", e.into())),
         }
+    }
+
+    fn write_zeros(&self, from: u64, len: u64) -> Result<()> {
+        let zeros = [0u8; PIECE];
+        let mut offset = from;
+        while offset < len {
+            let piece = (len - offset).min(PIECE as u64);
+            self.write_at(offset, &zeros[..piece as usize])?;
+            offset += piece;
+        }
+        Ok(())
     }
 }
 
@@ -279,15 +290,15 @@ impl File for OsFile {
     }
 
     fn allocate_zeroed(&self, len: u64) -> Result<()> {
+        // So that a full disk is met here and not halfway through the zeros. Where that cannot be asked for,
+        // the zeros allocate, and a full disk is found later, no worse.
         self.reserve_blocks(len)?;
-        let zeros = [0u8; PIECE];
-        let mut offset = 0;
-        while offset < len {
-            let piece = (len - offset).min(PIECE as u64);
-            self.write_at(offset, &zeros[..piece as usize])?;
-            offset += piece;
-        }
-        Ok(())
+        self.write_zeros(0, len)
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        let found = self.len()?;
+        if self.reserve_blocks(len)? { Ok(()) } else { self.write_zeros(found, len) }
     }
 
     fn sync(&self) -> Result<()> {

@@ -28,8 +28,8 @@ use crate::planted::planted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Room for table nodes, checksums and the root of a checkpoint.
-const MARGIN_LEN: u64 = 1 << 20;
+/// Room for table nodes, checksums and the root of a checkpoint, beside a quarter of what is dirty.
+const MARGIN_LEN: u64 = 512 << 10;
 
 /// A frozen state and what is dirty in it.
 #[derive(Debug)]

@@ -45,10 +45,13 @@ impl Clone for Mapped {
 }
 
 impl Mapped {
+    /// A reference that leads out of its segment does not say how long the page is: a reader who makes room
+    /// for it would take gigabytes for a file of kilobytes. What it reads is `Corrupt` in any case.
     pub(super) fn new(stored: StoredImage, address: Address) -> Mapped {
+        let held = u32::try_from(stored.segment.bytes().len()).unwrap_or(u32::MAX);
         Mapped {
             segment: stored.segment.clone(),
-            len: stored.image.payload_len,
+            len: stored.image.payload_len.min(held),
             start: AtomicU32::new(0),
             checked: AtomicU64::new(0),
             rest: Arc::new(Rest { stored, address, checked_more: OnceLock::new() }),
@@ -147,5 +150,31 @@ impl Mapped {
             word.fetch_or(1 << (block % 64), Release);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Region;
+    use crate::error::ErrorKind;
+    use crate::id::{SegmentId, TreeId};
+    use crate::pagestore::ImageRef;
+
+    #[test]
+    fn a_page_is_never_longer_than_its_segment_whatever_its_reference_says() {
+        // Found by `open_damaged`: a reference under a checksum made to fit named 757,950,001 bytes, and `verify`
+        // made room for them before it read.
+        let segment = Arc::new(Segment::as_is("seg-00000001".to_string(), Region::heap(vec![0; 4096])));
+        let address = Address { tree: TreeId(1), number: 0, column: 0 };
+        for (place, payload_len) in [(1, 757_950_001), (1, u32::MAX), (u32::MAX, 1), (1, 4096)] {
+            let image = ImageRef { segment: SegmentId(1), place, payload_len, crc: 0 };
+            let page = Mapped::new(StoredImage { image, segment: segment.clone() }, address);
+            assert!(page.len() <= 4096, "{payload_len} bytes make a page of {}", page.len());
+            for (offset, len) in [(0, 16), (0, page.len()), (4000, 1 << 20)] {
+                let error = page.bytes(offset, len).expect_err("the reference leads out of the segment");
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            }
+        }
     }
 }

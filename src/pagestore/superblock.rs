@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_told_from_damage() {
         let mut bytes = sample(4).encode();
-        VERSION.put(&mut bytes, 2);
+        VERSION.put(&mut bytes, FORMAT_VERSION + 1);
         assert_eq!(Superblock::decode(&bytes, 0).unwrap_err().kind(), ErrorKind::Corrupt);
         let crc = crc32(&bytes[..CRC.offset()]);
         CRC.put(&mut bytes, crc);

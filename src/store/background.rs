@@ -1,6 +1,6 @@
 //! The two threads of a store, and the checkpoint that one of them takes.
 
-use super::{Durability, Inner, Store, reserve};
+use super::{Durability, Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagestore::superblock::Superblock;
 use crate::pagestore::{CheckpointReport, Compaction};
@@ -15,6 +15,9 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_millis(200);
 /// Groups that learn their new places in one hold of the writer lock: some tens of microseconds.
 const INSTALL_BATCH: usize = 48;
+/// Checkpoints one after the other on a disk that is nearly full: each compacts in the room that the one before
+/// made, which grows several times over.
+const ROUNDS_MAX: usize = 8;
 /// A checkpoint that failed is tried again after this long.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -208,10 +211,21 @@ impl Inner {
     /// Back-pressure: a writer waits here while more is dirty than the budget allows.
     #[inline]
     pub(crate) fn wait_for_room(&self) -> Result<()> {
-        if self.is_over_budget() && self.config.background {
+        if (self.is_over_budget() || self.short_of_space.load(Ordering::Relaxed)) && self.config.background {
             return self.wait_for_checkpoint();
         }
         Ok(())
+    }
+
+    /// The reserves of a store that was opened for writing. A disk without room for them has none, and takes
+    /// no commits but deletes.
+    pub(crate) fn keep_reserves(&self) {
+        self.reserve.keep(&*self.disk);
+        if let Some(writing) = &self.writing
+            && let Err(error) = writing.shared.keep_reserve()
+        {
+            tracing::debug!(%error, "no room for the log's reserve");
+        }
     }
 
     /// A running checkpoint may pin as much as what is written beside it.
@@ -223,7 +237,7 @@ impl Inner {
     #[cold]
     fn wait_for_checkpoint(&self) -> Result<()> {
         self.ask_for_checkpoint();
-        while self.is_over_budget() {
+        while self.is_over_budget() || self.short_of_space.load(Ordering::Relaxed) {
             self.check_open()?;
             // A disk that takes no checkpoint must not make writers wait for ever.
             if let Some(error) = &self.health.lock().checkpoint {
@@ -240,20 +254,25 @@ impl Inner {
     /// [`Store::health`]: crate::Store::health
     pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let _one_at_a_time = self.checkpointing.lock();
+        let nearly_full = self.is_nearly_full();
+        if nearly_full {
+            // Crash rule 12: what was reserved is for this checkpoint, and for what compaction moves.
+            self.make_way();
+        }
         let mut result = self.checkpoint_now(compaction);
-        // What is dirty needs less room than what compaction moves, and gives the log's room back.
         let is_full = |result: &Result<CheckpointReport>| {
             result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull)
         };
+        // What is dirty needs less room than what compaction moves, and gives the log's room back.
         if is_full(&result) {
+            self.make_way();
             result = self.checkpoint_now(Compaction::Nothing);
         }
-        if is_full(&result) && reserve::give_up(&*self.disk) {
-            result = self.checkpoint_now(Compaction::Nothing);
+        if nearly_full && result.is_ok() {
+            result = result.and_then(|first| self.free_what_it_emptied(first, compaction));
         }
-        if result.is_ok() {
-            reserve::keep(&*self.disk);
-        }
+        self.keep_reserves();
+        self.short_of_space.store(false, Ordering::Relaxed);
         let mut health = self.health.lock();
         match &result {
             Ok(report) => {
@@ -266,6 +285,46 @@ impl Inner {
         drop(health);
         self.woken.notify_all();
         result
+    }
+
+    /// What a checkpoint empties is unlinked by the next one (crash rule 2); on a disk that is nearly full that
+    /// is the room in which compaction goes on, and of which the reserve is made again.
+    fn free_what_it_emptied(
+        &self,
+        first: CheckpointReport,
+        compaction: Compaction,
+    ) -> Result<CheckpointReport> {
+        let mut total = first;
+        for _ in 0..ROUNDS_MAX {
+            let round = match self.checkpoint_now(compaction) {
+                Ok(round) => round,
+                Err(error) if error.kind() == ErrorKind::DiskFull => break,
+                Err(error) => return Err(error),
+            };
+            total.written_len += round.written_len;
+            total.freed_segment_count += round.freed_segment_count;
+            if round.group_count == 0 {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Whether the disk has no more free than a checkpoint may write and the reserve holds.
+    fn is_nearly_full(&self) -> bool {
+        let images_len = self.records.pages.memory.images_len_max();
+        let wanted = images_len + images_len / 4 + self.reserve.base.max(self.reserve.held());
+        self.disk.free_len().is_ok_and(|free| free < wanted)
+    }
+
+    /// Gives up what is reserved, and a log file that waits to be used again.
+    fn make_way(&self) {
+        self.reserve.give_up(&*self.disk);
+        if let Some(writing) = &self.writing {
+            writing.shared.remove_spare();
+        }
+        // The next commit looks at the disk.
+        self.admitted_until.store(0, Ordering::Relaxed);
     }
 
     fn checkpoint_now(&self, compaction: Compaction) -> Result<CheckpointReport> {

@@ -46,6 +46,7 @@ use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
 pub(crate) use config::ConfigSource;
 use opening::Opened;
+use reserve::Reserve;
 use stats::HealthState;
 use std::cell::Cell as ThreadCell;
 use std::path::Path;
@@ -93,6 +94,9 @@ pub(crate) struct Inner {
     log_since: AtomicU64,
     /// Dirty bytes and log bytes at which disk space is looked at next.
     admitted_until: AtomicU64,
+    reserve: Reserve,
+    /// Deletes have used up half of what is left to them: writers wait for a checkpoint.
+    short_of_space: AtomicBool,
     /// Given back at close, even while handles live on.
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -214,13 +218,15 @@ impl Store {
             woken: Condvar::new(),
             log_since: AtomicU64::new(report.replayed_len),
             admitted_until: AtomicU64::new(0),
+            reserve: Reserve::new(&config),
+            short_of_space: AtomicBool::new(false),
             report,
             config,
             lock: Mutex::new(lock),
         });
         let threads = Mutex::new(Threads::start(&inner)?);
         if !inner.config.read_only {
-            reserve::keep(&*inner.disk);
+            inner.keep_reserves();
             if inner.report.replayed_len > inner.config.checkpoint_log_len {
                 inner.ask_for_checkpoint();
             }
@@ -423,6 +429,7 @@ impl Inner {
         // Under the writer lock: a writer that waits for it must not append behind the seal.
         self.closed.store(true, Ordering::Release);
         writing.shared.sync_now()?;
+        self.reserve.shrink(&*self.disk);
         // Nor may what was removed come back behind the seal.
         self.records.pages.remove_abandoned()?;
         self.disk.sync_dir()?;

@@ -12,8 +12,10 @@ use crate::txn::{Context, Outcome, WriterState};
 use crate::value::{Name, Record, Value};
 use crate::wal;
 
-/// Disk space is looked at again after this many more bytes are dirty or logged.
-const ADMISSION_STEP: u64 = 4 << 20;
+/// Disk space is looked at again after an eighth more is dirty or logged, or after this many bytes.
+const ADMISSION_STEP_MAX: u64 = 4 << 20;
+/// A frame this long has it looked at in any case.
+const LONG_FRAME_LEN: u64 = 64 << 10;
 /// The longest log file that is made ahead of need.
 const LOG_FILE_LEN: u64 = 64 << 20;
 
@@ -263,26 +265,51 @@ impl Inner {
     }
 
     /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
-    /// on the disk. Deletes go on while the log has room: they make room.
+    /// on the disk. Deletes go on in what is left to them: they make room.
     fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
         self.mark_open()?;
         let frame_len = state.frame.body().len() as u64;
-        let dirty = self.records.pages.memory.images_len_max();
-        let now = dirty + self.log_since.load(Ordering::Relaxed) + frame_len;
-        if only_deletes || (now < self.admitted_until.load(Ordering::Relaxed) && frame_len < ADMISSION_STEP) {
+        let images_len = self.records.pages.memory.images_len_max();
+        let now = images_len + self.log_since.load(Ordering::Relaxed) + frame_len;
+        if now < self.admitted_until.load(Ordering::Relaxed) && frame_len < LONG_FRAME_LEN {
             return Ok(());
         }
-        let free = self.disk.free_len()?;
-        let log_file = (free / wal::FREE_PART).min(LOG_FILE_LEN);
-        let wanted = dirty + dirty / 4 + frame_len + log_file + 2 * ADMISSION_STEP;
-        if free < wanted {
-            self.ask_for_checkpoint();
-            let message = format!(
-                "the disk has {free} bytes free and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"
-            );
-            return Err(Error::new(ErrorKind::DiskFull, message));
+        self.admit_by_space(images_len, frame_len, now, only_deletes)
+    }
+
+    #[cold]
+    fn admit_by_space(&self, images_len: u64, frame_len: u64, now: u64, only_deletes: bool) -> Result<()> {
+        let step = (now / 8).clamp(self.reserve.base / 8, ADMISSION_STEP_MAX);
+        let wanted = images_len + images_len / 4 + frame_len + step + self.reserve.base / 2;
+        let disk = &*self.disk;
+        let log_file_len = (disk.free_len()? / wal::FREE_PART).min(LOG_FILE_LEN);
+        if self.keep_log_reserve()? && self.reserve.cover(disk, wanted, log_file_len + frame_len)? {
+            self.admitted_until.store(now + step, Ordering::Relaxed);
+            return Ok(());
         }
-        self.admitted_until.store(now + ADMISSION_STEP, Ordering::Relaxed);
-        Ok(())
+        let held = self.reserve.held();
+        if only_deletes && images_len + frame_len <= held {
+            if images_len + frame_len > held / 2 {
+                self.short_of_space.store(true, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        self.ask_for_checkpoint();
+        self.short_of_space.store(only_deletes, Ordering::Relaxed);
+        let free = disk.free_len()?;
+        let message = format!(
+            "the disk has {free} bytes free, the reserve {held}, and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"
+        );
+        Err(Error::new(ErrorKind::DiskFull, message))
+    }
+
+    /// Whether the log has its reserve, which is made if need be.
+    fn keep_log_reserve(&self) -> Result<bool> {
+        let Some(writing) = &self.writing else { return Ok(false) };
+        match writing.shared.keep_reserve() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::DiskFull => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

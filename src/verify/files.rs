@@ -2,7 +2,7 @@
 //! another holds.
 
 use super::{Report, name_of_page};
-use crate::disk::{Access, Disk, LOCK_NAME, RESERVE_NAME};
+use crate::disk::{Access, Disk, LOCK_NAME, LOG_RESERVE_NAME, RESERVE_NAME};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::page::image::Kind;
@@ -91,10 +91,10 @@ fn read_superblock(disk: &dyn Disk, report: &mut Report) -> Result<Option<Found>
     }
 }
 
-/// The reserve is nothing but zeros. One that is changed harms nobody, and is a sign of a bad disk.
-fn read_reserve(disk: &dyn Disk, report: &mut Report) {
+/// A reserve is nothing but zeros. One that is changed harms nobody, and is a sign of a bad disk.
+fn read_reserve(disk: &dyn Disk, name: &str, report: &mut Report) {
     let mut check = || -> Result<()> {
-        let file = disk.open(RESERVE_NAME, Access::Read)?;
+        let file = disk.open(name, Access::Read)?;
         let len = file.len()?;
         report.report.file_count += 1;
         report.report.byte_count += len;
@@ -106,11 +106,7 @@ fn read_reserve(disk: &dyn Disk, report: &mut Report) {
                 continue;
             }
             if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
-                return Err(Error::corrupt(
-                    RESERVE_NAME,
-                    offset + at as u64,
-                    "this file holds nothing but zeros",
-                ));
+                return Err(Error::corrupt(name, offset + at as u64, "this file holds nothing but zeros"));
             }
         }
         Ok(())
@@ -146,8 +142,8 @@ impl Files {
                     0,
                     "a torn tail that a recovery cut and kept aside; remove it when it is not needed",
                 );
-            } else if name == RESERVE_NAME {
-                read_reserve(disk, report);
+            } else if name == RESERVE_NAME || name == LOG_RESERVE_NAME {
+                read_reserve(disk, &name, report);
             } else if name != LOCK_NAME && name != superblock::FILE_NAME && wal::log_number(&name).is_none() {
                 report.error(&Error::corrupt(name, 0, "this file is none of the store's"));
             }

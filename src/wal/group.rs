@@ -10,7 +10,7 @@
 
 use super::file::{self, FRAMES_AT, FileHeader};
 use super::{LogConfig, Position};
-use crate::disk::{Access, Disk, File, LogTail};
+use crate::disk::{Access, Disk, File, LOG_RESERVE_NAME, LogTail};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use crate::planted::planted;
@@ -37,6 +37,8 @@ pub(crate) struct GroupCommit {
     durable: Line,
     poisoned: AtomicBool,
     attempts: AtomicU64,
+    /// Whether there is a file under [`LOG_RESERVE_NAME`].
+    has_reserve: AtomicBool,
     state: Mutex<State>,
     /// A round of syncing, or a preparation, has ended; or the store stopped.
     ended: Condvar,
@@ -123,6 +125,7 @@ impl GroupCommit {
             durable: Line(AtomicU64::new(lsn.0)),
             poisoned: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
+            has_reserve: AtomicBool::new(false),
             state: Mutex::new(State {
                 unsynced: vec![current],
                 leading: false,
@@ -410,6 +413,47 @@ impl GroupCommit {
         let spare = state.spare.take_if(|spare| spare.len == header.file_len);
         drop(state);
         self.build(&header, spare)
+    }
+
+    /// Crash rule 12: makes sure that a log file of the least length has its room on the disk, so that a
+    /// checkpoint's mark and deletes find room when others have filled the disk.
+    ///
+    /// # Errors
+    /// What the disk said; nothing is left of the file then.
+    pub(crate) fn keep_reserve(&self) -> Result<()> {
+        if self.has_reserve() {
+            return Ok(());
+        }
+        let len = self.config.file_len_min;
+        if self.disk.list()?.iter().any(|name| name == LOG_RESERVE_NAME) {
+            if self.disk.open(LOG_RESERVE_NAME, Access::Read)?.len()? == len {
+                self.has_reserve.store(true, Ordering::Release);
+                return Ok(());
+            }
+            // Of a session with other settings, or of one that died here: a log file has its length exactly.
+            self.disk.remove(LOG_RESERVE_NAME)?;
+        }
+        let made = self.disk.create(LOG_RESERVE_NAME)?.allocate(len);
+        made.inspect_err(|_| drop(self.disk.remove(LOG_RESERVE_NAME)))?;
+        self.has_reserve.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether a log file has its room.
+    #[inline]
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.has_reserve.load(Ordering::Acquire)
+    }
+
+    /// The reserved file, for the writer of a disk that is full; `None` where there is none that is long
+    /// enough.
+    pub(super) fn take_reserve(&self, header: FileHeader) -> Result<Option<LogFile>> {
+        if header.file_len > self.config.file_len_min || !self.has_reserve() {
+            return Ok(None);
+        }
+        self.has_reserve.store(false, Ordering::Release);
+        let spare = Spare { name: LOG_RESERVE_NAME.to_string(), len: header.file_len };
+        self.build(&header, Some(spare)).map(Some)
     }
 
     /// The writer goes on in `file`.

@@ -212,6 +212,13 @@ impl Log {
             // A disk without room for the file that the load calls for may have it for a small one.
             let smaller = error.kind() == ErrorKind::DiskFull && least < wanted;
             if smaller { self.shared.take_next(self.next_header(least)) } else { Err(error) }
+        });
+        let next = next.or_else(|error| {
+            // And one without room for that has the file that waits for this moment.
+            if error.kind() != ErrorKind::DiskFull {
+                return Err(error);
+            }
+            self.shared.take_reserve(self.next_header(least))?.ok_or(error)
         })?;
         let before = self.at.position.file;
         let start = self.bytes_since(Position { file: 0, offset: 0 }) + self.header.file_len

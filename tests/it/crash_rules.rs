@@ -76,7 +76,7 @@ fn crash_rule_01_the_superblock_is_written_when_log_images_and_names_are_synced(
     for event in disk.trace() {
         let is_superblock = event.name == "superblock";
         // What the background prepares is named by nobody yet.
-        if event.name.starts_with("spare-") || event.name == "reserve" {
+        if event.name.starts_with("spare-") || event.name.starts_with("reserve") {
             continue;
         }
         match event.op {

@@ -106,7 +106,7 @@ fn requirement_29_what_is_no_store_is_not_touched() {
             let (dir, _) = store_on_disk("env-newer", true);
             let mut bytes = std::fs::read(dir.path().join("superblock")).unwrap();
             for copy in [0, 4096] {
-                bytes[copy + 8] = 2;
+                bytes[copy + 8] = u8::MAX;
                 let crc = crc32(&bytes[copy..copy + 120]);
                 bytes[copy + 120..copy + 124].copy_from_slice(&crc.to_le_bytes());
             }

@@ -146,7 +146,7 @@ fn check(store: &Store) {
 
 /// What is kept of a store: not the lock, nor the room that is set aside.
 fn kept(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    files.into_iter().filter(|(name, _)| name != "reserve" && name != "lock").collect()
+    files.into_iter().filter(|(name, _)| !name.starts_with("reserve") && name != "lock").collect()
 }
 
 fn stored(format: &str, name: &str) -> BTreeMap<String, Vec<u8>> {

@@ -320,6 +320,19 @@ impl File for MemFile {
         Err(os_error(Op::Allocate, &self.name, errno))
     }
 
+    fn allocate(&self, len: u64) -> Result<()> {
+        self.for_writing()?;
+        let mut call = self.ask(Op::Allocate, 0, len)?;
+        let fits = self.room_for(&call.state, len as usize);
+        let (end, errno) = match call.fault {
+            _ if (fits as u64) < len => (fits, Some(ENOSPC)),
+            Some(Fault::Partly(errno)) => (fits / 2, Some(errno)),
+            _ => (fits, None),
+        };
+        call.state.nodes[self.node].extend_zeros(end);
+        errno.map_or(Ok(()), |errno| Err(os_error(Op::Allocate, &self.name, errno)))
+    }
+
     fn sync(&self) -> Result<()> {
         let mut call = self.ask(Op::Sync, 0, 0)?;
         let covered = call.state.nodes[self.node].sync_starts();

@@ -83,6 +83,17 @@ impl Node {
         }
     }
 
+    /// Zeros behind what there is, up to a length of `len`.
+    pub(super) fn extend_zeros(&mut self, len: usize) {
+        let start = self.data.len();
+        if len > start {
+            self.data.set_len(len);
+            for (page, mask) in masks(start, len) {
+                self.touch(page, mask);
+            }
+        }
+    }
+
     /// A sync begins: it covers what was written before.
     pub(super) fn sync_starts(&mut self) -> Covered {
         let mut pages = Vec::with_capacity(self.touched.len());
