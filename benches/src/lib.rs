@@ -16,6 +16,7 @@
 //! | `bin/random_patch`   | patches a second, bytes written and memory, over a store larger than memory's budget |
 //! | `bin/open_time`      | opening after a clean close costs the same at any size                    |
 //! | `bin/recovery`       | a full log is replayed within a second                                    |
+//! | `bin/scale`          | what grows with the number of records: one store in stages, up to 10^8    |
 //! | `peers/`             | the same work through other engines: a crate of its own                   |
 //!
 //! Here is what they share: arguments, the machine, the process's own figures, fixtures, a narrow and a

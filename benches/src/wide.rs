@@ -45,7 +45,7 @@ const SCHEMA: &str = r#"{"objects": [{"key": "account", "primary_key": ["key"], 
     {"key": "a", "type": "integer"}, {"key": "b", "type": "integer"}, {"key": "c", "type": "integer"},
     {"key": "d", "type": "number"}, {"key": "e", "type": "number"}, {"key": "f", "type": "number"},
     {"key": "g", "type": "timestamp"}, {"key": "owner", "type": "uuid"},
-    {"key": "amount", "type": "decimal", "scale": 2}, {"key": "active", "type": "boolean"}]}]}"#;
+    {"key": "amount", "type": "decimal", "decimals": 2}, {"key": "active", "type": "boolean"}]}]}"#;
 
 /// Creates a store for the object.
 ///
