@@ -7,7 +7,7 @@ use crate::{engines, work};
 use std::path::PathBuf;
 use std::time::Duration;
 use vellum_bench::args::Args;
-use vellum_bench::{WorkDir, machine};
+use vellum_bench::{Random, WorkDir, machine, narrow};
 
 /// Names of all options.
 pub const OPTIONS: &[&str] =
@@ -47,6 +47,12 @@ pub struct Session {
 
 /// Which modes a kind of work is about.
 pub type Wanted = fn(&Mode) -> bool;
+
+/// Reads a third of the records, chosen at random: nearly every page of a row store, so that caches are full.
+fn warm(engine: &dyn Engine, records: u64) -> Result<()> {
+    let mut random = Random::new(records);
+    (0..records / 3).try_for_each(|_| engine.get(narrow::id(random.below(records))).map(drop))
+}
 
 impl Session {
     /// Reads the options and prints what is measured on.
@@ -106,6 +112,7 @@ impl Session {
         if self.open.is_empty() {
             for family in self.families.clone() {
                 let engine = (family.open)(&self.dir.join(family.name), self.records)?;
+                warm(&*engine, self.records)?;
                 self.open.push(Open { family, engine });
             }
         }

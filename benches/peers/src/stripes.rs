@@ -25,12 +25,7 @@ impl Stripes {
         stripes.into_iter().map(|stripe| self.guard(stripe)).collect()
     }
 
-    /// All of them: creations look at keys as well as at ids.
-    pub fn lock_all(&self) -> Vec<MutexGuard<'_, ()>> {
-        (0..self.0.len()).map(|stripe| self.guard(stripe)).collect()
-    }
-
-    /// One lock for what has no record id.
+    /// One lock for creations, and for what has no record id.
     pub fn lock_first(&self) -> MutexGuard<'_, ()> {
         self.guard(0)
     }

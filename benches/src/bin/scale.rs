@@ -9,7 +9,8 @@
 //!
 //! Records are as narrow as they may be: an integer key and two attributes of 8 bytes, so that what the
 //! engine adds shows. Options: `--patches 500000` at each stage, uniform, `--durability buffered`,
-//! `--budget-mib 256`, `--dir DIR` to work in, `--minutes 120` after which no further stage begins.
+//! `--budget-mib 256` of dirty memory and 64 MiB of log between checkpoints while patching, `--load-mib 2048` of both
+//! while loading, `--dir DIR` to work in, `--minutes 120` after which no further stage begins.
 
 use std::time::{Duration, Instant};
 use vellum::{Action, Config, Key, Mutation, Patch, Schema, Store, Value, record};
@@ -23,17 +24,26 @@ const SCHEMA: &str = r#"{"objects": [{"key": "pair", "primary_key": ["n"], "attr
 const BATCH_LEN: u64 = 1000;
 
 fn main() -> Result<()> {
-    let args = Args::from_env(&["stages", "patches", "durability", "budget-mib", "dir", "minutes"])?;
+    let args =
+        Args::from_env(&["stages", "patches", "durability", "budget-mib", "load-mib", "dir", "minutes"])?;
     let stages = args.text("stages").unwrap_or("1000000,10000000");
     let stages = stages.split(',').map(|word| word.trim().parse()).collect::<Result<Vec<u64>, _>>()?;
     let (patches, budget_mib) = (args.number("patches", 500_000)?, args.number("budget-mib", 256)?);
     let (dir, minutes) = (args.dir(), args.number("minutes", 120)?);
+    let load_mib = args.number("load-mib", 2048)?;
+    let loading = Config::new()
+        .durability(args.durability()?)
+        .dirty_budget(load_mib << 20)
+        .checkpoint_log_len(load_mib << 20);
     let config = Config::new().durability(args.durability()?).dirty_budget(budget_mib << 20);
-    machine::print_head(&dir, &format!("{patches} patches a stage, {budget_mib} MiB of dirty memory"));
+    machine::print_head(
+        &dir,
+        &format!("{patches} patches a stage, {budget_mib} MiB of dirty memory, {load_mib} while loading"),
+    );
 
     let work = WorkDir::new(&dir, "scale")?;
     let path = work.join("store");
-    let mut store = config.create(&path, &Schema::from_json(SCHEMA)?)?;
+    loading.create(&path, &Schema::from_json(SCHEMA)?)?.close()?;
     let (started, mut records) = (Instant::now(), 0);
     for stage in stages {
         if started.elapsed() > Duration::from_secs(minutes * 60) {
@@ -41,16 +51,18 @@ fn main() -> Result<()> {
             break;
         }
         println!("{stage} records");
+        let store = loading.open(&path)?;
         fill(&store, records, stage)?;
         records = stage;
-        sizes(&store, &path, records)?;
         store.close()?;
         let opened = Instant::now();
-        store = config.open(&path)?;
+        let store = config.open(&path)?;
         println!("  open      {:.1} ms after a clean close", opened.elapsed().as_secs_f64() * 1e3);
         patch(&store, records, patches)?;
+        sizes(&store, &path, records)?;
+        store.close()?;
     }
-    Ok(store.close()?)
+    Ok(())
 }
 
 fn fill(store: &Store, from: u64, to: u64) -> Result<()> {

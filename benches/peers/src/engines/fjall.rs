@@ -47,7 +47,8 @@ impl Engine for Fjall {
     }
 
     fn create(&self, records: &Batch) -> Result<bool> {
-        let _all = self.stripes.lock_all();
+        // Nobody patches a record that is not there yet: creations exclude each other alone.
+        let _creating = self.stripes.lock_first();
         let mut batch = self.database.batch().durability(Some(self.persist));
         for (id, key, row) in records.iter() {
             if self.rows.contains_key(id)? || self.keys.contains_key(key)? {
@@ -87,7 +88,7 @@ impl Engine for Fjall {
     }
 
     fn edit(&self, key: &[u8], make: MakeValue<'_>) -> Result<()> {
-        let _all = self.stripes.lock_first();
+        let _editing = self.stripes.lock_first();
         let value = make(self.keys.get(key)?.as_deref())?;
         let mut batch = self.database.batch().durability(Some(self.persist));
         batch.insert(&self.keys, key, value);

@@ -74,9 +74,10 @@ impl Engine for Lmdb {
         let Open { env, rows, keys } = self.open();
         let mut txn = env.write_txn()?;
         for (id, key, row) in records.iter() {
-            // `get_or_put` finds what is there in the same descent.
-            let taken = rows.get_or_put_with_flags(&mut txn, PutFlags::empty(), &id, row)?.is_some()
-                || keys.get_or_put_with_flags(&mut txn, PutFlags::empty(), key, &id)?.is_some();
+            // `get_or_put` finds what is there in the same descent; keys first, so that a refusal writes nothing.
+            let none = PutFlags::empty();
+            let taken = keys.get_or_put_with_flags(&mut txn, none, key, &id)?.is_some()
+                || rows.get_or_put_with_flags(&mut txn, none, &id, row)?.is_some();
             if taken {
                 return Ok(false);
             }

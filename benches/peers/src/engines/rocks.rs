@@ -100,7 +100,8 @@ impl Engine for Rocks {
     }
 
     fn create(&self, records: &Batch) -> Result<bool> {
-        let _all = self.stripes.lock_all();
+        // Nobody patches a record that is not there yet: creations exclude each other alone.
+        let _creating = self.stripes.lock_first();
         let (rows, keys) = (self.family("rows"), self.family("keys"));
         let mut batch = WriteBatch::default();
         for (id, key, row) in records.iter() {
@@ -146,7 +147,7 @@ impl Engine for Rocks {
     }
 
     fn edit(&self, key: &[u8], make: MakeValue<'_>) -> Result<()> {
-        let _all = self.stripes.lock_first();
+        let _editing = self.stripes.lock_first();
         let other = self.family("other");
         let value = make(self.db.get_pinned_cf(&other, key)?.as_deref())?;
         let mut batch = WriteBatch::default();
