@@ -44,6 +44,7 @@
 mod build;
 mod bytes;
 mod change;
+mod cpu;
 #[doc(hidden)]
 pub mod disk;
 mod dump;
@@ -87,7 +88,7 @@ pub use store::{
     Progress, Snapshot, Stats, Store, Txn,
 };
 pub use txn::Outcome;
-pub use value::{Date, Decimal, Json, Name, Record, Timestamp, Value};
+pub use value::{Actor, ActorKind, CurrencyCode, Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;
 pub use verify::{Affected, Finding, VerifyReport, verify};

@@ -205,14 +205,14 @@ mod tests {
         };
         let (rows, keys) = (object.tree, object.indexes[0].tree);
         check(rows, [5, 5, 3, 9]).unwrap();
-        check(keys, [160, 0, 0, 0]).unwrap();
-        check(keys, [161, 2, 0, 0]).unwrap();
+        check(keys, [index::TARGET, 0, 0, 0]).unwrap();
+        check(keys, [index::TARGET + 1, 2, 0, 0]).unwrap();
         let wrong = [
             (rows, [u64::MAX, 0, 0, 0]),
             (rows, [5, 6, 0, 0]),
             (rows, [5, 0, 6, 0]),
             (rows, [5, 0, 0, u64::MAX]),
-            (keys, [161, 1, 0, 0]),
+            (keys, [index::TARGET + 1, 1, 0, 0]),
             (keys, [0, 1 << 63, 0, 0]),
             (ID_TREE, [u64::MAX, 4, 0, 0]),
             (ID_TREE, [0, 0, u64::MAX, 0]),

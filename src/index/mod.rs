@@ -22,9 +22,9 @@ use crate::id::{Address, TreeId};
 use crate::page::{Columns, PageWrite, bucket};
 use crate::pagestore::{Group, GroupGuard, PageStore, Root, Writer, about};
 
-/// Entries a bucket on average: 4 to 8 KiB a bucket, so that a bucket's table entries cost little
-/// beside it and a cold probe reads two blocks.
-pub(crate) const TARGET: u64 = 160;
+/// Entries a bucket on average: 8 to 16 KiB a bucket, so that what leads to a bucket (table entry, latch,
+/// page) is a hundredth of it, and nearer to the processor than it; a cold probe reads one block.
+pub(crate) const TARGET: u64 = 512;
 
 /// Meta words of an index tree.
 pub(crate) const ENTRY_COUNT: usize = 0;

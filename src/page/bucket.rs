@@ -32,6 +32,7 @@
 //! `Corrupt`, since it cannot say that a key is absent.
 
 use crate::bytes::Field;
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::page::{PageRead, PageWrite, get, put};
 
@@ -375,7 +376,7 @@ fn cell_at<'a>(page: &'a impl PageRead, offset: usize, buffer: &'a mut Cell) -> 
 /// still awaited: two cache misses cost hardly more than one.
 #[inline]
 fn prefetch(cell: &Cell) {
-    std::hint::black_box(cell[64] ^ cell[128] ^ cell[192]);
+    cpu::prefetch_all(cell);
 }
 
 #[inline]

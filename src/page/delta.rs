@@ -1,14 +1,17 @@
 //! # Delta: the byte ranges of a page that changed since its base
 //!
-//! In memory: units of 32 bytes, found through one array index, so that reading or writing a range
-//! costs two cache lines however much of the page changed. What a patch writes lies in one unit: the
-//! front of a header slot, a slot of 4 to 16 bytes.
+//! In memory: units of 32 bytes, found through a small hash table, so that reading or writing a range
+//! costs two cache lines however much of the page changed, and memory follows what changed. What a patch
+//! writes lies in one unit: the front of a header slot, a slot of 4 to 16 bytes.
 //!
 //! ```text
 //! window (64 KiB of the page)
-//!   index   one u16 a unit: 0, or 1 + its place below
+//!   table   u32 entries, 2^k of them: 0, or 1 + number of a unit << 16 | its place below
 //!   units   32 bytes, a mask with a bit for each byte that changed, and whether the others are known
 //! ```
+//!
+//! A number's home in the table is a mix of its bits, a collision goes to the next entry. At 2048 entries
+//! each number has a home of its own, so a table never gets longer.
 //!
 //! A unit is *whole* when its unchanged bytes are those of what lies below; it is then read alone.
 //!
@@ -22,9 +25,10 @@
 //!
 //! Valid when: no range is empty, none ends behind [`PAGE_LEN_MAX`]; order and disjointness follow
 //! from the form. Ranges may touch. [`Delta::decode`] takes hostile bytes: it allocates no more than
-//! 48 times what it was given, and two bytes for each unit of the longest page.
+//! 48 times what it was given, and a few small tables.
 
 use crate::bytes::{Cursor, put_varint};
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::page::image::PAGE_LEN_MAX;
 
@@ -32,7 +36,7 @@ use crate::page::image::PAGE_LEN_MAX;
 pub const UNIT_LEN: usize = 32;
 
 /// Bytes of the page that one index covers: a header page, and every page of fixed slots.
-const WINDOW_LEN: usize = 64 << 10;
+pub(super) const WINDOW_LEN: usize = 64 << 10;
 const WINDOW_UNITS: usize = WINDOW_LEN / UNIT_LEN;
 
 /// Unchanged bytes that [`Delta::diff`] takes along rather than start another range, which costs two
@@ -97,44 +101,98 @@ impl Unit {
 /// Units of one window.
 #[derive(Clone, Default, Debug)]
 struct Window {
-    index: Vec<u16>,
+    table: Vec<u32>,
     units: Vec<Unit>,
 }
 
+/// Where a unit of this number is looked for first. One to one below [`WINDOW_UNITS`].
+#[inline]
+fn home(number: usize) -> usize {
+    number ^ number >> 4 ^ number >> 8
+}
+
+/// A table's entry for a unit.
+#[inline]
+fn entry(number: usize, place: usize) -> u32 {
+    (number as u32 + 1) << 16 | place as u32
+}
+
 impl Window {
+    /// Where the unit lies, or else the table's entry that is to say so.
+    #[inline]
+    fn find(&self, number: usize) -> Result<usize, usize> {
+        let mask = self.table.len().wrapping_sub(1);
+        let mut at = home(number);
+        loop {
+            match self.table.get(at & mask) {
+                Some(found) if (found >> 16) as usize == number + 1 => return Ok((found & 0xffff) as usize),
+                Some(0) | None => return Err(at & mask),
+                Some(_) => at += 1,
+            }
+        }
+    }
+
     #[inline]
     fn unit(&self, number: usize) -> Option<&Unit> {
-        let place = *self.index.get(number)?;
-        self.units.get(usize::from(place).wrapping_sub(1))
+        self.find(number).ok().and_then(|place| self.units.get(place))
     }
 
     /// The unit, made if there is none.
     #[inline]
     fn unit_mut(&mut self, number: usize) -> &mut Unit {
-        if self.index.len() <= number {
-            self.grow(number);
-        }
-        if self.index[number] == 0 {
-            self.units.push(Unit { bytes: [0; UNIT_LEN], mask: 0, whole: false });
-            self.index[number] = self.units.len() as u16;
-        }
-        &mut self.units[usize::from(self.index[number]) - 1]
+        let place = match self.find(number) {
+            Ok(place) => place,
+            Err(at) => {
+                let place = self.units.len();
+                self.units.push(Unit { bytes: [0; UNIT_LEN], mask: 0, whole: false });
+                match self.table.len() == WINDOW_UNITS || (place + 1) * 4 <= self.table.len() * 3 {
+                    true => self.table[at] = entry(number, place),
+                    false => self.grow(number, place),
+                }
+                place
+            }
+        };
+        &mut self.units[place]
     }
 
-    /// The index doubles, so that a page that is appended to does not copy it each time.
+    /// Makes the table longer and adds a unit to it.
     #[cold]
-    fn grow(&mut self, number: usize) {
-        let len = (number + 1).next_power_of_two().clamp(16, WINDOW_UNITS);
-        self.index.reserve_exact(len - self.index.len());
-        self.index.resize(len, 0);
+    fn grow(&mut self, number: usize, place: usize) {
+        const LEN_MIN: usize = 8;
+        let len = match self.table.len() {
+            0 => LEN_MIN,
+            len @ ..128 => len * 4,
+            len => len * 2,
+        };
+        let before = std::mem::replace(&mut self.table, vec![0; len.min(WINDOW_UNITS)]);
+        for kept in before.into_iter().filter(|kept| *kept != 0).chain([entry(number, place)]) {
+            if let Err(at) = self.find((kept >> 16) as usize - 1) {
+                self.table[at] = kept;
+            }
+        }
     }
 
+    /// The units with their numbers, in no order.
     fn numbered(&self) -> impl Iterator<Item = (usize, &Unit)> {
-        (0..self.index.len()).filter_map(|number| self.unit(number).map(|unit| (number, unit)))
+        let entries = self.table.iter().filter(|entry| **entry != 0);
+        entries.map(|entry| ((entry >> 16) as usize - 1, &self.units[(entry & 0xffff) as usize]))
+    }
+
+    /// The units with their numbers, in the order of the page.
+    fn sorted(&self) -> impl Iterator<Item = (usize, &Unit)> {
+        let mut all: Vec<_> = self.numbered().collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        all.into_iter()
+    }
+
+    /// Asks for the line of the table that says where a unit is.
+    #[inline]
+    fn ask(&self, number: usize) {
+        cpu::prefetch_at(&self.table, home(number) & self.table.len().wrapping_sub(1));
     }
 
     fn memory_len(&self) -> usize {
-        self.index.capacity() * size_of::<u16>() + self.units.capacity() * size_of::<Unit>()
+        self.table.capacity() * size_of::<u32>() + self.units.capacity() * size_of::<Unit>()
     }
 }
 
@@ -265,18 +323,26 @@ impl Delta {
         }
     }
 
-    /// Some byte of the unit at `offset`, for the sake of its cache line.
+    /// Asks for the line that says where the unit at `offset` is.
     #[inline]
-    #[must_use]
-    pub fn peek(&self, offset: usize) -> u8 {
-        self.unit(offset / UNIT_LEN).map_or(0, |unit| unit.bytes[0])
+    pub fn ask_place(&self, offset: usize) {
+        self.first.ask(offset / UNIT_LEN);
+    }
+
+    /// Asks for the unit at `offset`; [`Delta::ask_place`] a while before spares the wait.
+    #[inline]
+    pub fn ask_unit(&self, offset: usize) {
+        if let Some(unit) = self.first.unit(offset / UNIT_LEN) {
+            cpu::prefetch(&unit.bytes[0]);
+            cpu::prefetch(&unit.whole);
+        }
     }
 
     /// The changed ranges in order, offset and bytes. Ranges that touch may come in pieces.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let more = self.more.iter().map(|(number, window)| (*number, window));
         std::iter::once((0, &self.first)).chain(more).flat_map(|(window_number, window)| {
-            window.numbered().flat_map(move |(number, unit)| {
+            window.sorted().flat_map(move |(number, unit)| {
                 let start = window_number * WINDOW_LEN + number * UNIT_LEN;
                 unit.runs().map(move |(from, to)| (start + from, &unit.bytes[from..to]))
             })

@@ -60,8 +60,17 @@ pub(crate) struct Checkpoint {
     next_segment: u32,
     freed: Vec<SegmentEntry>,
     groups: Vec<GroupDone>,
+    /// Frozen groups whose live ones know their places: freeing them takes longer than installing them.
+    spent: Vec<Arc<Group>>,
     chunks: Vec<(TreeId, usize, ImageRef)>,
     trees: Vec<(TreeId, ImageRef)>,
+}
+
+impl Checkpoint {
+    /// Frees what [`PageStore::install`] is done with; nobody should wait for this.
+    pub(crate) fn drop_spent(&mut self) {
+        self.spent.clear();
+    }
 }
 
 #[derive(Debug)]
@@ -192,6 +201,7 @@ impl PageStore {
         let live = self.live();
         let rest = checkpoint.groups.len().saturating_sub(batch);
         for done in checkpoint.groups.drain(rest..) {
+            checkpoint.spent.push(done.group.clone());
             self.install_group(&live, done)?;
         }
         if !checkpoint.groups.is_empty() {
@@ -517,6 +527,7 @@ impl<'a> Run<'a> {
             next_segment,
             freed,
             groups: self.groups,
+            spent: Vec::new(),
             chunks: self.chunks,
             trees: self.trees,
         }

@@ -1,6 +1,7 @@
 //! A sealed image under a page, and what of it was checked: each 4 KiB block at its first touch.
 
 use super::segment::{Segment, StoredImage};
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::id::Address;
 use crate::page::image::{BLOCK_LEN, Kind};
@@ -78,12 +79,12 @@ impl Mapped {
         Ok(&self.segment.bytes()[start + offset..start + end])
     }
 
-    /// A byte as it lies there, unchecked: for the sake of its cache line alone.
+    /// Asks for the line at `offset`.
     #[inline]
-    pub(super) fn peek(&self, offset: usize) -> Option<&u8> {
+    pub(super) fn ask(&self, offset: usize) {
         match self.start.load(Relaxed) {
-            0 => None,
-            start => self.segment.bytes().get(start as usize + offset),
+            0 => {}
+            start => cpu::prefetch_at(self.segment.bytes(), start as usize + offset),
         }
     }
 

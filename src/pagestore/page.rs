@@ -20,6 +20,7 @@ use super::mapped::Mapped;
 use super::memory::{Account, Counted, Memory};
 use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
+use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Address;
 use crate::page::delta::{Cover, Delta, UNIT_LEN};
@@ -43,6 +44,31 @@ enum Base {
     Mapped(Mapped),
 }
 
+impl Base {
+    /// The part of the range that the base has.
+    #[inline]
+    fn bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
+        let owned = match self {
+            Base::Empty => return Ok(&[]),
+            Base::Owned(owned) => owned,
+            Base::Shared(shared) => shared.get(),
+            Base::Mapped(mapped) => return mapped.bytes(offset, len),
+        };
+        let end = owned.as_slice().len().min(offset.saturating_add(len));
+        Ok(owned.get(offset..end).unwrap_or(&[]))
+    }
+}
+
+/// What a unit has without the page's own delta; false where that is damaged.
+fn read_below(base: &Base, under: &Under, is_lost: bool, offset: usize, into: &mut [u8; UNIT_LEN]) -> bool {
+    let Ok(base) = base.bytes(offset, UNIT_LEN) else { return false };
+    into[..base.len()].copy_from_slice(base);
+    if let Under::Memory(under) = under {
+        under.get().overlay(offset, into);
+    }
+    !is_lost
+}
+
 /// The older of a page's two deltas.
 #[derive(Clone, Debug)]
 enum Under {
@@ -64,9 +90,13 @@ impl DiskDelta {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
-        let delta = Delta::decode(self.stored.payload(Kind::Delta, &self.address)?)
-            .map_err(|error| self.stored.segment.placed(self.stored.image.offset(), &error))?;
+        let delta = self.read()?;
         Ok(self.loaded.get_or_init(|| Arc::new(Counted::new(delta, memory))))
+    }
+
+    fn read(&self) -> Result<Delta> {
+        Delta::decode(self.stored.payload(Kind::Delta, &self.address)?)
+            .map_err(|error| self.stored.segment.placed(self.stored.image.offset(), &error))
     }
 }
 
@@ -100,7 +130,8 @@ pub(crate) struct Page {
     delta: Delta,
     under: Under,
     account: Account,
-    on_disk: Box<OnDisk>,
+    /// Shared with the frozen page that this one was copied from, until either is told of another place.
+    on_disk: Arc<OnDisk>,
     /// What no other page has, but copies of this one made to freeze it.
     lineage: u64,
     /// What is counted as dirty.
@@ -124,7 +155,7 @@ impl Page {
             delta: Delta::default(),
             under: Under::None,
             account: Account::new(memory),
-            on_disk: Box::default(),
+            on_disk: Arc::default(),
             lineage: memory.next_page(),
             counted: 0,
         }
@@ -139,7 +170,7 @@ impl Page {
         memory: &Arc<Memory>,
     ) -> Page {
         let mut page = Page::empty(address.column, memory);
-        *page.on_disk = OnDisk { stored, base_segment, delta_segment, lost: None };
+        page.on_disk = Arc::new(OnDisk { stored, base_segment, delta_segment, lost: None });
         page.unload(address);
         page
     }
@@ -227,14 +258,7 @@ impl Page {
     /// The part of the range that the base has.
     #[inline]
     fn base_bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
-        let owned = match &self.base {
-            Base::Empty => return Ok(&[]),
-            Base::Owned(owned) => owned,
-            Base::Shared(shared) => shared.get(),
-            Base::Mapped(mapped) => return mapped.bytes(offset, len),
-        };
-        let end = owned.as_slice().len().min(offset.saturating_add(len));
-        Ok(owned.get(offset..end).unwrap_or(&[]))
+        self.base.bytes(offset, len)
     }
 
     #[inline]
@@ -263,17 +287,32 @@ impl Page {
         Ok(())
     }
 
-    /// Touches the cache lines that a read at `offset` will. What it answers says nothing.
+    /// Asks for the line that a read at `offset` will read of the base, and for what leads to the deltas'.
     #[inline]
-    pub(crate) fn prefetch(&self, offset: usize) -> u8 {
-        let base = match &self.base {
-            Base::Empty => None,
-            Base::Owned(owned) => owned.get(offset),
-            Base::Shared(shared) => shared.get().get(offset),
-            Base::Mapped(mapped) => mapped.peek(offset),
-        };
-        let layered = if self.layered { self.delta.peek(offset) } else { 0 };
-        base.map_or(0, |byte| *byte) ^ layered
+    pub(crate) fn ask(&self, offset: usize) {
+        match &self.base {
+            Base::Empty => {}
+            Base::Owned(owned) => cpu::prefetch_at(owned, offset),
+            Base::Shared(shared) => cpu::prefetch_at(shared.get(), offset),
+            Base::Mapped(mapped) => mapped.ask(offset),
+        }
+        if self.layered {
+            self.delta.ask_place(offset);
+            if let Under::Memory(under) = &self.under {
+                cpu::prefetch_all(under.get());
+            }
+        }
+    }
+
+    /// Asks for the changed bytes at `offset`, a while after [`Page::ask`].
+    #[inline]
+    pub(crate) fn ask_deltas(&self, offset: usize) {
+        if self.layered {
+            self.delta.ask_unit(offset);
+            if let Under::Memory(under) = &self.under {
+                under.get().ask_place(offset);
+            }
+        }
     }
 
     /// The same page for a frozen state and for a live one that goes on: this one is written no more.
@@ -323,13 +362,25 @@ impl Page {
         self.under = Under::Memory(whole);
     }
 
+    /// Takes the delta on disk for this page's own, where it can be read: what is met by nearly every
+    /// look-up is then a step nearer. Damage is left for those who read the page.
+    pub(crate) fn take_delta(&mut self) {
+        if let Under::Disk(disk) = &self.under
+            && let Ok(delta) = disk.read()
+        {
+            self.delta = delta;
+            self.under = Under::None;
+            self.recount();
+        }
+    }
+
     /// Brings the delta on disk into memory. One that is damaged is lost.
     fn load_under(&mut self) {
         let Under::Disk(disk) = &self.under else { return };
         self.under = match disk.load(self.account.memory()) {
             Ok(delta) => Under::Memory(delta.clone()),
             Err(error) => {
-                self.on_disk.lost = Some(Arc::new(error));
+                Arc::make_mut(&mut self.on_disk).lost = Some(Arc::new(error));
                 self.is_lost = true;
                 Under::None
             }
@@ -370,9 +421,8 @@ impl Page {
         match &mut self.base {
             Base::Owned(owned) if matches!(self.under, Under::None) => owned.write(offset, bytes),
             _ => {
-                let mut delta = std::mem::take(&mut self.delta);
-                delta.write(offset, bytes, |at, below| self.read_below(at, below));
-                self.delta = delta;
+                let Page { base, under, delta, is_lost, .. } = self;
+                delta.write(offset, bytes, |at, below| read_below(base, under, *is_lost, at, below));
                 // A few bytes take a unit of memory.
                 self.soil(UNIT_LEN);
                 self.layered = true;
@@ -388,16 +438,6 @@ impl Page {
         if gap > 0 {
             self.soil(gap);
         }
-    }
-
-    /// What a unit has without this page's own delta; false where that is damaged.
-    fn read_below(&self, offset: usize, into: &mut [u8; UNIT_LEN]) -> bool {
-        let Ok(base) = self.base_bytes(offset, UNIT_LEN) else { return false };
-        into[..base.len()].copy_from_slice(base);
-        if let Under::Memory(under) = &self.under {
-            under.get().overlay(offset, into);
-        }
-        !self.is_lost
     }
 
     /// Turns a mapped page with a large delta into an owned copy, if that needs no disk.
@@ -541,8 +581,10 @@ impl PageWrite for Page {
         self.base = Base::Owned(bytes);
         self.under = Under::None;
         self.delta = Delta::default();
-        self.on_disk.lost = None;
-        self.is_lost = false;
+        if self.is_lost {
+            Arc::make_mut(&mut self.on_disk).lost = None;
+            self.is_lost = false;
+        }
         self.recount();
     }
 }
@@ -615,16 +657,21 @@ impl Page {
         keep: bool,
     ) {
         let base_moved = stored.base != self.on_disk.stored.base;
-        self.on_disk.stored = stored;
-        self.on_disk.base_segment = stored.base.as_ref().and_then(segments);
-        self.on_disk.delta_segment = stored.delta.as_ref().and_then(segments);
+        if self.on_disk.stored != stored {
+            let lost = self.on_disk.lost.clone();
+            let (base_segment, delta_segment) =
+                (stored.base.as_ref().and_then(segments), stored.delta.as_ref().and_then(segments));
+            self.on_disk = Arc::new(OnDisk { stored, base_segment, delta_segment, lost });
+        }
         let remapped = base_moved && matches!(self.base, Base::Mapped(_));
         let is_same = |frozen: &Page| (frozen.lineage, frozen.change) == (self.lineage, self.change);
         if frozen.is_none_or(is_same) {
             (self.dirty, self.credit, self.counted) = (false, 0, 0);
             // What memory holds of a lost page cannot be read, and the images say that by themselves.
-            let lost = self.on_disk.lost.take().is_some();
-            self.is_lost = false;
+            let lost = std::mem::replace(&mut self.is_lost, false);
+            if lost {
+                Arc::make_mut(&mut self.on_disk).lost = None;
+            }
             if lost || !keep || remapped {
                 self.unload(address);
             }

@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::node::{CHUNK_GROUPS, Meta, Stored};
 use super::page::Page;
 use super::segment::{Segment, StoredImage};
+use crate::cpu;
 use crate::error::Result;
 use crate::id::{Address, TreeId};
 use crate::page::Columns;
@@ -323,9 +324,12 @@ impl GroupState {
         state.pages.reserve_exact(stored.len());
         for (column, stored, [base, delta]) in stored {
             let address = Address { tree, number, column };
-            let page = Page::stored_at(stored, base, delta, address, memory);
+            let mut page = Page::stored_at(stored, base, delta, address, memory);
             match column {
-                0 => state.first = Some(page),
+                0 => {
+                    page.take_delta();
+                    state.first = Some(page);
+                }
                 _ => state.pages.push(Lined(page)),
             }
         }
@@ -350,6 +354,14 @@ impl GroupState {
             return Ok(guess);
         }
         self.pages.binary_search_by_key(&rank(column), |page| rank(page.0.column()))
+    }
+
+    /// Asks for the lines of a page's own fields, without reading any.
+    #[inline]
+    pub(crate) fn ask_page(&self, column: u32) {
+        if let Some(page) = self.pages.get((column >> 16).wrapping_sub(1) as usize) {
+            cpu::prefetch_all(page);
+        }
     }
 
     pub(crate) fn address(&self, column: u32) -> Address {

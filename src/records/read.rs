@@ -1,5 +1,6 @@
 //! Reading records: find a row by id or key, confirm it against its own slots, read cells.
 
+use super::keys::has_key;
 use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::{ID_TREE, RECORDS, ROWS, Records};
 use crate::error::{Error, Result};
@@ -45,21 +46,34 @@ pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header
 }
 
 /// Asks for the cache lines of a row's header and of some of its attributes, all at once: one after the
-/// other, each would be awaited. The bytes are neither checked nor used.
+/// other, each would be awaited. What leads to a line is asked for a step before it.
 #[inline]
 pub(crate) fn prefetch<'a>(
     state: &GroupState,
     slot: u32,
-    attributes: impl Iterator<Item = &'a AttributeLayout>,
+    attributes: impl Iterator<Item = &'a AttributeLayout> + Clone,
 ) {
-    let mut sum = state.page(0).map_or(0, |page| page.prefetch(slot as usize * SLOT_LEN));
-    for attribute in attributes {
-        if let Some(page) = state.page(attribute.column) {
-            let width = attribute.width.unwrap_or(Width::Sixteen);
-            sum ^= page.prefetch(slot as usize / 8) ^ page.prefetch(slots::slot_offset(width, slot));
-        }
+    for attribute in attributes.clone() {
+        state.ask_page(attribute.column);
     }
-    std::hint::black_box(sum);
+    if let Some(page) = state.page(0) {
+        page.ask(slot as usize * SLOT_LEN);
+    }
+    let pages = attributes.filter_map(|attribute| {
+        let width = attribute.width.unwrap_or(Width::Sixteen);
+        state.page(attribute.column).map(|page| (page, slots::slot_offset(width, slot)))
+    });
+    for (page, offset) in pages.clone() {
+        page.ask(slot as usize / 8);
+        page.ask(offset);
+    }
+    if let Some(page) = state.page(0) {
+        page.ask_deltas(slot as usize * SLOT_LEN);
+    }
+    for (page, offset) in pages {
+        page.ask_deltas(slot as usize / 8);
+        page.ask_deltas(offset);
+    }
 }
 
 /// A look-up that reads nothing but the header.
@@ -89,7 +103,7 @@ pub(crate) fn read_cell(
 }
 
 /// Appends a record's canonical key to `out`; false where a component has no value (such a record is
-/// in no index).
+/// in no index). For an index whose attribute has one value; see `keys` for the others.
 pub(crate) fn read_key(
     state: &GroupState,
     object: &ObjectLayout,
@@ -106,44 +120,6 @@ pub(crate) fn read_key(
         append_key_bytes(out, attribute.value_type, cell);
     }
     Ok(true)
-}
-
-/// Whether the record in `slot` has exactly this key. No allocation: components are compared one by one.
-pub(crate) fn has_key(
-    state: &GroupState,
-    object: &ObjectLayout,
-    key: &IndexKey<'_>,
-    slot: u32,
-) -> Result<bool> {
-    let mut rest = key.bytes;
-    for id in &key.index.attributes {
-        let Some(attribute) = object.attribute(*id) else { return Ok(false) };
-        let Some((len, tail)) = rest.split_first_chunk::<4>() else { return Ok(false) };
-        let len = u32::from_le_bytes(*len) as usize;
-        let Some((component, tail)) = tail.split_at_checked(len) else { return Ok(false) };
-        rest = tail;
-        let equal = match attribute.width {
-            None => text::equals(state, attribute.column, slot, component)?,
-            Some(width) => {
-                let mut cell = [0; 16];
-                let Some(page) = state.page(attribute.column) else { return Ok(false) };
-                match slots::read_fixed(page, width, slot, &mut cell)? {
-                    None => false,
-                    // Zero has two forms as a number, and a key has the positive one.
-                    Some(8) if attribute.value_type == crate::value::ValueType::Number => {
-                        f64::from_le_bytes(cell[..8].try_into().expect("eight bytes")).to_le_bytes()
-                            == component
-                            || (cell[..8] == (-0.0f64).to_le_bytes() && component == 0.0f64.to_le_bytes())
-                    }
-                    Some(len) => cell[..len] == *component,
-                }
-            }
-        };
-        if !equal {
-            return Ok(false);
-        }
-    }
-    Ok(rest.is_empty())
 }
 
 /// Runs `read` on a row of a group under its latch.

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// An idle log is looked at this often, for its last watermark.
 const IDLE: Duration = Duration::from_millis(200);
 /// Groups that learn their new places in one hold of the writer lock: some tens of microseconds.
-const INSTALL_BATCH: usize = 16;
+const INSTALL_BATCH: usize = 48;
 /// A checkpoint that failed is tried again after this long.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -350,8 +350,12 @@ impl Inner {
 /// Lets the live pages know where they lie, a few groups in each hold of the writer lock.
 fn install_all(inner: &Inner, written: &mut crate::pagestore::Checkpoint) -> Result<()> {
     loop {
-        let mut writer = inner.lock_writer()?;
-        if inner.records.pages.install(&mut writer.pages, written, INSTALL_BATCH)? {
+        let all = {
+            let mut writer = inner.lock_writer()?;
+            inner.records.pages.install(&mut writer.pages, written, INSTALL_BATCH)?
+        };
+        written.drop_spent();
+        if all {
             return Ok(());
         }
     }

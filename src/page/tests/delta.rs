@@ -1,5 +1,5 @@
 use super::Rng;
-use crate::page::delta::{Cover, Delta, UNIT_LEN};
+use crate::page::delta::{Cover, Delta, UNIT_LEN, WINDOW_LEN};
 
 /// What a delta is: for each byte of the page, the value it gives it, if any.
 fn flat(delta: &Delta, len: usize) -> Vec<Option<u8>> {
@@ -174,7 +174,7 @@ fn a_touched_header_costs_one_unit_of_memory_and_two_bytes_more_encoded() {
     for index in (0..1024).rev() {
         delta.write(index * 64, &[1; 20], |_, _| true);
     }
-    assert!(delta.memory_len() <= 1024 * (40 + 4), "{}", delta.memory_len());
+    assert!(delta.memory_len() <= 1024 * (40 + 8), "{}", delta.memory_len());
     assert_eq!(encoded(&delta).len(), 1024 * 22);
 }
 
@@ -242,4 +242,21 @@ fn hostile_bytes_are_refused_or_a_delta_and_never_a_panic() {
     assert!(Delta::decode(&[0, 0]).is_err(), "an empty range");
     assert!(Delta::decode(&[0x80, 0x80, 0x80, 0x20, 1, 7]).is_err(), "a range behind the longest page");
     assert!(Delta::decode(&[0, 200, 1]).is_err(), "a range cut short");
+}
+
+#[test]
+fn units_are_found_whatever_their_numbers_and_however_many_there_are() {
+    // Numbers that share their low bits meet in a short table; a full window has a home for each.
+    for stride in [1, 2, 7, 64, 128, 1024] {
+        let mut delta = Delta::default();
+        let offsets: Vec<usize> = (0..2 * WINDOW_LEN).step_by(UNIT_LEN * stride).collect();
+        for (count, offset) in offsets.iter().enumerate() {
+            assert_eq!(delta.cover(*offset, 1), Cover::None, "stride {stride}, unit {count}");
+            delta.write(*offset, &[count as u8 | 1], |_, _| false);
+        }
+        for (count, offset) in offsets.iter().enumerate() {
+            assert_eq!(delta.cover(*offset, 1), Cover::Whole(&[count as u8 | 1]), "stride {stride}");
+        }
+        assert!(delta.iter().map(|(offset, _)| offset).eq(offsets), "stride {stride}: in order");
+    }
 }
