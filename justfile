@@ -51,9 +51,21 @@ fuzz-all SECONDS="60":
 schedules FACTOR="10":
     VELLUM_SCHEDULES={{FACTOR}} RUSTFLAGS="--cfg vellum_shuttle" cargo test -p vellum --lib --target-dir target/shuttle schedules
 
-# A benchmark: patch (criterion), or random_patch, open_time, recovery with their options.
+# A benchmark: patch, get, wal, index, checkpoint, recover, load, snapshot (criterion), or a program of benches/src/bin.
 bench NAME *ARGS:
-    {{ if NAME == "patch" { "cargo bench -p vellum-bench --bench patch -- " + ARGS } else { "cargo run --release -p vellum-bench --bin " + NAME + " -- " + ARGS } }}
+    {{ if path_exists("benches/benches/" + NAME + ".rs") == "true" { "cargo bench --bench " + NAME + " -- " + ARGS } else { "cargo run --release -p vellum-bench --bin " + NAME + " -- " + ARGS } }}
+
+# Instructions of a warm patch, get and append against their budget; `--write` writes it anew. Needs valgrind.
+instructions *ARGS:
+    benches/instructions.sh {{ARGS}}
+
+# Cache misses of a look-up, a get and a patch, as a simulated cache sees them. Needs valgrind and some minutes.
+misses:
+    benches/misses.sh
+
+# The same work through other engines; benches/peers/src/main.rs says what ARGS there are.
+peers *ARGS:
+    cd benches/peers && cargo run --release -- {{ARGS}}
 
 # Old stores open, and are written as they stand.
 golden:

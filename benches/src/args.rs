@@ -73,6 +73,12 @@ impl Args {
         }
     }
 
+    /// All words without a name.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// The first file that was named.
     ///
     /// # Errors

@@ -2,13 +2,25 @@
 //!
 //! | file                 | promise                                                                   |
 //! |----------------------|---------------------------------------------------------------------------|
+//! | `benches/patch`      | a patch costs what it changes: kinds, refusals, batches, sizes            |
+//! | `benches/get`        | a read costs the same at any size, and reads what was asked for           |
+//! | `benches/wal`        | a frame costs a copy; one sync serves all who wait                        |
+//! | `benches/index`      | probe, insert and split                                                   |
+//! | `benches/checkpoint` | a checkpoint writes what changed; writers hardly wait                     |
+//! | `benches/recover`    | opening after a crash costs what the log holds                            |
+//! | `benches/load`       | a new store filled                                                        |
+//! | `benches/snapshot`   | taken at once; patches while it is held and read                          |
+//! | `bin/floor`          | what the machine allows, beside vellum                                    |
+//! | `bin/instructions`   | instructions of a warm patch, get and commit, against a committed budget  |
 //! | `bin/year`           | mutations a second over a year of flights, one transaction each           |
 //! | `bin/random_patch`   | patches a second, bytes written and memory, over a store larger than memory's budget |
 //! | `bin/open_time`      | opening after a clean close costs the same at any size                    |
 //! | `bin/recovery`       | a full log is replayed within a second                                    |
-//! | `benches/patch`      | one warm patch, one warm get (criterion)                                  |
+//! | `bin/scale`          | what grows with the number of records: one store in stages, up to 10^8    |
+//! | `peers/`             | the same work through other engines: a crate of its own                   |
 //!
-//! Here is what they share: arguments, the machine, the process's own figures, and a narrow object.
+//! Here is what they share: arguments, the machine, the process's own figures, fixtures, a narrow and a
+//! wide object.
 
 #![allow(
     clippy::disallowed_methods,
@@ -16,10 +28,16 @@
 )]
 
 pub mod args;
+pub mod fixture;
+pub mod floor;
+mod floor_map;
 pub mod machine;
 pub mod narrow;
 pub mod process;
+pub mod wide;
+pub mod year;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -76,6 +94,21 @@ pub fn dir_len(path: &Path) -> Result<u64> {
     let mut len = 0;
     for entry in std::fs::read_dir(path)? {
         len += entry?.metadata()?.len();
+    }
+    Ok(len)
+}
+
+/// Bytes that a directory and those in it take on the disk, holes left out.
+///
+/// # Errors
+/// When one cannot be listed.
+pub fn allocated_len(path: &Path) -> Result<u64> {
+    let mut len = 0;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        // `st_blocks` counts 512 bytes each, whatever the file system's own blocks are.
+        len += if metadata.is_dir() { allocated_len(&entry.path())? } else { metadata.blocks() * 512 };
     }
     Ok(len)
 }

@@ -4,6 +4,12 @@ use std::path::Path;
 
 /// Prints machine, file system, command and settings, ahead of the figures.
 pub fn print_head(dir: &Path, settings: &str) {
+    print!("{}", head(dir, settings));
+}
+
+/// What [`print_head`] prints.
+#[must_use]
+pub fn head(dir: &Path, settings: &str) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu =
@@ -11,20 +17,16 @@ pub fn print_head(dir: &Path, settings: &str) {
     let memory_kib: u64 = after_colon(&read("/proc/meminfo"), "MemTotal")
         .and_then(|text| text.split(' ').next()?.parse().ok())
         .unwrap_or(0);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    println!("machine   {cores} cores, {cpu}, {:.1} GiB memory", memory_kib as f64 / f64::from(1 << 20));
-    println!(
-        "system    {} {}, store on {}",
-        std::env::consts::OS,
-        kernel.trim(),
-        file_system(dir, &read("/proc/mounts"))
-    );
+    let memory_gib = memory_kib as f64 / f64::from(1 << 20);
+    let (os, kernel) = (std::env::consts::OS, read("/proc/sys/kernel/osrelease"));
+    let mut head = format!("machine   {cores} cores, {cpu}, {memory_gib:.1} GiB memory\n");
+    head +=
+        &format!("system    {os} {}, store on {}\n", kernel.trim(), file_system(dir, &read("/proc/mounts")));
     // Whoever else uses the machine shows here: figures of a busy one are upper bounds.
     if let Some(load) = read("/proc/loadavg").split(' ').next().filter(|load| !load.is_empty()) {
-        println!("busy      load average {load} before this run");
+        head += &format!("busy      load average {load} before this run\n");
     }
-    println!("command   {}", command());
-    println!("settings  {settings}");
+    head + &format!("command   {}\nsettings  {settings}\n", command())
 }
 
 /// The command line, with the program's name in place of its path.

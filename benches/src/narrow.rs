@@ -8,7 +8,7 @@ use vellum::{Action, Config, Key, Mutation, Object, Patch, RecordId, Schema, Sto
 pub const OBJECT: &str = "item";
 
 /// Records of one transaction while loading.
-const LOAD_BATCH: u64 = 1024;
+pub(crate) const LOAD_BATCH: u64 = 1024;
 
 const SCHEMA: &str = r#"{"objects": [{"key": "item", "primary_key": ["n"], "attributes": [
     {"key": "n", "type": "integer", "required": true},

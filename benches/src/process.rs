@@ -1,5 +1,6 @@
 //! The process's own figures, from `/proc/self`. Zero where there is no such file.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -16,6 +17,17 @@ pub fn anonymous_len() -> u64 {
 #[must_use]
 pub fn written_len() -> u64 {
     field("/proc/self/io", "write_bytes:")
+}
+
+/// Bytes that the block device under a directory was told to write, by whoever. Zero where it is not known.
+#[must_use]
+pub fn device_written_len(dir: &std::path::Path) -> u64 {
+    const SECTOR: u64 = 512;
+    let Ok(metadata) = std::fs::metadata(dir) else { return 0 };
+    let dev = metadata.dev();
+    let (major, minor) = ((dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & !0xff));
+    let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).unwrap_or_default();
+    stat.split_whitespace().nth(6).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) * SECTOR
 }
 
 fn field(path: &str, name: &str) -> u64 {

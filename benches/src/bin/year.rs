@@ -10,24 +10,18 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the seam for disks is the engine's; a benchmark reads its input with std::fs"
+    reason = "the seam for disks is the engine's; a benchmark removes its directories with std::fs"
 )]
 
-use flate2::read::MultiGzDecoder;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::time::Instant;
-use vellum::text::parse_mutation;
-use vellum::{Config, Mutation, Schema, Store, Value};
-use vellum_bench::{Result, WorkDir, args::Args, dir_len, machine, median};
-
-const SCHEMA: &str = include_str!("../../../examples/flights/data/schema.json");
+use vellum::{Config, Store, Value};
+use vellum_bench::{Result, WorkDir, args::Args, dir_len, machine, median, year};
 
 fn main() -> Result<()> {
     let args = Args::from_env(&["runs", "durability", "dir", "verify"])?;
     let (runs, durability, dir) = (args.number("runs", 3)?, args.durability()?, args.dir());
-    let schema = Schema::from_json(SCHEMA)?;
-    let mutations = read(args.file("the year's mutations, flights.ndjson.gz")?, &schema)?;
+    let schema = year::schema()?;
+    let mutations = year::read(args.file("the year's mutations, flights.ndjson.gz")?, &schema)?;
     machine::print_head(
         &dir,
         &format!("{durability:?}, {} mutations, one transaction each", mutations.len()),
@@ -56,16 +50,6 @@ fn main() -> Result<()> {
     }
     println!("median    {:.0} mutations a second", median(rates));
     Ok(())
-}
-
-fn read(path: &Path, schema: &Schema) -> Result<Vec<Mutation>> {
-    let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let plain: Box<dyn Read> = match path.extension() {
-        Some(extension) if extension == "gz" => Box::new(MultiGzDecoder::new(file)),
-        _ => Box::new(file),
-    };
-    let lines = BufReader::with_capacity(1 << 16, plain).split(b'\n');
-    lines.map(|line| Ok(parse_mutation(schema, &line?)?)).collect()
 }
 
 /// The counts that must come out: arrived 327,346, cancelled 8,255, diverted 1,175.
