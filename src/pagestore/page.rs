@@ -304,6 +304,12 @@ impl Page {
         }
     }
 
+    /// Whether deltas lie over the base.
+    #[inline]
+    pub(crate) fn is_layered(&self) -> bool {
+        self.layered
+    }
+
     /// Asks for the changed bytes at `offset`, a while after [`Page::ask`].
     #[inline]
     pub(crate) fn ask_deltas(&self, offset: usize) {

@@ -51,28 +51,38 @@ pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header
 pub(crate) fn prefetch<'a>(
     state: &GroupState,
     slot: u32,
-    attributes: impl Iterator<Item = &'a AttributeLayout> + Clone,
+    attributes: impl Iterator<Item = &'a AttributeLayout>,
 ) {
-    for attribute in attributes.clone() {
+    /// Attributes that are asked for; there are not many more lines on their way at a time.
+    const ATTRIBUTES_MAX: usize = 8;
+    let mut places = [(0, 0); ATTRIBUTES_MAX];
+    let mut count = 0;
+    for (attribute, place) in attributes.zip(&mut places) {
         state.ask_page(attribute.column);
+        *place = (attribute.column, slots::slot_offset(attribute.width.unwrap_or(Width::Sixteen), slot));
+        count += 1;
     }
-    if let Some(page) = state.page(0) {
+    let header = state.page(0);
+    if let Some(page) = header {
         page.ask(slot as usize * SLOT_LEN);
     }
-    let pages = attributes.filter_map(|attribute| {
-        let width = attribute.width.unwrap_or(Width::Sixteen);
-        state.page(attribute.column).map(|page| (page, slots::slot_offset(width, slot)))
-    });
-    for (page, offset) in pages.clone() {
+    let mut layered = 0u32;
+    for (number, (column, offset)) in places[..count].iter().enumerate() {
+        let Some(page) = state.page(*column) else { continue };
         page.ask(slot as usize / 8);
-        page.ask(offset);
+        page.ask(*offset);
+        layered |= u32::from(page.is_layered()) << number;
     }
-    if let Some(page) = state.page(0) {
+    if let Some(page) = header {
         page.ask_deltas(slot as usize * SLOT_LEN);
     }
-    for (page, offset) in pages {
-        page.ask_deltas(slot as usize / 8);
-        page.ask_deltas(offset);
+    while layered != 0 {
+        let (column, offset) = places[layered.trailing_zeros() as usize];
+        if let Some(page) = state.page(column) {
+            page.ask_deltas(slot as usize / 8);
+            page.ask_deltas(offset);
+        }
+        layered &= layered - 1;
     }
 }
 

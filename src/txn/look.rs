@@ -98,10 +98,7 @@ impl Staging<'_> {
     }
 
     /// The attributes that the mutation at hand names.
-    fn named_layouts<'o>(
-        &self,
-        object: &'o ObjectLayout,
-    ) -> impl Iterator<Item = &'o AttributeLayout> + Clone {
+    fn named_layouts<'o>(&self, object: &'o ObjectLayout) -> impl Iterator<Item = &'o AttributeLayout> {
         self.state.stage.named.iter().flatten().filter_map(|id| object.attribute(*id))
     }
 
