@@ -19,4 +19,5 @@ mod log_damage;
 mod nth_call;
 mod open_cost;
 mod repair;
+mod torn;
 mod trace;
