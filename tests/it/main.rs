@@ -4,6 +4,7 @@
 mod api;
 mod backup;
 mod bad_input;
+mod beside;
 mod commits;
 mod common;
 mod crash_rules;
@@ -11,6 +12,7 @@ mod damage;
 mod dump;
 mod end_state;
 mod environment;
+mod every_bit;
 mod faults;
 mod full_disk;
 mod golden;
