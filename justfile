@@ -40,8 +40,7 @@ damage FACTOR="20":
 
 # A fuzz target for so many seconds; needs a nightly toolchain and cargo-fuzz. fuzz/README.md lists the targets.
 fuzz TARGET SECONDS="60":
-    mkdir -p fuzz/corpus/{{TARGET}}
-    cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}} -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=256
+    fuzz/run.sh {{TARGET}} {{SECONDS}}
 
 # Every fuzz target in turn.
 fuzz-all SECONDS="60":

@@ -190,6 +190,9 @@ impl Store {
         let mut superblocks = Superblocks { file: None, live: live.clone(), other: other.clone() };
         if !config.read_only {
             superblocks.file = Some(disk.open(superblock::FILE_NAME, Access::Write)?);
+            // Crash rule 11: the creation may have died before it synced the superblock's name, and nothing of
+            // this session, not even that there is a store, may rest on a name that a power cut takes back.
+            disk.sync_dir()?;
             if !recovered.scan.sealed && !planted("stale_superblock") {
                 // Crash rule 4: the copies that were read may be in the page cache only, and the disk may
                 // say that the store is closed where it was.
@@ -399,11 +402,6 @@ impl Inner {
 
     #[cold]
     fn write_seal(&self, seal: Option<Sealed>) -> Result<()> {
-        if seal.is_none() {
-            // Crash rule 11: the creation may have died before it synced the superblock's name, and nothing
-            // of this session may rest on a name that a power cut takes back.
-            self.disk.sync_dir()?;
-        }
         self.superblocks.lock().write_seal(seal).inspect_err(|error| self.poison(error))?;
         self.sealed.store(seal.is_some(), Ordering::Release);
         Ok(())

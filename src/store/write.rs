@@ -288,8 +288,10 @@ impl Inner {
             return Ok(());
         }
         let held = self.reserve.held();
-        if only_deletes && images_len + frame_len <= held {
-            if images_len + frame_len > held / 2 {
+        let dirty = images_len + images_len / 4 + frame_len;
+        // Where nothing is dirty one delete goes on in any case: it takes little more than it gives.
+        if only_deletes && (images_len == 0 || dirty + self.reserve.base / 4 <= held) {
+            if dirty > held / 2 {
                 self.short_of_space.store(true, Ordering::Relaxed);
             }
             return Ok(());

@@ -1,4 +1,4 @@
-//! Checks a store that nobody has open: every byte of every file, then every reference between
+//! Checks a store, also one that a process writes: every byte of every file, then every reference between
 //! structures. Changes nothing.
 //!
 //! | file    | checks                                                                              |
@@ -16,7 +16,7 @@ mod state;
 mod tests;
 
 use crate::disk::{Disk, LOCK_NAME, OsDisk};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::id::{Address, AttributeId, GROUP_ROWS, RecordId, TreeId};
 use crate::page::image::Kind;
 use crate::pagestore::superblock;
@@ -31,6 +31,8 @@ use std::sync::Arc;
 
 /// Findings listed; one damaged disk must not fill the memory.
 const FINDINGS_MAX: usize = 10_000;
+/// Looks at a store that is being written before `verify` gives up.
+const BESIDE_TRIES: u32 = 20;
 /// A message that is as long takes no more of those whom its finding affects.
 const MESSAGE_LEN_MAX: usize = 2000;
 /// Bytes of clean pages that may stay in memory while the log is replayed.
@@ -177,7 +179,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks a store that nobody has open; see [`VerifyReport`].
+/// Checks a store; see [`VerifyReport`]. Nothing is changed. A process that has the store open for writing may
+/// go on: what it changes meanwhile is looked at again, and damage is what two looks find alike.
 ///
 /// ```no_run
 /// let report = vellum::verify("crm.vellum")?;
@@ -189,8 +192,8 @@ impl fmt::Display for Finding {
 /// ```
 ///
 /// # Errors
-/// `NotAStore`, `UnknownFormat`, `Locked`, `Io`: nothing was checked then. Damage is no error; it is in
-/// the report.
+/// `NotAStore`, `UnknownFormat`, `Io`: nothing was checked then; `Locked` when a writer was faster each time.
+/// Damage is no error; it is in the report.
 pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
     verify_on(Arc::new(OsDisk::new(path.as_ref())))
 }
@@ -201,10 +204,51 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 /// As [`verify`].
 #[doc(hidden)]
 pub fn verify_on(disk: Arc<dyn Disk>) -> Result<VerifyReport> {
+    match disk.lock_shared(LOCK_NAME) {
+        Ok(_lock) => look(&disk),
+        Err(error) if error.kind() == ErrorKind::Locked => look_beside_a_writer(&disk),
+        Err(error) => Err(error),
+    }
+}
+
+/// Segments and log files go while they are looked at, and the log's last frame is half there; so what one
+/// look finds may be the writer's doing. Damage stays where it is.
+fn look_beside_a_writer(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
+    let mut before: Option<VerifyReport> = None;
+    for _ in 0..BESIDE_TRIES {
+        let report = look(disk);
+        if let Ok(_lock) = disk.lock_shared(LOCK_NAME) {
+            // The writer has closed the store.
+            return look(disk);
+        }
+        match report {
+            Ok(mut report) if !report.is_clean() => {
+                let found_again = |finding: &Finding| {
+                    before.as_ref().is_some_and(|before| before.findings.contains(finding))
+                };
+                let all = report.findings.clone();
+                report.findings.retain(found_again);
+                if !report.is_clean() {
+                    return Ok(report);
+                }
+                before = Some(VerifyReport { findings: all, ..report });
+            }
+            Ok(report) => return Ok(report),
+            // A file that went between the listing and its opening.
+            Err(error) if error.kind() == ErrorKind::Io => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Locked,
+        format!("{} changed faster than it could be checked; try again, or check a backup", disk.place()),
+    ))
+}
+
+fn look(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
     let mut report = Report::default();
-    let _lock = disk.lock_shared(LOCK_NAME)?;
-    let mut files = files::read(&*disk, &mut report)?;
-    let recovered = recover_state(&disk, &files, &mut report);
+    let mut files = files::read(&**disk, &mut report)?;
+    let recovered = recover_state(disk, &files, &mut report);
     let catalog = recovered.as_ref().map(|recovered| recovered.records.catalog().clone());
     files.tell(catalog.as_deref(), recovered.as_ref().map(|recovered| &recovered.scan), &mut report);
     if let Some(recovered) = &recovered {

@@ -68,6 +68,10 @@ pub(crate) fn audit(
         match entry {
             Ok((header, crc)) => {
                 let later = listed[index + 1..].iter().find_map(|later| later.as_ref().ok()?.0.before);
+                // A file on its way out may have lost the one that says where its generation ended.
+                let next = listed.get(index + 1).and_then(|next| next.as_ref().ok());
+                walk.end_is_lost = header.number < walk.needed_from
+                    && next.is_none_or(|(next, _)| next.number != header.number + 1);
                 walk.file(disk, header, *crc, later.map(|before| before.position));
             }
             Err(_) => walk.last = None,
@@ -93,6 +97,8 @@ struct AuditWalk {
     landmarks: Vec<Landmark>,
     /// Files before this one are on their way out, in any order.
     needed_from: u64,
+    /// Where this file's generation ended is not known any more.
+    end_is_lost: bool,
     end: Option<Position>,
 }
 
@@ -188,6 +194,9 @@ impl AuditWalk {
                 Err(reason) => reason,
             };
             let Some(stray) = first_nonzero(bytes, offset) else { return (offset, chain) };
+            if self.end_is_lost && chain.is_some() {
+                return (offset, chain);
+            }
             let (place, reason) = match stray - offset {
                 0..HEADER_LEN => (offset, reason),
                 _ => (stray, format!("zeros are expected behind the last frame at byte {offset}")),

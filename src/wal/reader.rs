@@ -496,7 +496,9 @@ fn is_zero(block: &[u8]) -> bool {
 const COPY_LEN: usize = 1 << 20;
 
 /// Copies the cut bytes to a file `torn-<file>-<offset>`, which it makes durable, and returns its name. The
-/// log itself is left as it is: the next generation's header keeps the cut bytes out (crash rule 3).
+/// log itself is left as it is: the next generation's header keeps the cut bytes out (crash rule 3). They are
+/// made durable there too, as the rest of the log is: they may be in the page cache alone, and `verify`
+/// compares both.
 ///
 /// # Errors
 /// What the disk said.
@@ -510,8 +512,11 @@ pub(crate) fn keep_torn_tail(disk: &dyn Disk, torn: &Torn) -> Result<String> {
     let mut written = 0;
     let first = (torn.file.clone(), torn.offset, torn.len);
     for (source, offset, len) in std::iter::once(&first).chain(&torn.later) {
-        let source = disk.open(source, Access::Read)?;
-        written = copy(&*source, *offset..*offset + *len, &*target, written)?;
+        let source = disk.open(source, Access::Write)?;
+        let range = *offset..*offset + *len;
+        written = copy(&*source, range.clone(), &*target, written)?;
+        copy(&*source, range, &*source, *offset)?;
+        source.sync()?;
     }
     target.sync()?;
     disk.sync_dir()?;

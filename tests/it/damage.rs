@@ -63,6 +63,11 @@ impl World {
         self.states.insert(store.applied_lsn().0, state);
     }
 
+    /// From here on it may open at the last commit alone.
+    pub fn closed(&mut self) {
+        self.floor = self.last();
+    }
+
     pub fn last(&self) -> u64 {
         *self.states.keys().last().unwrap()
     }

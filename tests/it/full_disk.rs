@@ -77,12 +77,11 @@ fn thin_out(store: &Store, known: &mut Acknowledged, checkpoints: bool) {
                 Err(error) if error.kind() == ErrorKind::DiskFull => {}
                 _ => break,
             }
-            match checkpoints {
-                true => {
-                    store.checkpoint().map(drop).unwrap_or_else(|error| panic!("deleting {number}: {error}"))
-                }
-                // The store's own thread takes it; on a busy machine it may come to that late.
-                false => std::thread::sleep(std::time::Duration::from_millis(50)),
+            if checkpoints {
+                store.checkpoint().unwrap_or_else(|error| panic!("deleting {number}: {error}"));
+            } else {
+                // The store's own thread takes it.
+                std::thread::sleep(std::time::Duration::from_millis(50));
             }
             result = companies.delete(key(number));
         }
