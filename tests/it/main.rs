@@ -6,6 +6,7 @@ mod backup;
 mod bad_input;
 mod commits;
 mod common;
+mod conformance;
 mod crash_rules;
 mod damage;
 mod dump;
