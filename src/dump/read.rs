@@ -126,17 +126,27 @@ pub(super) fn record(schema: &Schema, line: &str) -> Result<NewRecord> {
         return Err(Error::invalid_input("versions and counters begin with 1"));
     }
     let mut cells = Vec::new();
-    for (name, value) in read_values(object, line.values.get())? {
-        let attribute = object.attribute(&name)?;
+    let values = read_values(object, line.values.get())?;
+    let unknown = values.iter().filter(|(name, _)| object.takes_unknown(name));
+    let unknown: Vec<(&str, &Value)> = unknown.map(|(name, value)| (name.as_str(), value)).collect();
+    if let (Some(hidden), false) = (object.open_attribute(), unknown.is_empty()) {
+        let mut cell = Vec::new();
+        if object.merge_unknown(None, unknown.into_iter(), &mut cell)? {
+            cells.push((hidden.id(), cell));
+        }
+    }
+    for (name, value) in values.iter().filter(|(name, _)| !object.takes_unknown(name)) {
+        let attribute = object.attribute(name)?;
         // What has no value is left out, so this is JSON's own null.
         let value = match value {
-            Value::Null if attribute.value_type() == ValueType::Json => Value::Json(Json::parse("null")?),
+            Value::Null if attribute.value_type() == ValueType::Json => &Value::Json(Json::parse("null")?),
             value => value,
         };
         let mut cell = Vec::new();
-        if attribute.encode(object, &value, &mut cell)? {
+        if attribute.encode(object, value, &mut cell)? {
             cells.push((attribute.id(), cell));
         }
     }
+    cells.sort_unstable_by_key(|(id, _)| *id);
     Ok(NewRecord { object: object.id(), header, cells })
 }

@@ -20,6 +20,8 @@ pub(crate) struct ObjectLayout {
     /// By attribute id.
     pub(crate) attributes: Vec<AttributeLayout>,
     pub(crate) indexes: Vec<IndexLayout>,
+    /// Whether some attribute has a default.
+    pub(crate) has_defaults: bool,
 }
 
 /// One attribute's pages.
@@ -87,9 +89,16 @@ impl ObjectLayout {
             value_type: attribute.value_type(),
             elements: attribute.elements(),
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
-            required: attribute.is_required(),
+            // An autonumber is given at the commit.
+            required: attribute.is_required() && attribute.sequence().is_none(),
         });
-        ObjectLayout { id: object.id(), tree: object.tree(), attributes: attributes.collect(), indexes }
+        ObjectLayout {
+            id: object.id(),
+            tree: object.tree(),
+            attributes: attributes.collect(),
+            indexes,
+            has_defaults: object.attributes().iter().any(|attribute| attribute.default_value().is_some()),
+        }
     }
 
     #[inline]

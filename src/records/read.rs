@@ -10,6 +10,7 @@ use crate::page::header::{Header, SLOT_LEN};
 use crate::page::slots::Width;
 use crate::page::{Columns, slots, text};
 use crate::pagestore::{Group, GroupGuard, GroupState, Root};
+use crate::schema::unknown_members;
 use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
 
 /// Where a record is.
@@ -250,9 +251,18 @@ pub(crate) fn read_record(
     let mut values = Vec::with_capacity(object.attributes.len());
     let mut cell = Vec::new();
     for (layout, attribute) in object.attributes.iter().zip(schema.attributes()) {
-        if wanted(layout) && read_cell(state, layout, slot, &mut cell)? {
+        if wanted(layout) && read_cell(state, layout, slot, &mut cell)? && !attribute.is_hidden() {
             values.push((attribute.name().clone(), attribute.decode(&cell)?));
         }
+    }
+    // What an open object does not know comes last.
+    if let Some((hidden, layout)) = schema
+        .open_attribute()
+        .and_then(|hidden| object.attribute(hidden.id()).map(|layout| (hidden, layout)))
+        && wanted(layout)
+        && read_cell(state, layout, slot, &mut cell)?
+    {
+        values.extend(unknown_members(&hidden.decode(&cell)?));
     }
     Ok(Record::new(
         header.id,

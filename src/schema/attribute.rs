@@ -9,14 +9,11 @@ use super::scalar::{
     wrong_kind,
 };
 use super::{
-    AttributeSchema, Coding, DefaultValue, Inverse, Names, ObjectSchema, OnDelete, Pattern, SelectOption,
-    Sequence, Standing, names,
+    AttributeSchema, Coding, DefaultValue, Names, ObjectSchema, Pattern, SelectOption, Standing, names,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AttributeId, ObjectId};
-use crate::value::{
-    CurrencyCode, Date, Decimal, Form, Json, Timestamp, Value, ValueType, compare_cells, excerpt,
-};
+use crate::id::AttributeId;
+use crate::value::{Actor, Date, Decimal, Form, Json, Timestamp, Value, ValueType, compare_cells, excerpt};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -101,96 +98,6 @@ impl AttributeSchema {
         &self.options
     }
 
-    /// Its rules about several values, text, references and numbers.
-    #[must_use]
-    pub fn is_multi(&self) -> bool {
-        self.rules.multi
-    }
-
-    /// Whether the order of its values is of no account.
-    #[must_use]
-    pub fn is_unordered(&self) -> bool {
-        self.rules.unordered
-    }
-
-    /// Whether its values are options in a set of 64 bits.
-    #[must_use]
-    pub fn is_bit_set(&self) -> bool {
-        self.rules.bit_set
-    }
-
-    /// Most values that it may have.
-    #[must_use]
-    pub fn max_values(&self) -> Option<u32> {
-        self.rules.max_values
-    }
-
-    /// What a new record gets that is given no value.
-    #[must_use]
-    pub fn default_value(&self) -> Option<&DefaultValue> {
-        self.rules.default.as_ref()
-    }
-
-    /// Labels of a text list.
-    #[must_use]
-    pub fn labels(&self) -> &[String] {
-        &self.rules.labels
-    }
-
-    /// Objects whose records a reference may name; none says any.
-    #[must_use]
-    pub fn refers_to(&self) -> &[ObjectId] {
-        &self.rules.refers_to
-    }
-
-    /// The other side of a relation.
-    #[must_use]
-    pub fn inverse(&self) -> Option<Inverse> {
-        self.rules.inverse
-    }
-
-    /// What happens to a reference when the record goes that it names.
-    #[must_use]
-    pub fn on_delete(&self) -> OnDelete {
-        self.rules.on_delete
-    }
-
-    /// The currency of every amount.
-    #[must_use]
-    pub fn currency(&self) -> Option<CurrencyCode> {
-        self.rules.currency
-    }
-
-    /// How an autonumber counts.
-    #[must_use]
-    pub fn sequence(&self) -> Option<&Sequence> {
-        self.rules.sequence.as_ref()
-    }
-
-    /// Whether superseded values are kept.
-    #[must_use]
-    pub fn has_history(&self) -> bool {
-        self.rules.history
-    }
-
-    /// Whether it is in use.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        self.rules.standing
-    }
-
-    /// Whether it is the engine's own and shown to nobody.
-    #[must_use]
-    pub fn is_hidden(&self) -> bool {
-        self.rules.hidden
-    }
-
-    /// The identity that the maker of the schema gave it.
-    #[must_use]
-    pub fn given_id(&self) -> Option<&str> {
-        self.rules.given_id.as_deref()
-    }
-
     /// How its values lie in a page.
     #[must_use]
     pub fn form(&self) -> Form {
@@ -202,6 +109,30 @@ impl AttributeSchema {
             (false, ValueType::Radio) if !rules.custom_values => Form::Fixed4,
             (false, value_type) => value_type.form(),
         }
+    }
+
+    /// What it is found by: a hidden attribute is nobody's to name.
+    pub(super) fn name_or_none(&self) -> &str {
+        if self.rules.hidden { "" } else { self.rules.standing.name_or_none(&self.key) }
+    }
+
+    /// Appends the cell that a new record gets which is given no value; false without one.
+    pub(crate) fn append_default(&self, now: Timestamp, actor: Option<&Actor>, out: &mut Vec<u8>) -> bool {
+        let value = match (&self.rules.default, actor) {
+            (None, _) | (Some(DefaultValue::Actor), None) => return false,
+            (Some(DefaultValue::Cell(cell)), _) => {
+                out.extend_from_slice(cell);
+                return true;
+            }
+            (Some(DefaultValue::Now), _) if self.value_type == ValueType::Date => Value::Date(now.date()),
+            (Some(DefaultValue::Now), _) if self.microseconds => {
+                Value::Timestamp(Timestamp(now.0 - now.0.rem_euclid(NANOS_PER_MICRO)))
+            }
+            (Some(DefaultValue::Now), _) => Value::Timestamp(now),
+            (Some(DefaultValue::Actor), Some(actor)) => Value::Actor(actor.clone()),
+        };
+        // The moment may lie outside limits that the schema sets; then there is no default.
+        self.append_checked(&value, out).unwrap_or(false)
     }
 
     /// Works out what is not persisted.

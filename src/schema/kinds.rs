@@ -2,7 +2,7 @@
 //! types (see `coding`).
 
 use super::attribute::Refusal;
-use super::scalar::{append_text, finite, fixed, integer, text_of, wrong_kind};
+use super::scalar::{append_text, fixed, integer, text_of, wrong_kind};
 use super::{AttributeSchema, Coding, list, parts};
 use crate::error::ErrorKind;
 use crate::id::RecordId;
@@ -258,13 +258,4 @@ pub(super) fn too_many(max: u32, given: usize) -> Refusal {
     let values = if max == 1 { "value" } else { "values" };
     let reason = format!("at most {max} {values} allowed, {given} given");
     Refusal { kind: ErrorKind::TooManyValues, reason }
-}
-
-/// Refuses a number inside a list or structure that no JSON can say.
-pub(super) fn all_finite(value: &Value) -> Result<(), String> {
-    match value {
-        Value::Number(number) => finite(*number).map(drop),
-        Value::List(values) => values.iter().try_for_each(all_finite),
-        _ => Ok(()),
-    }
 }

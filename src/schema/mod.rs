@@ -31,18 +31,22 @@ mod json_rules;
 mod kinds;
 mod list;
 mod names;
+mod open;
 mod parts;
 mod rules;
 mod scalar;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_kinds;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::value::ValueType;
 use coding::{Coding, Pattern};
 use names::Names;
+pub(crate) use open::unknown_members;
 use rules::Rules;
 pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing, System};
 use serde::{Deserialize, Serialize};
@@ -326,7 +330,8 @@ impl ObjectSchema {
 
     fn index_names(&mut self) {
         self.name = Arc::from(self.key.as_str());
-        let names = self.attributes.iter().map(|a| a.rules.standing.name_or_none(&a.key));
+        // The hidden attribute is nobody's to name.
+        let names = self.attributes.iter().map(AttributeSchema::name_or_none);
         self.names = Names::of(names);
         self.attributes.iter_mut().for_each(AttributeSchema::prepare);
     }

@@ -92,9 +92,9 @@ fn members(attribute: &AttributeSchema, value: &Value) -> Result<Map<String, Tre
         },
         (value_type, Value::Json(json)) => match json.to_value() {
             Tree::Object(members) => Ok(members),
-            _ => Err(wrong_kind(&format!("an object with the parts of a {value_type}"), value)),
+            _ => Err(wrong_kind(&format!("an object with the parts of {value_type}"), value)),
         },
-        (value_type, other) => Err(wrong_kind(&format!("an object with the parts of a {value_type}"), other)),
+        (value_type, other) => Err(wrong_kind(&format!("an object with the parts of {value_type}"), other)),
     }
 }
 
@@ -104,9 +104,8 @@ fn check_part(value_type: ValueType, name: &str, member: &mut Tree) -> Result<()
         (ValueType::Location, "longitude") => Some(180),
         _ => None,
     };
-    if let (Some(limit), Tree::Number(number)) = (limit, &*member) {
+    if let (Some(_), Tree::Number(number)) = (limit, &*member) {
         *member = Tree::from(number.to_string());
-        debug_assert!(limit > 0);
     }
     let Tree::String(text) = member else {
         return Err(format!("{name} is a text, found {}", excerpt(&member.to_string())));

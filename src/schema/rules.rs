@@ -1,5 +1,6 @@
 //! What an attribute may say beyond its type: the parts of a schema that most attributes leave alone.
 
+use super::AttributeSchema;
 use crate::error::{Error, Result};
 use crate::id::{AttributeId, ObjectId};
 use crate::value::CurrencyCode;
@@ -119,6 +120,98 @@ impl Standing {
     /// What is found by its name: nothing that was deleted.
     pub(super) fn name_or_none(self, name: &str) -> &str {
         if self == Standing::Deleted { "" } else { name }
+    }
+}
+
+impl AttributeSchema {
+    /// Whether it may have several values.
+    #[must_use]
+    pub fn is_multi(&self) -> bool {
+        self.rules.multi
+    }
+
+    /// Whether the order of its values is of no account.
+    #[must_use]
+    pub fn is_unordered(&self) -> bool {
+        self.rules.unordered
+    }
+
+    /// Whether its values are options in a set of 64 bits.
+    #[must_use]
+    pub fn is_bit_set(&self) -> bool {
+        self.rules.bit_set
+    }
+
+    /// Most values that it may have.
+    #[must_use]
+    pub fn max_values(&self) -> Option<u32> {
+        self.rules.max_values
+    }
+
+    /// What a new record gets that is given no value.
+    #[must_use]
+    pub fn default_value(&self) -> Option<&DefaultValue> {
+        self.rules.default.as_ref()
+    }
+
+    /// Labels of a text list.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        &self.rules.labels
+    }
+
+    /// Objects whose records a reference may name; none says any.
+    #[must_use]
+    pub fn refers_to(&self) -> &[ObjectId] {
+        &self.rules.refers_to
+    }
+
+    /// The other side of a relation.
+    #[must_use]
+    pub fn inverse(&self) -> Option<Inverse> {
+        self.rules.inverse
+    }
+
+    /// What happens to a reference when the record goes that it names.
+    #[must_use]
+    pub fn on_delete(&self) -> OnDelete {
+        self.rules.on_delete
+    }
+
+    /// The currency of every amount.
+    #[must_use]
+    pub fn currency(&self) -> Option<CurrencyCode> {
+        self.rules.currency
+    }
+
+    /// How an autonumber counts.
+    #[must_use]
+    pub fn sequence(&self) -> Option<&Sequence> {
+        self.rules.sequence.as_ref()
+    }
+
+    /// Whether superseded values are kept.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.rules.history
+    }
+
+    /// Whether it is in use.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.rules.standing
+    }
+
+    /// Whether it is the engine's own and shown to nobody.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.rules.hidden
+    }
+
+    /// The identity that the maker of the schema gave it.
+    #[must_use]
+    pub fn given_id(&self) -> Option<&str> {
+        self.rules.given_id.as_deref()
     }
 }
 

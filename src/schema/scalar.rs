@@ -2,7 +2,6 @@
 //! something would be.
 
 use super::attribute::Refusal;
-use super::kinds::all_finite;
 use crate::error::ErrorKind;
 use crate::value::{Date, Decimal, Json, TEXT_LEN_MAX, Value, excerpt, write_json};
 use uuid::Uuid;
@@ -145,4 +144,13 @@ pub(super) fn text_of(cell: &[u8]) -> Result<&str, String> {
 #[inline]
 pub(super) fn fixed<const N: usize>(cell: &[u8]) -> Result<[u8; N], String> {
     cell.try_into().map_err(|_| format!("{N} bytes expected, found {}", cell.len()))
+}
+
+/// Refuses a number inside a list or structure that no JSON can say.
+pub(super) fn all_finite(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Number(number) => finite(*number).map(drop),
+        Value::List(values) => values.iter().try_for_each(all_finite),
+        _ => Ok(()),
+    }
 }

@@ -36,6 +36,8 @@ mod values;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_kinds;
 
 pub use field::value_from_text;
 pub use mutation::parse_mutation;

@@ -4,7 +4,7 @@
 use super::key::{ObjectRef, choose_index, encode_key, object_ref};
 use super::outcome::{AttributeSet, Outcome};
 use super::resolve::Staging;
-use super::stage::{Fate, Stage};
+use super::stage::{Fate, Stage, StagedCell};
 use crate::change::Key;
 use crate::error::Result;
 use crate::id::{RecordId, RowId};
@@ -13,6 +13,7 @@ use crate::records::{
     AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, in_group, prefetch,
     read_cell, read_header, read_record,
 };
+use crate::schema::unknown_members;
 use crate::value::{Record, key_hash};
 use std::sync::Arc;
 
@@ -233,6 +234,9 @@ impl Staging<'_> {
         }
         let mut values = Vec::with_capacity(object.layout.attributes.len());
         for attribute in object.schema.attributes() {
+            if attribute.is_hidden() {
+                continue;
+            }
             let value = match record.cell(attribute.id()) {
                 Some(cell) => cell
                     .bytes
@@ -242,6 +246,18 @@ impl Staging<'_> {
                 None => read.get(attribute.key()).cloned(),
             };
             values.extend(value.map(|value| (attribute.name().clone(), value)));
+        }
+        if let Some(hidden) = object.schema.open_attribute() {
+            match record.cell(hidden.id()) {
+                Some(StagedCell { bytes: Some(span), .. }) => {
+                    values.extend(unknown_members(&hidden.decode(&stage.arena[span.clone()])?));
+                }
+                Some(_) => {}
+                None => {
+                    let unknown = read.iter().filter(|(name, _)| object.schema.takes_unknown(name));
+                    values.extend(unknown.map(|(name, value)| (Arc::from(name), value.clone())));
+                }
+            }
         }
         read = Record::new(read.id, record.version, read.counter, read.created_at, now, values);
         Ok(Some(read))

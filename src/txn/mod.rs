@@ -17,6 +17,7 @@
 //! two keys all work in one transaction.
 
 mod commit;
+mod fill;
 pub(crate) mod key;
 mod look;
 mod outcome;

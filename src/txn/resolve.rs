@@ -124,14 +124,19 @@ impl Staging<'_> {
         let mut changed = AttributeSet::default();
         let parts = key.map_or(&[][..], Vec::as_slice);
         for (name, value) in parts.iter().chain(&patch.set) {
+            if object.schema.takes_unknown(name) {
+                continue;
+            }
             let (schema, layout) = attribute_ref(object, name)?;
             let span = self.encode(object.schema, schema, value)?;
             self.state.stage.record_mut(staged).put(layout.id, span);
         }
-        for name in &patch.clear {
+        for name in patch.clear.iter().filter(|name| !object.schema.takes_unknown(name)) {
             let (_, layout) = attribute_ref(object, name)?;
             self.state.stage.record_mut(staged).put(layout.id, None);
         }
+        self.fill_defaults(object, staged, patch)?;
+        self.stage_unknown(object, staged, parts, patch, &mut changed)?;
         let record = self.state.stage.record_mut(staged);
         record.cells.retain(|cell| cell.bytes.is_some());
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
@@ -264,17 +269,26 @@ impl Staging<'_> {
     ) -> Result<AttributeSet> {
         let mut changed = AttributeSet::default();
         for (place, (name, value)) in patch.set.iter().enumerate() {
+            if object.schema.takes_unknown(name) {
+                continue;
+            }
             let (schema, layout) = self.named(object, place, name)?;
             let span = self.encode(object.schema, schema, value)?;
             self.stage_cell(staged, layout, span, &mut changed)?;
         }
         for (place, name) in patch.clear.iter().enumerate() {
+            if object.schema.takes_unknown(name) {
+                continue;
+            }
             let (schema, layout) = self.named(object, patch.set.len() + place, name)?;
             let cleared = self.encode(object.schema, schema, &Value::Null)?;
             self.stage_cell(staged, layout, cleared, &mut changed)?;
         }
         if patch.mode == Mode::Replace {
             self.clear_unnamed(object, staged, key, patch, &mut changed)?;
+        }
+        if object.schema.is_open() {
+            self.stage_unknown(object, staged, &[], patch, &mut changed)?;
         }
         if object.layout.attributes.iter().any(|attribute| attribute.required) {
             self.check_required_of(object, staged, &changed)?;
@@ -297,7 +311,7 @@ impl Staging<'_> {
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
             let key_parts = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
             let named = patch.set.iter().chain(key_parts).any(|(name, _)| name == schema.key());
-            if !named && !schema.is_read_only() {
+            if !named && !schema.is_read_only() && !schema.is_hidden() {
                 self.stage_cell(staged, layout, None, changed)?;
             }
         }
@@ -305,7 +319,7 @@ impl Staging<'_> {
     }
 
     /// Stages one attribute's new value, unless it is the one that the transaction sees already.
-    fn stage_cell(
+    pub(super) fn stage_cell(
         &mut self,
         staged: usize,
         layout: &AttributeLayout,

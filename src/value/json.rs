@@ -5,7 +5,7 @@
 //! make a tree of: nesting of at most 127, numbers in the range of a double, paired surrogates.
 
 use crate::error::{Error, Result};
-use crate::value::{Decimal, Value};
+use crate::value::{Actor, Decimal, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::io::Write;
@@ -213,7 +213,14 @@ pub(crate) fn write_json(out: &mut Vec<u8>, value: &Value) {
             }
             out.extend_from_slice(if values.is_empty() { b"[]" } else { b"]" });
         }
-        Value::Actor(_) | Value::Currency { .. } => write!(out, "{}", value.to_json()).expect(PROOF),
+        Value::Actor(Actor { kind, id }) => {
+            write!(out, r#"{{"kind":"{}","id":"#, kind.name()).expect(PROOF);
+            serde_json::to_writer(&mut *out, id).expect(PROOF);
+            out.push(b'}');
+        }
+        Value::Currency { amount, code } => {
+            write!(out, r#"{{"amount":"{amount}","code":"{code}"}}"#).expect(PROOF);
+        }
         Value::Text(text) => serde_json::to_writer(out, text).expect(PROOF),
         Value::Number(number) => serde_json::to_writer(out, number).expect(PROOF),
         Value::Null | Value::Boolean(_) | Value::Integer(_) => write!(out, "{value}").expect(PROOF),

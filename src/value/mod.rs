@@ -179,7 +179,11 @@ impl fmt::Display for Value {
             Value::Uuid(value) => value.fmt(f),
             Value::Text(value) => f.write_str(value),
             Value::Json(value) => f.write_str(value.as_str()),
-            Value::List(_) => write!(f, "{}", self.to_json()),
+            Value::List(_) => {
+                let mut text = Vec::new();
+                write_json(&mut text, self);
+                f.write_str(&String::from_utf8_lossy(&text))
+            }
             Value::Reference(id) => id.fmt(f),
             Value::Actor(actor) => actor.fmt(f),
             Value::Currency { amount, code } => write!(f, "{amount} {code}"),

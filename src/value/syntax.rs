@@ -74,10 +74,23 @@ pub(crate) fn url(text: &str) -> Check {
     }
     let name = host_of(text);
     let is_address = name.starts_with('[') || std::net::Ipv4Addr::from_str(name).is_ok();
-    match is_address || name.eq_ignore_ascii_case("localhost") {
-        true => Ok(()),
-        false => host(name).map_err(no),
+    if !is_address && !name.eq_ignore_ascii_case("localhost") {
+        host(name).map_err(no)?;
     }
+    by_the_standard(text)
+}
+
+#[cfg(feature = "url")]
+fn by_the_standard(text: &str) -> Check {
+    let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
+    url::Url::parse(&whole)
+        .map(drop)
+        .map_err(|error| format!("{} is not a web address: {error}", excerpt(text)))
+}
+
+#[cfg(not(feature = "url"))]
+fn by_the_standard(_: &str) -> Check {
+    Ok(())
 }
 
 /// A telephone number in international form: `+`, the country's code, digits. Spaces, hyphens, dots and
@@ -96,8 +109,20 @@ pub(crate) fn phone(text: &str) -> Check {
     }
     match digits[0] {
         b'0' => no("no country's code begins with 0"),
-        _ => Ok(()),
+        _ => in_a_numbering_plan(text),
     }
+}
+
+#[cfg(feature = "phone")]
+fn in_a_numbering_plan(text: &str) -> Check {
+    let known = phonenumber::parse(None, text).is_ok_and(|number| phonenumber::is_valid(&number));
+    let no = || format!("{} is not a telephone number: its country has no such number", excerpt(text));
+    if known { Ok(()) } else { Err(no()) }
+}
+
+#[cfg(not(feature = "phone"))]
+fn in_a_numbering_plan(_: &str) -> Check {
+    Ok(())
 }
 
 /// The two letters of a country, in capitals; the reason when ISO 3166-1 has no such country.

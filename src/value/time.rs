@@ -61,6 +61,13 @@ impl Date {
 }
 
 impl Timestamp {
+    /// Its day in UTC.
+    #[must_use]
+    pub fn date(self) -> Date {
+        // At most 106,751 days on either side of 1970.
+        Date(self.0.div_euclid(NANOS * DAY_SECONDS) as i32)
+    }
+
     /// The moment at this `jiff` timestamp's nanosecond; `None` outside the range.
     fn from_jiff(moment: jiff::Timestamp) -> Option<Timestamp> {
         i64::try_from(moment.as_nanosecond()).ok().map(Timestamp)

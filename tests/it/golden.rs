@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
-    Action, Config, Durability, Json, Key, Mutation, Name, Patch, RecordId, Schema, Store, Timestamp, Value,
-    record,
+    Action, Actor, ActorKind, Config, Durability, Json, Key, Mutation, Name, Patch, RecordId, Schema, Store,
+    Timestamp, Value, record,
 };
 use vellum_testkit::MemDisk;
 
@@ -27,7 +27,23 @@ const SCHEMA: &str = r#"{"objects":[
         {"key":"token","type":"uuid","unique":true},
         {"key":"state","type":"select","options":[{"key":"new","title":"New"},{"key":"busy"},{"key":"done"}]},
         {"key":"extra","type":"json"}]},
-    {"key":"note","attributes":[{"key":"text","type":"text","unique":true}]}]}"#;
+    {"key":"note","attributes":[{"key":"text","type":"text","unique":true}]}OBJECTS]}"#;
+
+/// What a schema of format 2 can say and one of format 1 could not.
+const THINGS: &str = r#",{"key":"thing","id":"t1","history":true,"open":true,"external_id":true,"owners":{"max":2},"attributes":[
+    {"key":"code","type":"regexp_text","pattern":"^[a-z]+$"},{"key":"stars","type":"rating","default":3},
+    {"key":"email","type":"email","unique":true},{"key":"url","type":"url"},
+    {"key":"domains","type":"domain","multi":true,"unique":true},{"key":"phone","type":"phone"},
+    {"key":"country","type":"country"},{"key":"address","type":"address"},{"key":"place","type":"location"},
+    {"key":"price","type":"currency","currency":"USD"},{"key":"budget","type":"currency"},
+    {"key":"who","type":"person_name"},{"key":"stage","type":"status","options":[{"key":"new","id":"o1"},{"key":"old"}]},
+    {"key":"shape","type":"radio","custom_values":true,"options":[{"key":"round"}]},
+    {"key":"tags","type":"select","multi":true,"ordered":false,"options":[{"key":"a"},{"key":"b"},{"key":"c","archived":true}]},
+    {"key":"ranks","type":"select","multi":true,"options":[{"key":"x"},{"key":"y"}]},
+    {"key":"lines","type":"text_list","labels":["one","two"]},{"key":"files","type":"file","multi":true,"max_values":3},
+    {"key":"friends","type":"reference","multi":true,"refers_to":["thing"],"on_delete":"cascade"},
+    {"key":"ticket","type":"reference","refers_to":["ticket"],"on_delete":"restrict"},
+    {"key":"by","type":"actor"},{"key":"days","type":"date","multi":true}]}"#;
 
 /// Stores by name: closed after a checkpoint; killed with a log behind it.
 const STORES: [&str; 2] = ["closed", "killed"];
@@ -84,16 +100,57 @@ fn mutation(object: &str, action: Action, n: i64, set: Vec<(Name, Value)>) -> Mu
     Mutation { object: object.to_string().into(), action, key: Some(Key::Id(id(n))), patch }
 }
 
+/// The values of a thing.
+fn thing(n: i64) -> Vec<(Name, Value)> {
+    let json = |text: String| Value::from(Json::parse(&text).unwrap());
+    let name = format!(r#"{{"first":"A","last":"L{n}","full":"A L{n}"}}"#);
+    let mut values = record! {
+        "external_id" => format!("x{n}"),
+        "owners" => [Actor::new(ActorKind::User, format!("u{n}")), Actor::new(ActorKind::System, "")],
+        "code" => ["a", "longer", "muchlongerthantwelve"][n as usize % 3],
+        "stars" => n % 6,
+        "email" => format!("User{n}@Example.com"),
+        "url" => format!("https://acme.example/{n}"),
+        "domains" => vec![format!("Acme{n}.example"), format!("acme{n}.test")],
+        "phone" => format!("+1 (555) 000-{n:04}"),
+        "country" => "US",
+        "address" => json(format!(r#"{{"city":"Berlin","postal_code":"{n}"}}"#)),
+        "place" => json(format!(r#"{{"latitude":"{}.5","longitude":"-1"}}"#, n % 90)),
+        "price" => Value::Currency { amount: "12.5".parse().unwrap(), code: "USD".parse().unwrap() },
+        "budget" => Value::Currency { amount: format!("{}", n * 1000 - 7).parse().unwrap(), code: "EUR".parse().unwrap() },
+        "who" => json(name),
+        "stage" => if n % 2 == 0 { "new" } else { "old" },
+        "shape" => if n % 3 == 0 { "round" } else { "of a kind of its own" },
+        "tags" => if n % 2 == 0 { vec!["a", "b"] } else { vec!["b"] },
+        "ranks" => ["y", "x"],
+        "lines" => json(format!(r#"{{"one":"{n}","two":"2"}}"#)),
+        "files" => vec![json(r#"{"url":"https://acme.example/f"}"#.to_string()); 1],
+        "friends" => [id(n), id(n + 1)],
+        "ticket" => id(1),
+        "by" => Actor::new(ActorKind::ApiToken, "token"),
+        "days" => [vellum::Date(n as i32), vellum::Date(-1)],
+        "colour" => "red",
+    };
+    if n % 4 == 0 {
+        values.retain(|(name, _)| !["budget", "domains", "tags", "colour"].contains(&name.as_str()));
+    }
+    values
+}
+
 /// Makes the commits, and with them the store called `name`.
 fn build(name: &str) -> MemDisk {
     let disk = MemDisk::new();
-    let store = config().create_on(Arc::new(disk.clone()), &Schema::from_json(SCHEMA).unwrap()).unwrap();
+    let schema = Schema::from_json(&SCHEMA.replace("OBJECTS", THINGS)).unwrap();
+    let store = config().create_on(Arc::new(disk.clone()), &schema).unwrap();
     for n in 1..=150 {
         store.apply(&mutation("ticket", Action::Create, n, ticket(n, 0))).unwrap();
     }
     let notes =
         (1000..1300).map(|n| mutation("note", Action::Create, n, record! { "text" => format!("note {n}") }));
     store.apply_batch(&notes.collect::<Vec<_>>()).unwrap();
+    for n in 2000..2040 {
+        store.apply(&mutation("thing", Action::Create, n, thing(n))).unwrap();
+    }
     store.checkpoint().unwrap();
     for n in (1..=150).filter(|n| n % 3 == 0) {
         store.apply(&mutation("ticket", Action::Update, n, ticket(n, 1))).unwrap();
@@ -103,6 +160,9 @@ fn build(name: &str) -> MemDisk {
     }
     store.checkpoint().unwrap();
     store.add_attribute("note", r#"{"key":"stars","type":"integer"}"#).unwrap();
+    for n in (2000..2040).filter(|n| n % 4 == 3) {
+        store.apply(&mutation("thing", Action::Update, n, thing(n + 100))).unwrap();
+    }
     let starred = |n| mutation("note", Action::Update, n, record! { "stars" => n });
     store.apply_batch(&(1000..1005).map(starred).collect::<Vec<_>>()).unwrap();
     match name {
@@ -115,7 +175,33 @@ fn build(name: &str) -> MemDisk {
     }
 }
 
-fn check(store: &Store) {
+/// The records of what format 2 brought.
+fn check_things(store: &Store) {
+    let things = store.object("thing").unwrap();
+    assert_eq!(things.count(), 40);
+    for n in 2000..2040 {
+        let found = things.get(id(n)).unwrap().unwrap();
+        let values = if n % 4 == 3 { thing(n + 100) } else { thing(n) };
+        for (name, value) in &values {
+            assert_eq!(found.get(name), Some(value), "thing {n}: {name}");
+        }
+        assert_eq!(found.iter().len(), values.len(), "{n}");
+        let (_, email) = values.iter().find(|(name, _)| name == "email").unwrap();
+        let by_email = ("email", email.to_string().to_lowercase());
+        assert_eq!(things.get(by_email).unwrap().as_ref(), Some(&found));
+        if let Some(domains) = found.get("domains").and_then(Value::as_list) {
+            for domain in domains {
+                assert_eq!(things.get(("domains", domain.clone())).unwrap().as_ref(), Some(&found));
+            }
+        }
+    }
+    assert_eq!(things.get(("domains", "acme2003.test")).unwrap(), None, "what was given up finds nothing");
+}
+
+fn check(store: &Store, format: &str) {
+    if format != "v1" {
+        check_things(store);
+    }
     let tickets = store.object("ticket").unwrap();
     assert_eq!((tickets.count(), store.object("note").unwrap().count()), (144, 300));
     for n in 1..=150 {
@@ -207,19 +293,19 @@ fn golden_stores_of_every_format_open_with_every_record() {
             let store = config().read_only(read_only).open(dir.path()).unwrap();
             assert_eq!(store.recovery().clean, name == "closed");
             assert_eq!(store.recovery().replayed > 0, name == "killed");
-            check(&store);
+            check(&store, format);
             if !read_only {
                 store.apply(&mutation("note", Action::Create, 5000, record! { "text" => "new" })).unwrap();
                 store.compact().unwrap();
-                check_after_a_write(store, &dir);
+                check_after_a_write(store, &dir, format);
             }
         }
     }
 }
 
-fn check_after_a_write(store: Store, dir: &Dir) {
+fn check_after_a_write(store: Store, dir: &Dir, format: &str) {
     store.close().unwrap();
     let store = config().open(dir.path()).unwrap();
     store.apply(&mutation("note", Action::Delete, 5000, Vec::new())).unwrap();
-    check(&store);
+    check(&store, format);
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod beside;
 mod commits;
 mod common;
+mod conformance;
 mod crash_rules;
 mod damage;
 mod dump;

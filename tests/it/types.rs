@@ -127,3 +127,79 @@ fn an_email_is_unique_in_any_case_and_shown_as_it_was_given() {
     assert_eq!(error.kind(), ErrorKind::TooManyValues);
     assert_eq!(error.to_string(), "person.owners: at most 1 value allowed, 2 given");
 }
+
+const TICKETS: &str = r#"{"objects": [{"key": "ticket", "open": true, "attributes": [
+    {"key": "state", "type": "status", "required": true, "default": "new",
+        "options": [{"key": "new"}, {"key": "done"}]},
+    {"key": "due", "type": "date", "default": {"$now": true}},
+    {"key": "seen", "type": "timestamp", "unit": "us", "default": {"$now": true}},
+    {"key": "labels", "type": "text", "multi": true, "default": ["x", "y"]},
+    {"key": "note", "type": "text"}]}]}"#;
+
+#[test]
+fn defaults_stand_where_nothing_was_said_and_null_is_something() {
+    let dir = Dir::new("types");
+    let clock = std::sync::Arc::new(|| vellum::Timestamp(1_700_000_000_123_456_789));
+    let config = Config::new().clock(clock);
+    let store = config.create(dir.path(), &Schema::from_json(TICKETS).unwrap()).unwrap();
+    let tickets = store.object("ticket").unwrap();
+    let made = tickets.create(record! { "note" => "a" }).unwrap();
+    let record = tickets.get(made.id).unwrap().unwrap();
+    assert_eq!(record.get("state"), Some(&"new".into()));
+    assert_eq!(record.get("due").unwrap().to_string(), "2023-11-14");
+    assert_eq!(record.get("seen").unwrap().to_string(), "2023-11-14T22:13:20.123456Z");
+    assert_eq!(record.get("labels"), Some(&list(&["x", "y"])));
+    let made =
+        tickets.create(record! { "state" => "done", "labels" => Value::Null, "due" => Value::Null }).unwrap();
+    let record = tickets.get(made.id).unwrap().unwrap();
+    assert_eq!(record.get("state"), Some(&"done".into()));
+    assert_eq!((record.get("labels"), record.get("due")), (None, None));
+    let error = tickets.create(record! { "state" => Value::Null }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MissingRequired);
+    // An update is no creation.
+    let cleared = tickets.update(made.id, patch! { "seen" => Value::Null }.returning()).unwrap();
+    assert_eq!(cleared.record.unwrap().get("seen"), None);
+}
+
+#[test]
+fn an_open_object_keeps_what_it_does_not_know_and_a_closed_one_refuses_it() {
+    let dir = Dir::new("types");
+    let store = Store::create(dir.path(), &Schema::from_json(TICKETS).unwrap()).unwrap();
+    let tickets = store.object("ticket").unwrap();
+    let id = tickets
+        .create(record! { "note" => "a", "zeal" => 5, "colour" => "red", "deep" => json(r#"{"a":[1.50]}"#) })
+        .unwrap()
+        .id;
+    let unknown = |store: &Store| {
+        let record = store.object("ticket").unwrap().get(id).unwrap().unwrap();
+        let known = ["state", "due", "seen", "labels", "note"];
+        let unknown = record.iter().filter(|(name, _)| !known.contains(name));
+        unknown.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(unknown(&store), r#"colour=red deep={"a":[1.50]} zeal=5"#);
+    let outcome =
+        tickets.update(id, patch! { "zeal" => Value::Null, "colour" => "blue" }.returning()).unwrap();
+    assert_eq!(outcome.record.unwrap().get("colour"), Some(&"blue".into()));
+    assert_eq!(unknown(&store), r#"colour=blue deep={"a":[1.50]}"#);
+    let same = tickets.update(id, patch! { "colour" => "blue", "nothing" => Value::Null }).unwrap();
+    assert!(same.is_unchanged(), "what is there already changes nothing");
+    tickets.update(id, patch! { "note" => "b" }).unwrap();
+    assert_eq!(unknown(&store), r#"colour=blue deep={"a":[1.50]}"#);
+    let error = tickets.update(id, patch! { "$open" => "{}" }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownAttribute);
+    // A dump has them beside the others, and a load puts them back.
+    let copy = Dir::new("types");
+    let mut lines = Vec::new();
+    vellum::dump(&store.snapshot().unwrap(), &mut lines).unwrap();
+    vellum::load(&mut lines.as_slice(), copy.path()).unwrap();
+    assert_eq!(unknown(&Config::new().open(copy.path()).unwrap()), r#"colour=blue deep={"a":[1.50]}"#);
+    let replaced = tickets.update(id, patch! { "state" => "done", "new" => true }.replace()).unwrap();
+    assert!(!replaced.is_unchanged());
+    assert_eq!(unknown(&store), "new=true");
+    tickets.update(id, patch! { "state" => "done" }.replace()).unwrap();
+    assert_eq!(unknown(&store), "");
+    let closed = Dir::new("types");
+    let store = self::store(&closed);
+    let error = store.object("person").unwrap().create(record! { "colour" => "red" }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownAttribute);
+}

@@ -7,7 +7,7 @@ use crate::rows::EXPORT_HEAD;
 use clap::ValueEnum;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use vellum::{Record, text::format_record};
+use vellum::{Error, Record, text::format_record};
 
 /// Write all records of an object to stdout
 ///
@@ -35,8 +35,12 @@ enum Format {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open::read_only(&args.store, output)?;
     let schema = store.schema();
-    let attributes = schema.object(&args.object)?.attributes();
-    let names: Vec<&str> = attributes.iter().map(|attribute| attribute.key()).collect();
+    let object = schema.object(&args.object)?;
+    if object.is_open() && matches!(args.format, Format::Csv) {
+        let message = "records of an open object have members that no column is for; export them as ndjson";
+        return Err(Error::invalid_input(message).into());
+    }
+    let names: Vec<&str> = object.attributes().iter().map(|attribute| attribute.key()).collect();
     let snapshot = store.snapshot()?;
     let records = snapshot.iter(&args.object)?;
     let mut stream = output.stream();

@@ -36,7 +36,8 @@ fn described(schema: &Schema) -> String {
                 names.map(|attribute| attribute.key()).collect::<Vec<_>>().join(", ")
             );
         }
-        let attributes = object.attributes().iter().map(|attribute| {
+        let shown = object.attributes().iter().filter(|attribute| !attribute.is_hidden());
+        let attributes = shown.map(|attribute| {
             let mut words = vec![attribute.value_type().name().to_string()];
             let flags = [
                 (attribute.is_required(), "required"),
