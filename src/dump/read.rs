@@ -137,5 +137,5 @@ pub(super) fn record(schema: &Schema, line: &str) -> Result<NewRecord> {
         attribute.encode(object, &value, &mut cell)?;
         cells.push((attribute.id(), cell));
     }
-    Ok(NewRecord { object: object.id(), header, cells })
+    Ok(NewRecord { object: object.id(), header, row: None, cells })
 }

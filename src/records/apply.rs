@@ -9,7 +9,7 @@
 use super::layout::{Catalog, ObjectLayout};
 use super::read::{id_value, missing_object, read_key};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
-use crate::change::{Cell, Cells, Change, FrameHead, Target, parse};
+use crate::change::{Cell, Cells, Change, FrameHead, Origin, Target, parse};
 use crate::error::{Error, Result};
 use crate::id::{AttributeId, Lsn, RowId};
 use crate::index;
@@ -64,7 +64,10 @@ impl Records {
                     self.update(writer, scratch, &head, &target, at, cells)?
                 }
                 Change::Create { target, at, cells } => {
-                    self.create(writer, scratch, &head, &target, at, cells)?
+                    self.create(writer, scratch, &head, &target, at, None, cells)?
+                }
+                Change::Restore { target, at, origin, cells } => {
+                    self.create(writer, scratch, &head, &target, at, Some(origin), cells)?
                 }
                 Change::Delete { target } => self.delete(writer, scratch, &target)?,
                 Change::Schema { bytes } => self.replace_schema(writer, bytes)?,
@@ -81,6 +84,7 @@ impl Records {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one change, and what applying needs")]
     fn create(
         &self,
         writer: &mut Writer,
@@ -88,6 +92,7 @@ impl Records {
         head: &FrameHead,
         target: &Target,
         at: Option<Timestamp>,
+        origin: Option<Origin>,
         cells: Cells<'_>,
     ) -> Result<()> {
         let catalog = self.catalog();
@@ -105,27 +110,29 @@ impl Records {
             }
             tree.set_meta(ROWS, tree.meta(ROWS).max(target.row.0 + 1));
             tree.set_meta(RECORDS, tree.meta(RECORDS) + 1);
-            tree.set_meta(COUNTER, tree.meta(COUNTER) + 1);
+            let origin = origin.unwrap_or(Origin {
+                created_at: Timestamp(shown),
+                created_by: head.actor,
+                counter: tree.meta(COUNTER) + 1,
+            });
+            tree.set_meta(COUNTER, tree.meta(COUNTER).max(origin.counter));
             let new = Header {
                 version: target.version,
                 updated_at: shown,
                 updated_by: head.actor,
-                history: 0,
+                history: target.history,
                 id: target.id,
-                created_at: shown,
-                counter: tree.meta(COUNTER),
-                created_by: head.actor,
+                created_at: origin.created_at.0,
+                counter: origin.counter,
+                created_by: origin.created_by,
             };
             header::write_new(state.page_mut(0), slot, &new);
             write_cells(&mut state, object, slot, cells.clone())?;
         }
-        index::insert(
-            &self.pages,
-            writer,
-            ID_TREE,
-            self.id_hash(target.id),
-            id_value(object.id, target.row),
-        )?;
+        if !object.id.is_system() {
+            let (hash, value) = (self.id_hash(target.id), id_value(object.id, target.row));
+            index::insert(&self.pages, writer, ID_TREE, hash, value)?;
+        }
         for index in &object.indexes {
             scratch.key.clear();
             if key_of_cells(object, index, &cells, &mut scratch.key)? {
@@ -157,6 +164,9 @@ impl Records {
             }
             let shown = at.unwrap_or(head.commit_time).0;
             header::touch(state.page_mut(0), slot, target.version, shown, head.actor);
+            if target.history != 0 {
+                header::set_history(state.page_mut(0), slot, target.history);
+            }
             write_cells(&mut state, object, slot, cells.clone())?;
             if moves_keys {
                 self.keys(&state, object, slot, scratch, true);
@@ -189,13 +199,10 @@ impl Records {
             tree.set_meta(FREE_HEAD, target.row.0 + 1);
             tree.set_meta(RECORDS, tree.meta(RECORDS).saturating_sub(1));
         }
-        index::remove(
-            &self.pages,
-            writer,
-            ID_TREE,
-            self.id_hash(target.id),
-            id_value(object.id, target.row),
-        )?;
+        if !object.id.is_system() {
+            let (hash, value) = (self.id_hash(target.id), id_value(object.id, target.row));
+            index::remove(&self.pages, writer, ID_TREE, hash, value)?;
+        }
         self.move_keys(writer, object, scratch, target.row)
     }
 

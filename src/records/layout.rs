@@ -10,6 +10,8 @@ use crate::value::{Form, ValueType};
 pub(crate) struct Catalog {
     pub(crate) schema: Schema,
     objects: Vec<ObjectLayout>,
+    /// Those of the schema's system objects.
+    system: Vec<ObjectLayout>,
 }
 
 /// One object's trees and columns.
@@ -47,16 +49,32 @@ pub(crate) struct IndexLayout {
 impl Catalog {
     pub(crate) fn new(schema: Schema) -> Catalog {
         let objects = schema.objects().iter().map(ObjectLayout::new).collect();
-        Catalog { schema, objects }
+        let system = schema.system_objects().map(ObjectLayout::new).collect();
+        Catalog { schema, objects, system }
     }
 
     #[inline]
     pub(crate) fn object(&self, id: ObjectId) -> Option<&ObjectLayout> {
-        self.objects.get(usize::from(id.0))
+        match self.objects.get(usize::from(id.0)) {
+            Some(object) => Some(object),
+            None => self.system_object(id),
+        }
     }
 
+    #[cold]
+    fn system_object(&self, id: ObjectId) -> Option<&ObjectLayout> {
+        self.system.iter().find(|object| object.id == id)
+    }
+
+    /// The objects that callers see, by id.
     pub(crate) fn objects(&self) -> &[ObjectLayout] {
         &self.objects
+    }
+
+    /// All objects, those of the engine's own behind the others, each with its schema.
+    pub(crate) fn all_objects(&self) -> impl Iterator<Item = (&ObjectLayout, &ObjectSchema)> {
+        let callers = self.objects.iter().zip(self.schema.objects());
+        callers.chain(self.system.iter().zip(self.schema.system_objects()))
     }
 }
 

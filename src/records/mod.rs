@@ -22,6 +22,7 @@
 //! miss counts only if the sequence was even and did not move. Otherwise the look-up is made again,
 //! and after three tries under the writer lock ([`Records::read_live`]).
 
+mod actors;
 mod apply;
 mod layout;
 mod read;
@@ -59,6 +60,7 @@ pub(crate) struct Records {
     sequence: AtomicU64,
     applied: AtomicU64,
     commit_time: AtomicI64,
+    actors: actors::KnownActors,
 }
 
 impl Records {
@@ -77,6 +79,7 @@ impl Records {
             sequence: AtomicU64::new(0),
             applied: AtomicU64::new(lsn.0),
             commit_time: AtomicI64::new(commit_time),
+            actors: actors::KnownActors::default(),
         }
     }
 

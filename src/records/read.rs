@@ -275,7 +275,8 @@ pub(crate) fn read_record(
         Timestamp(header.created_at),
         Timestamp(header.updated_at),
         values,
-    ))
+    )
+    .by(header.created_by, header.updated_by))
 }
 
 #[cold]

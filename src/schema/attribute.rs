@@ -31,6 +31,27 @@ impl From<String> for Refusal {
 }
 
 impl AttributeSchema {
+    /// An optional attribute of this type, without limits.
+    pub(super) fn plain(id: AttributeId, key: &str, value_type: ValueType) -> AttributeSchema {
+        AttributeSchema {
+            id,
+            column: id.0 + 1,
+            key: key.to_string(),
+            title: None,
+            value_type,
+            required: false,
+            unique: false,
+            read_only: false,
+            decimals: 0,
+            microseconds: false,
+            min: None,
+            max: None,
+            options: Vec::new(),
+            name: Arc::from(key),
+            option_names: names::Names::default(),
+        }
+    }
+
     /// Number within the object.
     #[must_use]
     #[inline]

@@ -22,6 +22,7 @@ mod encoding;
 mod json;
 mod json_out;
 mod names;
+mod system;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::value::ValueType;
 use names::Names;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+pub(crate) use system::{ACTOR, ACTORS};
 
 /// Tree of the schema and the dictionaries.
 pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
@@ -40,8 +42,9 @@ pub(crate) const RECORD_ID_TREE: TreeId = TreeId(1);
 /// First tree of an object; those below are the store's own.
 pub(crate) const FIRST_TREE: TreeId = TreeId(16);
 
-/// Most objects of a store: an object id has 16 bits.
-pub(crate) const OBJECTS_MAX: usize = 65_535;
+/// Most objects of a store: an object id has 16 bits, and the upper half is for system objects, of which each
+/// object may have one.
+pub(crate) const OBJECTS_MAX: usize = 32_766;
 /// Most attributes of an object; a record's cells are then found in one frame.
 pub(crate) const ATTRIBUTES_MAX: usize = 10_000;
 /// Most options of a select.
@@ -175,7 +178,21 @@ impl Schema {
     #[must_use]
     #[inline]
     pub fn object_by_id(&self, id: ObjectId) -> Option<&ObjectSchema> {
-        self.objects.get(usize::from(id.0))
+        match self.objects.get(usize::from(id.0)) {
+            Some(object) => Some(object),
+            None => self.system_object(id),
+        }
+    }
+
+    /// The system object with this id.
+    #[cold]
+    fn system_object(&self, id: ObjectId) -> Option<&ObjectSchema> {
+        self.system_objects().find(|object| object.id == id)
+    }
+
+    /// The objects that the engine keeps for itself.
+    pub(crate) fn system_objects(&self) -> impl Iterator<Item = &ObjectSchema> {
+        system::always().iter()
     }
 
     #[cold]

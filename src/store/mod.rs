@@ -42,6 +42,7 @@ use crate::schema::Schema;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::txn::{Source, Stage, WriterState};
+use crate::value::Actor;
 use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
 pub(crate) use config::ConfigSource;
@@ -61,6 +62,8 @@ const CLOSE_LOG_LEN: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) handle: Arc<Handle>,
+    /// Who commits through this handle.
+    actor: Option<Arc<Actor>>,
 }
 
 /// Closes the store when it goes.
@@ -196,7 +199,8 @@ impl Store {
             let shared = log.shared().clone();
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
-            let writer = Mutex::new(WriterState { pages: recovered.writer, log, stage, frame, scratch });
+            let (pages, last_actor) = (recovered.writer, None);
+            let writer = Mutex::new(WriterState { pages, log, stage, frame, scratch, last_actor });
             writing = Some(Writing { writer, shared });
         }
         let sealed = found.live.seal.is_some() && recovered.scan.sealed;
@@ -225,7 +229,30 @@ impl Store {
                 inner.ask_for_checkpoint();
             }
         }
-        Ok(Store { handle: Arc::new(Handle { inner, threads }) })
+        Ok(Store { handle: Arc::new(Handle { inner, threads }), actor: None })
+    }
+
+    /// A handle on the same store whose commits are the actor's: records show it as
+    /// [`Record::created_by`](crate::Record::created_by) and
+    /// [`Record::updated_by`](crate::Record::updated_by), and history keeps it.
+    ///
+    /// ```
+    /// # use vellum::{Actor, ActorKind, Schema, Store, record};
+    /// # let dir = std::env::temp_dir().join(format!("vellum-doc-actor-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&dir);
+    /// # let schema = r#"{"objects":[{"key":"note","attributes":[{"key":"text","type":"text"}]}]}"#;
+    /// # let store = Store::create(&dir, &Schema::from_json(schema)?)?;
+    /// let alice = store.acting_as(Actor::new(ActorKind::User, "alice"));
+    /// let notes = alice.object("note")?;
+    /// let id = notes.create(record! { "text" => "hello" })?.id;
+    /// assert_eq!(notes.get(id)?.unwrap().created_by().unwrap().id, "alice");
+    /// # drop((notes, alice, store));
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), vellum::Error>(())
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Store {
+        Store { handle: self.handle.clone(), actor: Some(Arc::new(actor)) }
     }
 
     /// A handle for one object's records.

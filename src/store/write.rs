@@ -9,7 +9,7 @@ use crate::schema::Schema;
 use crate::sync::atomic::Ordering;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Outcome, WriterState};
-use crate::value::{Name, Record, Value};
+use crate::value::{Actor, Name, Record, Value};
 use crate::wal;
 
 /// Disk space is looked at again after this many more bytes are dirty or logged.
@@ -129,7 +129,7 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let (mut outcomes, lsn) = self.inner().write(false, |staging| {
+        let (mut outcomes, lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
             mutations.iter().map(|mutation| staging.mutate(mutation)).collect::<Result<Vec<Outcome>>>()
         })?;
         for outcome in &mut outcomes {
@@ -155,7 +155,7 @@ impl Store {
     /// # Errors
     /// As [`Store::transaction`].
     pub fn submit_transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<(T, Commit)> {
-        let (value, lsn) = self.inner().write_with(|context, state| {
+        let (value, lsn) = self.inner().write_with(self.actor.as_deref(), |context, state| {
             let inside = Inside::enter(self.inner());
             let (catalog, root) = (context.records.catalog(), context.records.pages.live());
             let (catalog, root) = (&*catalog, &**root);
@@ -185,7 +185,7 @@ impl Store {
     }
 
     fn change_schema(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
-        let ((), lsn) = self.inner().write(false, |staging| {
+        let ((), lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
             let mut schema = staging.catalog.schema.clone();
             change(&mut schema)?;
             staging.state.stage.schema = Some(schema);
@@ -196,7 +196,8 @@ impl Store {
     }
 
     fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
-        let (mut outcome, lsn) = self.inner().write(true, |staging| staging.mutate(mutation))?;
+        let (mut outcome, lsn) =
+            self.inner().write(self.actor.as_deref(), true, |staging| staging.mutate(mutation))?;
         outcome.lsn = lsn;
         Ok((outcome, lsn))
     }
@@ -217,8 +218,13 @@ impl Inner {
 
     /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
     /// nothing changed.
-    fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
-        self.write_with(|context, state| {
+    fn write<T>(
+        &self,
+        actor: Option<&Actor>,
+        single: bool,
+        body: impl FnOnce(&mut Staging<'_>) -> Result<T>,
+    ) -> Result<(T, Lsn)> {
+        self.write_with(actor, |context, state| {
             let (catalog, root) = (self.records.catalog(), self.records.pages.live());
             let mut staging = Staging { state, context, catalog: &catalog, root: &root, single };
             let value = body(&mut staging)?;
@@ -228,13 +234,14 @@ impl Inner {
 
     fn write_with<T>(
         &self,
+        actor: Option<&Actor>,
         body: impl FnOnce(&Context<'_>, &mut WriterState) -> Result<(T, Option<Lsn>)>,
     ) -> Result<(T, Lsn)> {
         self.wait_for_room()?;
         let mut state = self.lock_writer()?;
         state.stage.clear();
         let admit = |state: &WriterState, only_deletes: bool| self.admit(state, only_deletes);
-        let context = Context { records: &self.records, source: &self.source, admit: &admit };
+        let context = Context { records: &self.records, source: &self.source, actor, admit: &admit };
         let result = body(&context, &mut state);
         state.stage.clear();
         state.pages.forget();

@@ -28,12 +28,16 @@ impl Staging<'_> {
     /// `UniqueConflict`, `DiskFull`, `LimitExceeded`, `Corrupt` in front of the frame: no trace. `Poisoned`
     /// behind it.
     pub(crate) fn commit(&mut self) -> Result<Option<Lsn>> {
+        let stage = &self.state.stage;
+        if stage.records().iter().all(|staged| staged.fate == Fate::Gone) && stage.schema.is_none() {
+            return Ok(None);
+        }
+        self.stage_actor()?;
         self.collect_keys()?;
         self.check_unique()?;
         let records = self.context.records;
-        if !self.give_rows()? && self.state.stage.schema.is_none() {
-            return Ok(None);
-        }
+        self.give_rows()?;
+        self.number_new_actor()?;
         let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
         build_frame(self.state, time);
         touch(records, self.root, self.catalog, &mut self.state.stage)?;
@@ -143,16 +147,13 @@ impl Staging<'_> {
         })
     }
 
-    /// Gives creates their rows: free ones first, in the order in which `apply` will take them. False
-    /// when there is nothing to log.
-    fn give_rows(&mut self) -> Result<bool> {
+    /// Gives creates their rows: free ones first, in the order in which `apply` will take them.
+    fn give_rows(&mut self) -> Result<()> {
         let records = self.context.records;
         let live = self.root;
-        let mut any = false;
         let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
-            any |= record.fate != Fate::Gone;
             if record.fate != Fate::Create {
                 continue;
             }
@@ -175,7 +176,7 @@ impl Staging<'_> {
             self.state.stage.record_mut(staged).row = row;
         }
         self.state.stage.next_rows = next;
-        Ok(any)
+        Ok(())
     }
 }
 
@@ -189,17 +190,23 @@ fn next_free(records: &Records, live: &Root, object: &ObjectLayout, row: RowId) 
 /// Creates first, then updates, then deletes: rows that creates take are those that were free before.
 fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
     let WriterState { stage, frame, .. } = state;
-    frame.start(&FrameHead { commit_time, actor: 0 });
+    frame.start(&FrameHead { commit_time, actor: stage.actor });
     if let Some(schema) = &stage.schema {
         frame.schema(&schema.encode());
     }
     for fate in [Fate::Create, Fate::Update, Fate::Delete] {
         for staged in stage.records().iter().filter(|staged| staged.fate == fate) {
-            let target =
-                Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
-            match fate {
-                Fate::Create => frame.create(&target, staged.at, staged.cells.len()),
-                Fate::Update => frame.update(&target, staged.at, staged.cells.len()),
+            let target = Target {
+                object: staged.object,
+                row: staged.row,
+                id: staged.id,
+                version: staged.version,
+                history: staged.history,
+            };
+            match (fate, &staged.origin) {
+                (Fate::Create, None) => frame.create(&target, staged.at, staged.cells.len()),
+                (Fate::Create, Some(origin)) => frame.restore(&target, staged.at, origin, staged.cells.len()),
+                (Fate::Update, _) => frame.update(&target, staged.at, staged.cells.len()),
                 _ => {
                     frame.delete(&target);
                     continue;
@@ -235,7 +242,7 @@ fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -
                 })?;
             }
         }
-        if staged.fate != Fate::Update {
+        if staged.fate != Fate::Update && !staged.object.is_system() {
             index::touch(&records.pages, live, ID_TREE, records.id_hash(staged.id), key_changes)?;
             inserted.push(ID_TREE);
         }
@@ -301,7 +308,7 @@ fn touch_row(
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.
 fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Lsn> {
-    let WriterState { pages, log, frame, scratch, stage } = state;
+    let WriterState { pages, log, frame, scratch, stage, .. } = state;
     pages.expect(stage.first_group());
     log.reserve(frame.body().len())?;
     let lsn = context.records.applied().next();

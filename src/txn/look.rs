@@ -228,6 +228,11 @@ impl Staging<'_> {
                 Record::new(record.id, record.version, counter + made as u64, now, now, Vec::new())
             }
         };
+        self.context.records.name_actors(self.root, &mut read)?;
+        let actor = self.context.actor.map(|actor| Arc::new(actor.clone()));
+        if fate == Fate::Create {
+            read.actors = [actor.clone(), actor.clone()];
+        }
         if record.cells.is_empty() {
             return Ok(Some(read));
         }
@@ -243,7 +248,9 @@ impl Staging<'_> {
             };
             values.extend(value.map(|value| (attribute.name().clone(), value)));
         }
+        let created_by = read.actors[0].take();
         read = Record::new(read.id, record.version, read.counter, read.created_at, now, values);
+        read.actors = [created_by, actor];
         Ok(Some(read))
     }
 
@@ -258,10 +265,14 @@ impl Staging<'_> {
             }
             Some(Located::Stored { row, group, .. }) => {
                 let all = |_: &AttributeLayout| true;
-                in_group(&group, row, |state, slot| {
+                let mut read = in_group(&group, row, |state, slot| {
                     let Some(header) = read_header(state, slot)? else { return Ok(None) };
                     read_record(catalog, object.layout, &header, state, slot, &all).map(Some)
-                })
+                })?;
+                if let Some(record) = &mut read {
+                    self.context.records.name_actors(self.root, record)?;
+                }
+                Ok(read)
             }
         }
     }

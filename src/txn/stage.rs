@@ -1,5 +1,6 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
+use crate::change::Origin;
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
 use crate::pagestore::GroupGuard;
 use crate::schema::Schema;
@@ -38,6 +39,10 @@ pub(crate) struct Staged {
     /// Version after the transaction; for a delete the last one.
     pub(crate) version: u64,
     pub(crate) at: Option<Timestamp>,
+    /// Newest entry of its history, as its header will have it; 0: as it is.
+    pub(crate) history: u64,
+    /// What a create that is a restore keeps of the record.
+    pub(crate) origin: Option<Origin>,
     pub(crate) cells: Vec<StagedCell>,
     /// Whether a cell of a key is among them.
     pub(crate) moves_keys: bool,
@@ -73,6 +78,10 @@ pub(crate) struct Stage {
     claims: HashMap<(TreeId, u64), usize>,
     /// Bytes of staged cells.
     pub(crate) arena: Vec<u8>,
+    /// Number of the actor who commits, once it is known.
+    pub(crate) actor: u32,
+    /// The staged create of an actor who never committed before.
+    pub(crate) new_actor: Option<usize>,
     /// A new schema, where the transaction has one.
     pub(crate) schema: Option<Schema>,
     pub(crate) key: Vec<u8>,
@@ -117,6 +126,8 @@ impl Stage {
         self.arena.clear();
         self.arena.shrink_to(KEPT << 10);
         self.schema = None;
+        self.actor = 0;
+        self.new_actor = None;
         self.new_keys.clear();
         self.named.clear();
         self.next_rows.clear();
@@ -143,7 +154,7 @@ impl Stage {
     /// The newest staged record with this id.
     pub(crate) fn find(&self, id: RecordId) -> Option<usize> {
         if self.count <= WALK_MAX {
-            return self.records().iter().rposition(|staged| staged.id == id);
+            return self.records().iter().rposition(|staged| staged.id == id && !staged.object.is_system());
         }
         self.by_id.get(&id).copied()
     }
@@ -169,23 +180,36 @@ impl Stage {
                     fate,
                     version,
                     at: None,
+                    history: 0,
+                    origin: None,
                     cells,
                     moves_keys: false,
                     group: None,
                 };
             }
             None => {
-                let cells = Vec::new();
-                let (at, moves_keys, group) = (None, false, None);
-                self.records.push(Staged { object, id, row, fate, version, at, cells, moves_keys, group });
+                self.records.push(Staged {
+                    object,
+                    id,
+                    row,
+                    fate,
+                    version,
+                    at: None,
+                    history: 0,
+                    origin: None,
+                    cells: Vec::new(),
+                    moves_keys: false,
+                    group: None,
+                });
             }
         }
         self.count += 1;
         if self.count == WALK_MAX + 1 {
-            self.by_id
-                .extend(self.records[..index].iter().enumerate().map(|(index, staged)| (staged.id, index)));
+            let callers = self.records[..index].iter().enumerate().filter(|(_, s)| !s.object.is_system());
+            self.by_id.extend(callers.map(|(index, staged)| (staged.id, index)));
         }
-        if self.count > WALK_MAX {
+        // Nobody asks for a system record by its id, which need not be its own.
+        if self.count > WALK_MAX && !object.is_system() {
             self.by_id.insert(id, index);
         }
         index

@@ -19,6 +19,7 @@
 //! ([`append_key_bytes`]). Those are the cell itself behind its length, except that -0.0 becomes
 //! 0.0. Text is compared byte by byte: NFC and NFD are different keys.
 
+mod actor;
 mod cell;
 mod de;
 mod decimal;
@@ -33,6 +34,7 @@ mod value_type;
 #[cfg(test)]
 mod tests;
 
+pub use actor::{Actor, ActorKind};
 pub(crate) use cell::{KEY_HASH_ALGORITHM, append_key_bytes, compare_cells, key_hash};
 pub use decimal::Decimal;
 pub(crate) use decimal::SCALE_MAX;

@@ -32,7 +32,7 @@ pub(super) fn check(records: &Records, report: &mut Report) {
     let mut check = Check { records, root: &root, catalog: &catalog, report, id_count: Some(0) };
     check.trees();
     check.schema_pages();
-    for (object, schema) in catalog.objects().iter().zip(catalog.schema.objects()) {
+    for (object, schema) in catalog.all_objects() {
         check.object(object, schema);
     }
     let expected = check.id_count;
@@ -113,10 +113,9 @@ impl Trouble {
 impl Check<'_> {
     fn trees(&mut self) {
         let known = |id: TreeId| {
-            let objects = self.catalog.objects();
             let is_objects =
                 |o: &ObjectLayout| o.tree == id || o.indexes.iter().any(|index| index.tree == id);
-            id == CATALOG_TREE || id == ID_TREE || objects.iter().any(is_objects)
+            id == CATALOG_TREE || id == ID_TREE || self.catalog.all_objects().any(|(o, _)| is_objects(o))
         };
         for (id, _) in self.root.trees.iter().filter(|(id, _)| !known(*id)) {
             self.report.add(None, format!("the page table has tree {id}, which the schema does not name"));
@@ -211,8 +210,10 @@ impl Check<'_> {
             let expected = tally.keys_known[number].then_some(tally.keys[number]);
             self.key_index(object, schema, index, expected);
         }
-        self.id_count = self.id_count.filter(|_| tally.headers_known).map(|count| count + tally.records);
-        self.report.report.record_count += tally.records;
+        if !object.id.is_system() {
+            self.id_count = self.id_count.filter(|_| tally.headers_known).map(|count| count + tally.records);
+            self.report.report.record_count += tally.records;
+        }
     }
 
     fn unused_rows(&mut self, tally: &mut Tally, number: u64) {
@@ -312,7 +313,9 @@ impl Check<'_> {
                         );
                         wrong.note(slot, Error::corrupt("", 0, reason));
                     }
-                    if let Err(error) = self.look_up_id(object, header.id, row) {
+                    if !object.id.is_system()
+                        && let Err(error) = self.look_up_id(object, header.id, row)
+                    {
                         lost_ids.note_in(state, slot, error);
                     }
                 }

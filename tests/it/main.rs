@@ -1,6 +1,7 @@
 //! Integration tests of the engine, one binary.
 #![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 
+mod actors;
 mod api;
 mod backup;
 mod bad_input;

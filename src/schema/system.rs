@@ -1,0 +1,107 @@
+//! System objects: what the engine keeps in records of its own, stored, logged, checked and repaired like any
+//! other, and seen by nobody.
+//!
+//! | object      | id         | trees     | a record is                                                        |
+//! |-------------|------------|-----------|--------------------------------------------------------------------|
+//! | actors      | 65535      | 2, 3      | somebody who commits; row + 1 is the actor's number                 |
+//! | requests    | 65534      | 4, 5      | an idempotency key with the outcome that it stands for              |
+//! | history     | 32768 + id | by schema | one superseded value of a record of the object, or a birth or death |
+//!
+//! Their attributes follow from the kind and are no part of the persisted schema; the order in which they
+//! stand here is part of the format. A system record has no entry in the store's index of record ids: it is
+//! found by its row or by its unique key.
+
+use super::{AttributeSchema, IndexSchema, Names, ObjectSchema};
+use crate::id::{AttributeId, ObjectId, TreeId};
+use crate::value::ValueType;
+use std::sync::{Arc, LazyLock};
+
+/// First id of a system object: objects of callers have smaller ones.
+pub(crate) const FIRST_SYSTEM: u16 = 0x8000;
+/// Who commits.
+pub(crate) const ACTORS: ObjectId = ObjectId(0xffff);
+/// Requests that were made once.
+pub(crate) const REQUESTS: ObjectId = ObjectId(0xfffe);
+
+/// The one attribute of an actor: its cell form, as text.
+pub(crate) const ACTOR: AttributeId = AttributeId(0);
+
+static ALWAYS: LazyLock<[ObjectSchema; 2]> = LazyLock::new(|| {
+    let actors = [Column::key("actor", ValueType::Text)];
+    let requests = [
+        Column::key("key", ValueType::Text),
+        Column::of("body_hash", ValueType::Uuid),
+        Column::of("expires_at", ValueType::Timestamp),
+        Column::of("outcome", ValueType::Json),
+    ];
+    [
+        object(ACTORS, "$actors", TreeId(2), TreeId(3), &actors),
+        object(REQUESTS, "$requests", TreeId(4), TreeId(5), &requests),
+    ]
+});
+
+/// The system objects that every store has.
+pub(super) fn always() -> &'static [ObjectSchema] {
+    &*ALWAYS
+}
+
+/// One attribute of a system object.
+struct Column {
+    key: &'static str,
+    value_type: ValueType,
+    unique: bool,
+}
+
+impl Column {
+    fn of(key: &'static str, value_type: ValueType) -> Column {
+        Column { key, value_type, unique: false }
+    }
+
+    fn key(key: &'static str, value_type: ValueType) -> Column {
+        Column { key, value_type, unique: true }
+    }
+}
+
+/// A system object of these columns, of which one is a key.
+fn object(id: ObjectId, key: &str, tree: TreeId, index: TreeId, columns: &[Column]) -> ObjectSchema {
+    let mut object = ObjectSchema {
+        id,
+        key: key.to_string(),
+        title: None,
+        tree,
+        attributes: Vec::new(),
+        indexes: Vec::new(),
+        max_record_len: None,
+        name: Arc::from(key),
+        names: Names::default(),
+    };
+    for (at, column) in (0..).zip(columns) {
+        let mut attribute = AttributeSchema::plain(AttributeId(at), column.key, column.value_type);
+        attribute.unique = column.unique;
+        object.attributes.push(attribute);
+        if column.unique {
+            object.indexes.push(IndexSchema {
+                tree: index,
+                attributes: vec![AttributeId(at)],
+                primary: false,
+            });
+        }
+    }
+    object.index_names();
+    object
+}
+
+impl ObjectId {
+    /// Whether this is an object of the engine's own.
+    #[must_use]
+    #[inline]
+    pub(crate) fn is_system(self) -> bool {
+        self.0 >= FIRST_SYSTEM
+    }
+
+    /// Whether its records are named by their rows.
+    #[must_use]
+    pub(crate) fn keeps_rows(self) -> bool {
+        self.is_system() && self != REQUESTS
+    }
+}
