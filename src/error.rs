@@ -31,6 +31,8 @@ pub enum ErrorKind {
     UniqueConflict,
     /// The attributes named are no primary key and no unique attribute.
     MatchNotUnique,
+    /// An attribute is given more values than it may have.
+    TooManyValues,
     /// A size or count is over its limit.
     LimitExceeded,
     /// The record has another version than the caller expected.
@@ -77,6 +79,7 @@ impl ErrorKind {
             ErrorKind::NotWritable => "not_writable",
             ErrorKind::UniqueConflict => "unique_conflict",
             ErrorKind::MatchNotUnique => "match_not_unique",
+            ErrorKind::TooManyValues => "too_many_values",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::PreconditionFailed => "precondition_failed",
             ErrorKind::InvalidSchema => "invalid_schema",

@@ -100,6 +100,12 @@ impl From<uuid::Uuid> for RecordId {
     }
 }
 
+impl From<&RecordId> for RecordId {
+    fn from(id: &RecordId) -> RecordId {
+        *id
+    }
+}
+
 impl std::str::FromStr for RecordId {
     type Err = crate::Error;
 

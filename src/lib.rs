@@ -87,7 +87,7 @@ pub use store::{
     Progress, Snapshot, Stats, Store, Txn,
 };
 pub use txn::Outcome;
-pub use value::{Actor, ActorKind, Date, Decimal, Json, Name, Record, Timestamp, Value};
+pub use value::{Actor, ActorKind, CurrencyCode, Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;
 pub use verify::{Affected, Finding, VerifyReport, verify};

@@ -10,10 +10,11 @@ use crate::error::{Conflict, Error, Result};
 use crate::id::{AttributeId, ObjectId, RecordId, RowId};
 use crate::page::header::Header;
 use crate::records::{
-    CATALOG_TREE, COUNTER, Catalog, Found, IndexKey, ObjectLayout, ROWS, header_alone, read_cell, read_header,
+    AttributeLayout, CATALOG_TREE, COUNTER, Catalog, Found, IndexKey, KeyBuffers, ObjectLayout, ROWS,
+    for_each_key, header_alone, read_cell, read_header,
 };
 use crate::schema::Schema;
-use crate::value::{Timestamp, append_key_bytes, key_hash};
+use crate::value::{Timestamp, key_hash};
 
 /// One record to add.
 #[derive(Clone, Debug)]
@@ -165,25 +166,29 @@ impl Build {
     ) -> Result<(), Refused> {
         let root = self.records.pages.live().clone();
         for index in &object.indexes {
-            let mut key = Vec::new();
-            let complete = index.attributes.iter().all(|id| {
-                let cell = record.cells.iter().find(|(attribute, _)| attribute == id);
-                let parts = cell.zip(object.attribute(*id));
-                parts
-                    .inspect(|((_, cell), layout)| append_key_bytes(&mut key, layout.value_type, cell))
-                    .is_some()
-            });
-            if !complete {
-                continue;
-            }
-            let key = IndexKey { index, bytes: &key, hash: key_hash(self.records.hash_seed, &key) };
-            let held = self
-                .records
-                .find_key(&root, object, &key, header_alone, |_, header, _| Ok((header.id, header.version)))?
-                .map(|(held, _)| held);
-            if let Some((holder, version)) = held.filter(|(holder, _)| *holder != record.header.id) {
-                let error = conflict(catalog, record, &index.attributes, holder, version);
-                return Err(Refused::Key(index.attributes.clone(), error));
+            let mut keys = Vec::new();
+            let read = |attribute: &AttributeLayout, out: &mut Vec<u8>| {
+                let cell = record.cells.iter().find(|(id, _)| *id == attribute.id);
+                out.clear();
+                out.extend_from_slice(cell.map_or(&[], |(_, cell)| cell));
+                Ok(cell.is_some())
+            };
+            for_each_key(object, index, &mut KeyBuffers::default(), read, |key| {
+                keys.push(key.to_vec());
+                Ok(())
+            })?;
+            for key in keys {
+                let key = IndexKey { index, bytes: &key, hash: key_hash(self.records.hash_seed, &key) };
+                let held = self
+                    .records
+                    .find_key(&root, object, &key, header_alone, |_, header, _| {
+                        Ok((header.id, header.version))
+                    })?
+                    .map(|(held, _)| held);
+                if let Some((holder, version)) = held.filter(|(holder, _)| *holder != record.header.id) {
+                    let error = conflict(catalog, record, &index.attributes, holder, version);
+                    return Err(Refused::Key(index.attributes.clone(), error));
+                }
             }
         }
         Ok(())

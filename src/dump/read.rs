@@ -134,8 +134,9 @@ pub(super) fn record(schema: &Schema, line: &str) -> Result<NewRecord> {
             value => value,
         };
         let mut cell = Vec::new();
-        attribute.encode(object, &value, &mut cell)?;
-        cells.push((attribute.id(), cell));
+        if attribute.encode(object, &value, &mut cell)? {
+            cells.push((attribute.id(), cell));
+        }
     }
     Ok(NewRecord { object: object.id(), header, row: None, cells })
 }

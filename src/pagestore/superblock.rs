@@ -6,7 +6,7 @@
 //! | offset | size | field         | meaning                                                        |
 //! |-------:|-----:|---------------|----------------------------------------------------------------|
 //! |      0 |    8 | magic         | "VELLUM\r\n"                                                   |
-//! |      8 |    2 | version       | format version, 1                                              |
+//! |      8 |    2 | version       | format version, 2; 1 is read as well                           |
 //! |     10 |    2 | state         | 1 = open, 2 = closed                                           |
 //! |     12 |    4 | key_hash      | algorithm of key hashes: 1 = XXH3-64, seeded with that of store_id |
 //! |     16 |   16 | store_id      | random, of this store                                          |
@@ -45,8 +45,10 @@ use std::sync::Arc;
 pub(crate) const FILE_NAME: &str = "superblock";
 pub(crate) const TEMPORARY_NAME: &str = "superblock.new";
 pub(crate) const COPY_LEN: usize = 4096;
-/// Format version that this build writes; it reads 1 alone.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+/// Format version that this build writes; older ones are read, too.
+pub(crate) const FORMAT_VERSION: u16 = 2;
+/// Oldest format that is read; the next copy that is written has [`FORMAT_VERSION`].
+const FORMAT_VERSION_MIN: u16 = 1;
 const MAGIC_BYTES: [u8; 8] = *b"VELLUM\r\n";
 const STATE_OPEN: u16 = 1;
 const STATE_CLOSED: u16 = 2;
@@ -91,9 +93,13 @@ pub(crate) struct Sealed {
 
 impl Superblock {
     pub(crate) fn encode(&self) -> Vec<u8> {
+        self.encode_as(FORMAT_VERSION)
+    }
+
+    fn encode_as(&self, version: u16) -> Vec<u8> {
         let mut bytes = vec![0; COPY_LEN];
         MAGIC.put(&mut bytes, MAGIC_BYTES);
-        VERSION.put(&mut bytes, FORMAT_VERSION);
+        VERSION.put(&mut bytes, version);
         STATE.put(&mut bytes, if self.seal.is_some() { STATE_CLOSED } else { STATE_OPEN });
         KEY_HASH.put(&mut bytes, KEY_HASH_ALGORITHM);
         STORE_ID.put(&mut bytes, self.store_id);
@@ -132,7 +138,7 @@ impl Superblock {
             return Err(Error::new(
                 ErrorKind::UnknownFormat,
                 format!(
-                    "this store has format {version} and this build reads {FORMAT_VERSION}; open it with a newer vellum"
+                    "this store has format {version} and this build reads {FORMAT_VERSION_MIN} to {FORMAT_VERSION}; open it with a newer vellum"
                 ),
             ));
         }
@@ -140,7 +146,8 @@ impl Superblock {
             return Err(corrupt(CRC.offset(), "the superblock's checksum does not match"));
         }
         let state = STATE.get(bytes);
-        if version != FORMAT_VERSION || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
+        let is_known = (FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&version);
+        if !is_known || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
             return Err(corrupt(VERSION.offset(), "the superblock's version or state is unknown"));
         }
         if KEY_HASH.get(bytes) != KEY_HASH_ALGORITHM {
@@ -171,7 +178,7 @@ impl Superblock {
         }
         // Reserved bytes are zero, and so are fields that mean nothing in this state: no byte of a valid copy
         // goes unread.
-        if superblock.encode() != bytes {
+        if superblock.encode_as(version) != bytes {
             return Err(corrupt(ROOT.offset(), "reserved or unused bytes of the superblock are not zero"));
         }
         Ok(superblock)

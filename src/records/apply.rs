@@ -6,12 +6,13 @@
 //! error here is damage that appeared in between: the store is poisoned. Recovery calls it with
 //! frames whose checksum matched; a damaged page it meets is set aside (crash rule 8).
 
-use super::layout::{Catalog, ObjectLayout};
-use super::read::{id_value, missing_object, read_key};
+use super::keys::{KeyBuffers, changed_cell, for_each_key_in, for_each_key_of};
+use super::layout::{Catalog, IndexLayout, ObjectLayout};
+use super::read::{id_value, missing_object};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
 use crate::change::{Cell, Cells, Change, FrameHead, Origin, Target, parse};
 use crate::error::{Error, Result};
-use crate::id::{AttributeId, Lsn, RowId};
+use crate::id::{Lsn, RowId};
 use crate::index;
 use crate::page::header::{self, Header};
 use crate::page::{Columns, PageWrite, slots, text};
@@ -19,17 +20,18 @@ use crate::pagestore::{GroupState, Writer};
 use crate::planted::planted;
 use crate::schema::Schema;
 use crate::sync::atomic::Ordering;
-use crate::value::{Timestamp, append_key_bytes, key_hash};
+use crate::value::{Timestamp, key_hash};
 use std::sync::Arc;
 
 /// Buffers that are used from frame to frame, so that applying allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct ApplyScratch {
-    key: Vec<u8>,
-    cell: Vec<u8>,
+    buffers: KeyBuffers,
     /// Index number and hash of each key that a change takes out, and puts in.
     old_keys: Vec<(usize, u64)>,
     new_keys: Vec<(usize, u64)>,
+    /// Hashes of the keys that a create has in one index.
+    hashes: Vec<u64>,
     /// Numbers of indexes whose key cannot be read before a change, or after it.
     old_lost: Vec<usize>,
     new_lost: Vec<usize>,
@@ -134,11 +136,33 @@ impl Records {
             index::insert(&self.pages, writer, ID_TREE, hash, value)?;
         }
         for index in &object.indexes {
-            scratch.key.clear();
-            if key_of_cells(object, index, &cells, &mut scratch.key)? {
-                let hash = key_hash(self.hash_seed, &scratch.key);
-                index::insert(&self.pages, writer, index.tree, hash, target.row.0)?;
+            self.insert_keys_of(writer, object, index, scratch, target.row, &cells)?;
+        }
+        Ok(())
+    }
+
+    /// Enters the keys that a frame holds whole into an index, unless they are there.
+    fn insert_keys_of(
+        &self,
+        writer: &mut Writer,
+        object: &ObjectLayout,
+        index: &IndexLayout,
+        scratch: &mut ApplyScratch,
+        row: RowId,
+        cells: &Cells<'_>,
+    ) -> Result<()> {
+        let ApplyScratch { buffers, hashes, .. } = scratch;
+        hashes.clear();
+        for_each_key_of(object, index, cells, buffers, |key| {
+            let hash = key_hash(self.hash_seed, key);
+            // Two values of one record may have the same hash, and its entry stands once.
+            if !hashes.contains(&hash) {
+                hashes.push(hash);
             }
+            Ok(())
+        })?;
+        for hash in hashes {
+            index::insert(&self.pages, writer, index.tree, *hash, row.0)?;
         }
         Ok(())
     }
@@ -216,19 +240,22 @@ impl Records {
         scratch: &mut ApplyScratch,
         new: bool,
     ) {
-        let ApplyScratch { key, cell, old_keys, new_keys, old_lost, new_lost } = scratch;
+        let ApplyScratch { buffers, old_keys, new_keys, old_lost, new_lost, .. } = scratch;
         let (keys, lost) = if new { (new_keys, new_lost) } else { (old_keys, old_lost) };
         keys.clear();
         lost.clear();
         for (number, index) in object.indexes.iter().enumerate() {
-            key.clear();
-            match read_key(state, object, index, slot, key, cell) {
-                Ok(true) => keys.push((number, key_hash(self.hash_seed, key))),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::error!(%error, "a key of a damaged page is set aside");
-                    lost.push(number);
+            let read = for_each_key_in(state, object, index, slot, buffers, |key| {
+                let entry = (number, key_hash(self.hash_seed, key));
+                if !keys.contains(&entry) {
+                    keys.push(entry);
                 }
+                Ok(())
+            });
+            if let Err(error) = read {
+                tracing::error!(%error, "a key of a damaged page is set aside");
+                keys.retain(|(of, _)| *of != number);
+                lost.push(number);
             }
         }
     }
@@ -256,12 +283,18 @@ impl Records {
                 // The key is as it was, and so is its entry.
                 continue;
             }
-            scratch.key.clear();
-            if key_of_cells(object, index, cells, &mut scratch.key)? {
-                let hash = key_hash(self.hash_seed, &scratch.key);
-                let found = index::find(&self.pages, &self.pages.live(), index.tree, hash);
-                if !found.is_ok_and(|found| found.iter().any(|value| value == row.0)) {
-                    index::insert(&self.pages, writer, index.tree, hash, row.0)?;
+            scratch.hashes.clear();
+            let hashes = &mut scratch.hashes;
+            for_each_key_of(object, index, cells, &mut scratch.buffers, |key| {
+                hashes.push(key_hash(self.hash_seed, key));
+                Ok(())
+            })?;
+            if !hashes.is_empty() {
+                for hash in hashes {
+                    let found = index::find(&self.pages, &self.pages.live(), index.tree, *hash);
+                    if !found.is_ok_and(|found| found.iter().any(|value| value == row.0)) {
+                        index::insert(&self.pages, writer, index.tree, *hash, row.0)?;
+                    }
                 }
                 continue;
             }
@@ -295,17 +328,6 @@ impl Records {
         }
         Ok(())
     }
-}
-
-/// What a frame makes of an attribute: nothing, no value, or a cell.
-fn changed_cell<'a>(cells: &Cells<'a>, id: AttributeId) -> Result<Option<Option<&'a [u8]>>> {
-    let mut cells = cells.clone();
-    while let Some(cell) = cells.next()? {
-        if cell.attribute == id {
-            return Ok(Some(cell.bytes));
-        }
-    }
-    Ok(None)
 }
 
 /// Whether a change may alter a key.
@@ -347,26 +369,4 @@ fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: 
         None => text::clear(state, attribute.column, slot),
         Some(width) => slots::clear(state.page_mut(attribute.column), width, slot),
     }
-}
-
-/// The canonical key that a create's cells make; false where a component has no value.
-fn key_of_cells(
-    object: &ObjectLayout,
-    index: &super::IndexLayout,
-    cells: &Cells<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool> {
-    'components: for id in &index.attributes {
-        let mut cells = cells.clone();
-        while let Some(cell) = cells.next()? {
-            if let (true, Some(bytes), Some(attribute)) =
-                (cell.attribute == *id, cell.bytes, object.attribute(*id))
-            {
-                append_key_bytes(out, attribute.value_type, bytes);
-                continue 'components;
-            }
-        }
-        return Ok(false);
-    }
-    Ok(true)
 }

@@ -3,7 +3,7 @@
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::page::slots::Width;
 use crate::schema::{ObjectSchema, Schema};
-use crate::value::{Form, ValueType};
+use crate::value::{Elements, Form, ValueType};
 
 /// The schema with its layouts.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct AttributeLayout {
     /// `None`: views and a heap.
     pub(crate) width: Option<Width>,
     pub(crate) value_type: ValueType,
+    /// How its values follow each other in a cell, where it has several and may be a key.
+    pub(crate) elements: Option<Elements>,
     /// Whether some key has it.
     pub(crate) indexed: bool,
     pub(crate) required: bool,
@@ -44,6 +46,8 @@ pub(crate) struct IndexLayout {
     pub(crate) tree: TreeId,
     pub(crate) attributes: Vec<AttributeId>,
     pub(crate) primary: bool,
+    /// Whether keys are made of the cells as they are: one value each, and no normal form.
+    pub(crate) plain: bool,
 }
 
 impl Catalog {
@@ -87,6 +91,11 @@ impl ObjectLayout {
                 tree: index.tree(),
                 attributes: index.attributes().to_vec(),
                 primary: index.is_primary(),
+                plain: index
+                    .attributes()
+                    .iter()
+                    .filter_map(|id| object.attribute_by_id(*id))
+                    .all(|attribute| !attribute.is_multi() && !attribute.value_type().has_normal_form()),
             })
             .collect();
         let attributes = object.attributes().iter().map(|attribute| AttributeLayout {
@@ -94,6 +103,7 @@ impl ObjectLayout {
             column: u32::from(attribute.column()) << 16,
             width: width(attribute.form()),
             value_type: attribute.value_type(),
+            elements: attribute.elements(),
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
             required: attribute.is_required(),
         });

@@ -24,10 +24,12 @@
 
 mod actors;
 mod apply;
+mod keys;
 mod layout;
 mod read;
 
 pub(crate) use apply::ApplyScratch;
+pub(crate) use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
 pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use read::{
     Found, IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key,

@@ -1,5 +1,6 @@
 //! Reading records: find a row by id or key, confirm it against its own slots, read cells.
 
+use super::keys::has_key;
 use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::{ID_TREE, RECORDS, ROWS, Records};
 use crate::error::{Error, Result};
@@ -89,7 +90,7 @@ pub(crate) fn read_cell(
 }
 
 /// Appends a record's canonical key to `out`; false where a component has no value (such a record is
-/// in no index).
+/// in no index). For an index whose attribute has one value; see `keys` for the others.
 pub(crate) fn read_key(
     state: &GroupState,
     object: &ObjectLayout,
@@ -106,44 +107,6 @@ pub(crate) fn read_key(
         append_key_bytes(out, attribute.value_type, cell);
     }
     Ok(true)
-}
-
-/// Whether the record in `slot` has exactly this key. No allocation: components are compared one by one.
-pub(crate) fn has_key(
-    state: &GroupState,
-    object: &ObjectLayout,
-    key: &IndexKey<'_>,
-    slot: u32,
-) -> Result<bool> {
-    let mut rest = key.bytes;
-    for id in &key.index.attributes {
-        let Some(attribute) = object.attribute(*id) else { return Ok(false) };
-        let Some((len, tail)) = rest.split_first_chunk::<4>() else { return Ok(false) };
-        let len = u32::from_le_bytes(*len) as usize;
-        let Some((component, tail)) = tail.split_at_checked(len) else { return Ok(false) };
-        rest = tail;
-        let equal = match attribute.width {
-            None => text::equals(state, attribute.column, slot, component)?,
-            Some(width) => {
-                let mut cell = [0; 16];
-                let Some(page) = state.page(attribute.column) else { return Ok(false) };
-                match slots::read_fixed(page, width, slot, &mut cell)? {
-                    None => false,
-                    // Zero has two forms as a number, and a key has the positive one.
-                    Some(8) if attribute.value_type == crate::value::ValueType::Number => {
-                        f64::from_le_bytes(cell[..8].try_into().expect("eight bytes")).to_le_bytes()
-                            == component
-                            || (cell[..8] == (-0.0f64).to_le_bytes() && component == 0.0f64.to_le_bytes())
-                    }
-                    Some(len) => cell[..len] == *component,
-                }
-            }
-        };
-        if !equal {
-            return Ok(false);
-        }
-    }
-    Ok(rest.is_empty())
 }
 
 /// Runs `read` on a row of a group under its latch.

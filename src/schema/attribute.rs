@@ -4,24 +4,29 @@
 //! number or decimal, and the reverse, only when nothing is lost (a whole number from a double only
 //! within ±2^53, where doubles are still exact); anything becomes JSON.
 
-use super::{AttributeSchema, ObjectSchema, SelectOption, names};
+use super::scalar::{
+    append_json, append_text, boolean, date, finite, fixed, integer, known_date, number, text_of, uuid,
+    wrong_kind,
+};
+use super::{
+    AttributeSchema, Coding, DefaultValue, Inverse, Names, ObjectSchema, OnDelete, Pattern, SelectOption,
+    Sequence, Standing, names,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::AttributeId;
+use crate::id::{AttributeId, ObjectId};
 use crate::value::{
-    Date, Decimal, Form, Json, TEXT_LEN_MAX, Timestamp, Value, ValueType, compare_cells, excerpt, write_json,
+    CurrencyCode, Date, Decimal, Form, Json, Timestamp, Value, ValueType, compare_cells, excerpt,
 };
 use std::cmp::Ordering;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Whole doubles beyond this are no longer known to be the number that was meant.
-const EXACT_WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 const NANOS_PER_MICRO: i64 = 1_000;
 
 /// Why a value is refused; the caller knows the names.
-struct Refusal {
-    kind: ErrorKind,
-    reason: String,
+pub(super) struct Refusal {
+    pub(super) kind: ErrorKind,
+    pub(super) reason: String,
 }
 
 impl From<String> for Refusal {
@@ -31,27 +36,6 @@ impl From<String> for Refusal {
 }
 
 impl AttributeSchema {
-    /// An optional attribute of this type, without limits.
-    pub(super) fn plain(id: AttributeId, key: &str, value_type: ValueType) -> AttributeSchema {
-        AttributeSchema {
-            id,
-            column: id.0 + 1,
-            key: key.to_string(),
-            title: None,
-            value_type,
-            required: false,
-            unique: false,
-            read_only: false,
-            decimals: 0,
-            microseconds: false,
-            min: None,
-            max: None,
-            options: Vec::new(),
-            name: Arc::from(key),
-            option_names: names::Names::default(),
-        }
-    }
-
     /// Number within the object.
     #[must_use]
     #[inline]
@@ -117,27 +101,167 @@ impl AttributeSchema {
         &self.options
     }
 
-    /// How its values lie in a page.
+    /// Its rules about several values, text, references and numbers.
     #[must_use]
-    #[inline]
-    pub fn form(&self) -> Form {
-        self.value_type.form()
+    pub fn is_multi(&self) -> bool {
+        self.rules.multi
     }
 
-    /// Appends the cell of a value that is not null. On an error `out` is as before.
+    /// Whether the order of its values is of no account.
+    #[must_use]
+    pub fn is_unordered(&self) -> bool {
+        self.rules.unordered
+    }
+
+    /// Whether its values are options in a set of 64 bits.
+    #[must_use]
+    pub fn is_bit_set(&self) -> bool {
+        self.rules.bit_set
+    }
+
+    /// Most values that it may have.
+    #[must_use]
+    pub fn max_values(&self) -> Option<u32> {
+        self.rules.max_values
+    }
+
+    /// What a new record gets that is given no value.
+    #[must_use]
+    pub fn default_value(&self) -> Option<&DefaultValue> {
+        self.rules.default.as_ref()
+    }
+
+    /// Labels of a text list.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        &self.rules.labels
+    }
+
+    /// Objects whose records a reference may name; none says any.
+    #[must_use]
+    pub fn refers_to(&self) -> &[ObjectId] {
+        &self.rules.refers_to
+    }
+
+    /// The other side of a relation.
+    #[must_use]
+    pub fn inverse(&self) -> Option<Inverse> {
+        self.rules.inverse
+    }
+
+    /// What happens to a reference when the record goes that it names.
+    #[must_use]
+    pub fn on_delete(&self) -> OnDelete {
+        self.rules.on_delete
+    }
+
+    /// The currency of every amount.
+    #[must_use]
+    pub fn currency(&self) -> Option<CurrencyCode> {
+        self.rules.currency
+    }
+
+    /// How an autonumber counts.
+    #[must_use]
+    pub fn sequence(&self) -> Option<&Sequence> {
+        self.rules.sequence.as_ref()
+    }
+
+    /// Whether superseded values are kept.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.rules.history
+    }
+
+    /// Whether it is in use.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.rules.standing
+    }
+
+    /// Whether it is the engine's own and shown to nobody.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.rules.hidden
+    }
+
+    /// The identity that the maker of the schema gave it.
+    #[must_use]
+    pub fn given_id(&self) -> Option<&str> {
+        self.rules.given_id.as_deref()
+    }
+
+    /// How its values lie in a page.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        let rules = &self.rules;
+        match (rules.multi, self.value_type) {
+            (true, _) if rules.bit_set => Form::Fixed8,
+            (true, _) => Form::View,
+            (false, ValueType::Currency) if rules.currency.is_some() => Form::Fixed16,
+            (false, ValueType::Radio) if !rules.custom_values => Form::Fixed4,
+            (false, value_type) => value_type.form(),
+        }
+    }
+
+    /// Works out what is not persisted.
+    pub(super) fn prepare(&mut self) {
+        self.name = Arc::from(self.key.as_str());
+        self.option_names =
+            Names::of(self.options.iter().map(|option| option.standing.name_or_none(&option.key)));
+        self.coding = Coding::of(self);
+        self.limited = (self.min.is_some() || self.max.is_some()) && self.coding != Coding::Other;
+        // A pattern that does not compile is refused by `check`.
+        let pattern = self.rules.pattern.as_deref();
+        self.pattern = pattern.and_then(|text| Pattern::compile(text).ok()).unwrap_or_default();
+    }
+
+    /// Appends the cell of a value that is not null; false for a list without values, which is no value
+    /// (nothing is appended then). On an error `out` is as before.
     ///
     /// # Errors
     /// `InvalidValue` when the value does not fit the type or its limits, `UnknownOption`,
-    /// `LimitExceeded` for text over 16 MiB.
+    /// `TooManyValues`, `LimitExceeded` for text over 16 MiB.
     #[inline]
-    pub fn encode(&self, object: &ObjectSchema, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    pub fn encode(&self, object: &ObjectSchema, value: &Value, out: &mut Vec<u8>) -> Result<bool> {
         self.append_checked(value, out).map_err(|refusal| self.refused(object, refusal))
     }
 
     /// [`AttributeSchema::encode`] for one who has no object at hand.
     pub(super) fn encode_cell(&self, value: &Value) -> Result<Vec<u8>, String> {
         let mut cell = Vec::new();
-        self.append_checked(value, &mut cell).map(|()| cell).map_err(|refusal| refusal.reason)
+        match self.append_checked(value, &mut cell) {
+            Ok(true) => Ok(cell),
+            Ok(false) => Err("an empty list is no value".to_string()),
+            Err(refusal) => Err(refusal.reason),
+        }
+    }
+
+    /// The cell of one value, for a limit.
+    pub(super) fn encode_one(&self, value: &Value) -> Result<Vec<u8>, String> {
+        let mut cell = Vec::new();
+        self.append_one(value, &mut cell).map(|()| cell).map_err(|refusal| refusal.reason)
+    }
+
+    /// Appends the key bytes of a value that is not null; of one value where there may be several.
+    ///
+    /// # Errors
+    /// As [`AttributeSchema::encode`].
+    #[inline]
+    pub(crate) fn append_key(&self, object: &ObjectSchema, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+        if self.coding == Coding::Other {
+            return self.append_other_key(value, out).map_err(|refusal| self.refused(object, refusal));
+        }
+        // The component is encoded in place: four bytes of length, then the cell.
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        self.encode(object, value, out)?;
+        if self.coding == Coding::Number && out[start + 4..] == (-0.0f64).to_le_bytes() {
+            out[start + 4..].fill(0);
+        }
+        let len = (out.len() - start - 4) as u32;
+        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        Ok(())
     }
 
     #[cold]
@@ -146,39 +270,51 @@ impl AttributeSchema {
     }
 
     #[inline]
-    fn append_checked(&self, value: &Value, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn append_checked(&self, value: &Value, out: &mut Vec<u8>) -> Result<bool, Refusal> {
         let start = out.len();
-        self.append_cell(value, out)?;
-        if self.min.is_none() && self.max.is_none() {
-            return Ok(());
+        if self.coding == Coding::Other {
+            let appended = self.append_other(value, out);
+            if appended.is_err() {
+                out.truncate(start);
+            }
+            return appended;
         }
-        let checked = self.check_limits(&out[start..]);
-        if checked.is_err() {
+        self.append_plain(self.coding, value, out)?;
+        if self.limited
+            && let Err(refusal) = self.check_limits(&out[start..])
+        {
             out.truncate(start);
+            return Err(refusal);
         }
-        checked
+        Ok(true)
     }
 
     #[inline]
-    fn append_cell(&self, value: &Value, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        match self.value_type {
-            ValueType::Text | ValueType::LongText => append_text(value, out)?,
-            ValueType::Integer => out.extend_from_slice(&integer(value)?.to_le_bytes()),
-            ValueType::Number => out.extend_from_slice(&number(value)?.to_le_bytes()),
-            ValueType::Decimal => out.extend_from_slice(&self.decimal(value)?.to_le_bytes()),
-            ValueType::Boolean => out.push(u8::from(boolean(value)?)),
-            ValueType::Date => out.extend_from_slice(&date(value)?.0.to_le_bytes()),
-            ValueType::Timestamp => out.extend_from_slice(&self.timestamp(value)?.to_le_bytes()),
-            ValueType::Uuid => out.extend_from_slice(uuid(value)?.as_bytes()),
-            ValueType::Select => out.extend_from_slice(&self.option_number(value)?.to_le_bytes()),
-            ValueType::Json => append_json(value, out)?,
+    pub(super) fn append_plain(
+        &self,
+        coding: Coding,
+        value: &Value,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        match coding {
+            Coding::Text => append_text(value, out)?,
+            Coding::Integer => out.extend_from_slice(&integer(value)?.to_le_bytes()),
+            Coding::Number => out.extend_from_slice(&number(value)?.to_le_bytes()),
+            Coding::Decimal => out.extend_from_slice(&self.decimal(value)?.to_le_bytes()),
+            Coding::Boolean => out.push(u8::from(boolean(value)?)),
+            Coding::Date => out.extend_from_slice(&date(value)?.0.to_le_bytes()),
+            Coding::Timestamp => out.extend_from_slice(&self.timestamp(value)?.to_le_bytes()),
+            Coding::Uuid => out.extend_from_slice(uuid(value)?.as_bytes()),
+            Coding::Choice => out.extend_from_slice(&self.option_number(value)?.to_le_bytes()),
+            Coding::Json => append_json(value, out)?,
+            Coding::Other => return self.append_kind(value, out),
         }
         Ok(())
     }
 
-    fn check_limits(&self, cell: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_limits(&self, cell: &[u8]) -> Result<(), Refusal> {
         let beyond = |limit: &Option<Vec<u8>>, side: Ordering| {
-            limit.clone().filter(|limit| compare_cells(self.value_type, cell, limit) == side)
+            limit.clone().filter(|limit| self.compare(cell, limit) == side)
         };
         if let Some(min) = beyond(&self.min, Ordering::Less) {
             return Err(
@@ -193,7 +329,16 @@ impl AttributeSchema {
         Ok(())
     }
 
-    fn decimal(&self, value: &Value) -> Result<i128, String> {
+    /// The order of two cells of one value each.
+    #[must_use]
+    pub(crate) fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
+        match self.value_type {
+            ValueType::Currency => self.compare_money(a, b),
+            value_type => compare_cells(value_type, a, b),
+        }
+    }
+
+    pub(super) fn decimal(&self, value: &Value) -> Result<i128, String> {
         let decimal = match value {
             Value::Decimal(decimal) => *decimal,
             Value::Integer(whole) => Decimal::from(*whole),
@@ -212,7 +357,7 @@ impl AttributeSchema {
     }
 
     #[inline]
-    fn timestamp(&self, value: &Value) -> Result<i64, String> {
+    pub(super) fn timestamp(&self, value: &Value) -> Result<i64, String> {
         let Timestamp(nanos) = match value {
             Value::Timestamp(timestamp) => *timestamp,
             Value::Text(text) => Timestamp::read(text)?,
@@ -228,7 +373,7 @@ impl AttributeSchema {
     }
 
     #[inline]
-    fn option_number(&self, value: &Value) -> Result<u32, Refusal> {
+    pub(super) fn option_number(&self, value: &Value) -> Result<u32, Refusal> {
         let Value::Text(name) = value else {
             return Err(wrong_kind("the key of an option", value).into());
         };
@@ -260,46 +405,56 @@ impl AttributeSchema {
 
     #[inline]
     fn value_of(&self, cell: &[u8]) -> Result<Value, String> {
-        Ok(match self.value_type {
-            ValueType::Text | ValueType::LongText => Value::Text(text_of(cell)?.to_string()),
-            ValueType::Integer => Value::Integer(i64::from_le_bytes(fixed(cell)?)),
-            ValueType::Number => Value::Number(finite(f64::from_le_bytes(fixed(cell)?))?),
-            ValueType::Decimal => Value::Decimal(self.decimal_of(i128::from_le_bytes(fixed(cell)?))?),
-            ValueType::Boolean => match cell {
-                [0] => Value::Boolean(false),
-                [1] => Value::Boolean(true),
-                _ => return Err(format!("a boolean is one byte 0 or 1, found {cell:02x?}")),
-            },
-            ValueType::Date => Value::Date(known_date(Date(i32::from_le_bytes(fixed(cell)?)))?),
-            ValueType::Timestamp => Value::Timestamp(self.timestamp_of(i64::from_le_bytes(fixed(cell)?))?),
-            ValueType::Uuid => Value::Uuid(Uuid::from_bytes(fixed(cell)?)),
-            ValueType::Select => Value::Text(self.option_of(u32::from_le_bytes(fixed(cell)?))?.key.clone()),
-            ValueType::Json => Value::Json(Json::from_stored(text_of(cell)?)?),
+        if self.coding == Coding::Other { self.other_of(cell) } else { self.plain_of(self.coding, cell) }
+    }
+
+    #[inline]
+    pub(super) fn plain_of(&self, coding: Coding, cell: &[u8]) -> Result<Value, String> {
+        Ok(match coding {
+            Coding::Text => Value::Text(text_of(cell)?.to_string()),
+            Coding::Integer => Value::Integer(i64::from_le_bytes(fixed(cell)?)),
+            Coding::Number => Value::Number(finite(f64::from_le_bytes(fixed(cell)?))?),
+            Coding::Decimal => Value::Decimal(self.decimal_of(i128::from_le_bytes(fixed(cell)?))?),
+            Coding::Boolean => boolean_of(cell)?,
+            Coding::Date => Value::Date(known_date(Date(i32::from_le_bytes(fixed(cell)?)))?),
+            Coding::Timestamp => Value::Timestamp(self.timestamp_of(i64::from_le_bytes(fixed(cell)?))?),
+            Coding::Uuid => Value::Uuid(Uuid::from_bytes(fixed(cell)?)),
+            Coding::Choice => Value::Text(self.option_of(u32::from_le_bytes(fixed(cell)?))?.key.clone()),
+            Coding::Json => Value::Json(Json::from_stored(text_of(cell)?)?),
+            Coding::Other => self.kind_of(cell)?,
         })
     }
 
-    fn decimal_of(&self, mantissa: i128) -> Result<Decimal, String> {
+    pub(super) fn decimal_of(&self, mantissa: i128) -> Result<Decimal, String> {
         let decimal = Decimal::new(mantissa, self.decimals).ok_or("the scale of a decimal is over 38")?;
         Ok(decimal.normalized())
     }
 
-    fn timestamp_of(&self, stored: i64) -> Result<Timestamp, String> {
+    pub(super) fn timestamp_of(&self, stored: i64) -> Result<Timestamp, String> {
         let nanos = if self.microseconds { stored.checked_mul(NANOS_PER_MICRO) } else { Some(stored) };
         nanos.map(Timestamp).ok_or_else(|| format!("{stored} microseconds are outside 1677 to 2262"))
     }
 
-    fn option_of(&self, number: u32) -> Result<&SelectOption, String> {
+    pub(super) fn option_of(&self, number: u32) -> Result<&SelectOption, String> {
         let count = self.options.len();
         self.options.get(number as usize).ok_or_else(|| format!("option {number} of {count}"))
     }
 
-    /// A cell as a message shows it, in a conflict for example.
+    /// A cell of one value as a message shows it, in a conflict for example.
     #[must_use]
     pub fn key_text(&self, cell: &[u8]) -> String {
-        match self.value_of(cell) {
+        match self.one_of(cell) {
             Ok(value) => value.to_string(),
             Err(reason) => format!("unreadable: {reason}"),
         }
+    }
+}
+
+pub(super) fn boolean_of(cell: &[u8]) -> Result<Value, String> {
+    match cell {
+        [0] => Ok(Value::Boolean(false)),
+        [1] => Ok(Value::Boolean(true)),
+        _ => Err(format!("a boolean is one byte 0 or 1, found {cell:02x?}")),
     }
 }
 
@@ -315,136 +470,16 @@ impl SelectOption {
     pub fn title(&self) -> Option<&str> {
         self.title.as_deref()
     }
-}
 
-#[cold]
-fn wrong_kind(expected: &str, value: &Value) -> String {
-    match value {
-        Value::Null => format!("expected {expected}, found null; clear the attribute instead"),
-        Value::Json(json) => format!("expected {expected}, found JSON {}", excerpt(json.as_str())),
-        other => {
-            format!("expected {expected}, found the {} {}", other.kind_name(), excerpt(&other.to_string()))
-        }
+    /// The identity that the maker of the schema gave it.
+    #[must_use]
+    pub fn given_id(&self) -> Option<&str> {
+        self.given_id.as_deref()
     }
-}
 
-#[cold]
-fn too_long(len: usize) -> Refusal {
-    let reason = format!("{len} bytes are over the limit of {TEXT_LEN_MAX} bytes for one value");
-    Refusal { kind: ErrorKind::LimitExceeded, reason }
-}
-
-#[inline]
-fn append_text(value: &Value, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    match value {
-        Value::Text(text) if text.len() > TEXT_LEN_MAX => Err(too_long(text.len())),
-        Value::Text(text) => {
-            out.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
-        other => Err(wrong_kind("text", other).into()),
+    /// Whether it is in use.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
-}
-
-fn append_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let start = out.len();
-    match value {
-        Value::Null => return Err(wrong_kind("JSON", value).into()),
-        Value::Number(number) => drop(finite(*number)?),
-        Value::Json(json) if json.is_too_deep() => {
-            return Err("the JSON is nested deeper than 127".to_string().into());
-        }
-        _ => {}
-    }
-    write_json(out, value);
-    let len = out.len() - start;
-    if len > TEXT_LEN_MAX {
-        out.truncate(start);
-        return Err(too_long(len));
-    }
-    Ok(())
-}
-
-#[inline]
-fn integer(value: &Value) -> Result<i64, String> {
-    match value {
-        Value::Integer(whole) => Ok(*whole),
-        Value::Number(number) if number.fract() == 0.0 && number.abs() <= EXACT_WHOLE_MAX => {
-            Ok(*number as i64)
-        }
-        Value::Decimal(decimal) => {
-            decimal.to_i64().ok_or_else(|| format!("{decimal} is not a whole number of 64 bits"))
-        }
-        other => Err(wrong_kind("a whole number", other)),
-    }
-}
-
-#[inline]
-fn number(value: &Value) -> Result<f64, String> {
-    match value {
-        Value::Number(number) => finite(*number),
-        Value::Integer(whole) => {
-            let number = *whole as f64;
-            let exact = number as i128 == i128::from(*whole);
-            exact.then_some(number).ok_or_else(|| format!("{whole} is not exact as a 64-bit float"))
-        }
-        Value::Decimal(decimal) => {
-            let number = decimal.to_f64();
-            let exact = Decimal::from_f64(number) == Some(*decimal);
-            exact
-                .then_some(number)
-                .ok_or_else(|| format!("{decimal} has more digits than a 64-bit float keeps"))
-        }
-        other => Err(wrong_kind("a number", other)),
-    }
-}
-
-#[inline]
-fn finite(number: f64) -> Result<f64, String> {
-    if number.is_finite() { Ok(number) } else { Err(format!("{number} is not a finite number")) }
-}
-
-#[inline]
-fn boolean(value: &Value) -> Result<bool, String> {
-    match value {
-        Value::Boolean(value) => Ok(*value),
-        other => Err(wrong_kind("true or false", other)),
-    }
-}
-
-#[inline]
-fn date(value: &Value) -> Result<Date, String> {
-    match value {
-        Value::Date(date) => known_date(*date),
-        Value::Text(text) => Date::read(text),
-        other => Err(wrong_kind("a date", other)),
-    }
-}
-
-#[inline]
-fn known_date(date: Date) -> Result<Date, String> {
-    if (Date::MIN..=Date::MAX).contains(&date) {
-        return Ok(date);
-    }
-    Err(format!("{date} is outside the range of a date, {} to {}", Date::MIN, Date::MAX))
-}
-
-#[inline]
-fn uuid(value: &Value) -> Result<Uuid, String> {
-    match value {
-        Value::Uuid(uuid) => Ok(*uuid),
-        Value::Text(text) => Uuid::try_parse(text).map_err(|_| {
-            format!("{} is not a UUID; write it as 8-4-4-4-12 hexadecimal digits", excerpt(text))
-        }),
-        other => Err(wrong_kind("a UUID", other)),
-    }
-}
-
-fn text_of(cell: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(cell).map_err(|error| format!("text is not UTF-8: {error}"))
-}
-
-#[inline]
-fn fixed<const N: usize>(cell: &[u8]) -> Result<[u8; N], String> {
-    cell.try_into().map_err(|_| format!("{N} bytes expected, found {}", cell.len()))
 }

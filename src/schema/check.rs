@@ -2,18 +2,19 @@
 
 use super::{
     ATTRIBUTES_MAX, AttributeSchema, FIRST_TREE, IndexSchema, NAME_LEN_MAX, OBJECTS_MAX, OPTIONS_MAX,
-    ObjectSchema, Schema,
+    ObjectSchema, Schema, Standing, check_rules,
 };
 use crate::id::{AttributeId, TreeId};
-use crate::value::{SCALE_MAX, ValueType, compare_cells};
+use crate::value::{SCALE_MAX, ValueType};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-type Check = Result<(), String>;
+pub(super) type Check = Result<(), String>;
 
 pub(super) fn schema(schema: &Schema) -> Check {
     at_most(schema.objects.len(), OBJECTS_MAX, "objects")?;
-    distinct("object", schema.objects.iter().map(|object| object.key.as_str()))?;
+    let present = schema.objects.iter().filter(|object| object.standing != Standing::Deleted);
+    distinct("object", present.map(|object| object.key.as_str()))?;
     let mut trees = BTreeSet::new();
     for (position, candidate) in schema.objects.iter().enumerate() {
         object(candidate, position).map_err(|reason| format!("{}: {reason}", candidate.key))?;
@@ -23,6 +24,7 @@ pub(super) fn schema(schema: &Schema) -> Check {
             }
         }
     }
+    check_rules::relations(schema)?;
     if schema.next_tree < FIRST_TREE {
         return Err(format!("next tree {} is below {FIRST_TREE}", schema.next_tree));
     }
@@ -31,7 +33,8 @@ pub(super) fn schema(schema: &Schema) -> Check {
 
 impl ObjectSchema {
     fn trees(&self) -> impl Iterator<Item = TreeId> {
-        std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree))
+        let own = std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree));
+        own.chain(self.history_trees.into_iter().flatten())
     }
 }
 
@@ -41,7 +44,8 @@ fn object(object: &ObjectSchema, position: usize) -> Check {
         return Err(format!("object id {} at position {position}", object.id));
     }
     at_most(object.attributes.len(), ATTRIBUTES_MAX, "attributes")?;
-    distinct("attribute", object.attributes.iter().map(|attribute| attribute.key.as_str()))?;
+    let present = object.attributes.iter().filter(|attribute| attribute.rules.standing != Standing::Deleted);
+    distinct("attribute", present.map(|attribute| attribute.key.as_str()))?;
     let mut columns = BTreeSet::new();
     for (position, candidate) in object.attributes.iter().enumerate() {
         if usize::from(candidate.id.0) != position {
@@ -51,6 +55,14 @@ fn object(object: &ObjectSchema, position: usize) -> Check {
             return Err(format!("{}: column {} is taken or 0", candidate.key, candidate.column));
         }
         attribute(candidate).map_err(|reason| format!("{}: {reason}", candidate.key))?;
+    }
+    let hidden: Vec<AttributeId> =
+        object.attributes.iter().filter(|attribute| attribute.rules.hidden).map(|a| a.id).collect();
+    if hidden != object.open.into_iter().collect::<Vec<_>>() {
+        return Err("the attribute that keeps unknown members is not the hidden one".to_string());
+    }
+    if object.keeps_history() && object.history_trees.is_none() {
+        return Err("history is to be kept and has no trees".to_string());
     }
     indexes(object)
 }
@@ -93,6 +105,9 @@ fn key(object: &ObjectSchema, index: &IndexSchema) -> Check {
             return Err(format!("a key names {} twice", attribute.key));
         }
         keyable(attribute)?;
+        if attribute.rules.multi && (index.primary || index.attributes.len() > 1) {
+            return Err(format!("{} has several values and cannot be in a primary key", attribute.key));
+        }
         if index.primary && !attribute.required {
             return Err(format!("{} is in the primary key and not required", attribute.key));
         }
@@ -106,6 +121,9 @@ fn key(object: &ObjectSchema, index: &IndexSchema) -> Check {
 
 /// Whether an attribute may be part of a key.
 fn keyable(attribute: &AttributeSchema) -> Check {
+    if attribute.rules.multi && attribute.value_type.has_options() {
+        return Err(format!("{} has several options and cannot be unique", attribute.key));
+    }
     if attribute.value_type.is_keyable() {
         return Ok(());
     }
@@ -113,7 +131,8 @@ fn keyable(attribute: &AttributeSchema) -> Check {
 }
 
 pub(super) fn attribute(attribute: &AttributeSchema) -> Check {
-    name(&attribute.key)?;
+    let shown = if attribute.rules.hidden { attribute.key.trim_start_matches('$') } else { &attribute.key };
+    name(shown)?;
     let AttributeSchema { value_type, .. } = *attribute;
     if attribute.unique && value_type == ValueType::Boolean {
         return Err("a unique boolean would allow two records; use a select or drop unique".to_string());
@@ -121,7 +140,8 @@ pub(super) fn attribute(attribute: &AttributeSchema) -> Check {
     if attribute.unique {
         keyable(attribute)?;
     }
-    if attribute.decimals > SCALE_MAX || (attribute.decimals > 0 && value_type != ValueType::Decimal) {
+    let has_decimals = matches!(value_type, ValueType::Decimal | ValueType::Currency);
+    if attribute.decimals > SCALE_MAX || (attribute.decimals > 0 && !has_decimals) {
         return Err(format!(
             "decimals {} on {value_type}; a decimal has 0 to {SCALE_MAX}",
             attribute.decimals
@@ -131,45 +151,55 @@ pub(super) fn attribute(attribute: &AttributeSchema) -> Check {
         return Err(format!("unit on {value_type}; only timestamps have one"));
     }
     options(attribute)?;
+    check_rules::attribute(attribute)?;
     limits(attribute)
 }
 
 fn options(attribute: &AttributeSchema) -> Check {
-    let is_select = attribute.value_type == ValueType::Select;
+    let is_select = attribute.value_type.has_options();
     match (is_select, attribute.options.is_empty()) {
-        (true, true) => return Err("a select needs options".to_string()),
+        (true, true) if !attribute.rules.custom_values => {
+            return Err(format!("a {} needs options", attribute.value_type));
+        }
         (false, false) => return Err(format!("options on {}; only selects have them", attribute.value_type)),
         _ => {}
     }
     at_most(attribute.options.len(), OPTIONS_MAX, "options")?;
     attribute.options.iter().try_for_each(|option| name(&option.key))?;
-    distinct("option", attribute.options.iter().map(|option| option.key.as_str()))
+    let present = attribute.options.iter().filter(|option| option.standing != Standing::Deleted);
+    distinct("option", present.map(|option| option.key.as_str()))
 }
 
 fn limits(attribute: &AttributeSchema) -> Check {
-    let AttributeSchema { value_type, .. } = *attribute;
     for limit in [&attribute.min, &attribute.max].into_iter().flatten() {
-        if !has_limits(value_type) {
-            return Err(format!("min or max on {value_type}; numbers, dates and timestamps have them"));
+        if !has_limits(attribute) {
+            return Err(format!(
+                "min or max on {}; numbers, dates and timestamps have them",
+                attribute.value_type
+            ));
         }
-        attribute.decode(limit).map_err(|error| format!("min or max: {error}"))?;
+        attribute.one_of(limit).map_err(|reason| format!("min or max: {reason}"))?;
     }
     match (&attribute.min, &attribute.max) {
-        (Some(min), Some(max)) if compare_cells(value_type, min, max) == Ordering::Greater => {
+        (Some(min), Some(max)) if attribute.compare(min, max) == Ordering::Greater => {
             Err("min is above max".to_string())
         }
         _ => Ok(()),
     }
 }
 
-/// Whether attributes of this type may have `min` and `max`.
-pub(super) fn has_limits(value_type: ValueType) -> bool {
+/// Whether attributes like this one may have `min` and `max`.
+pub(super) fn has_limits(attribute: &AttributeSchema) -> bool {
     use ValueType as T;
-    matches!(value_type, T::Integer | T::Number | T::Decimal | T::Date | T::Timestamp)
+    match attribute.value_type {
+        T::Integer | T::Number | T::Decimal | T::Date | T::Timestamp | T::Rating => true,
+        T::Currency => attribute.rules.currency.is_some(),
+        _ => false,
+    }
 }
 
 /// Names appear in paths, messages and JSON; `$` is kept for what is no attribute.
-fn name(name: &str) -> Check {
+pub(super) fn name(name: &str) -> Check {
     if name.is_empty() || name.len() > NAME_LEN_MAX {
         return Err(format!("a name has 1 to {NAME_LEN_MAX} bytes, this one {}", name.len()));
     }
@@ -179,7 +209,7 @@ fn name(name: &str) -> Check {
     Ok(())
 }
 
-fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Check {
+pub(super) fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Check {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
@@ -189,6 +219,6 @@ fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Check {
     Ok(())
 }
 
-fn at_most(count: usize, limit: usize, what: &str) -> Check {
+pub(super) fn at_most(count: usize, limit: usize, what: &str) -> Check {
     if count <= limit { Ok(()) } else { Err(format!("{count} {what} are over the limit of {limit}")) }
 }

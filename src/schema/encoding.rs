@@ -2,7 +2,7 @@
 //!
 //! | part   | size | meaning                                                                   |
 //! |--------|-----:|---------------------------------------------------------------------------|
-//! | number |    2 | version of this encoding, u16: 1                                          |
+//! | number |    2 | version of this encoding, u16: 2; 1 is read as well (`encoding_v1`)       |
 //! | schema |    n | [`Schema`] in bincode 1.3: fixed-width little-endian integers, u64 counts |
 //!
 //! In field order: a `Vec` or `String` is its count and its items, an `Option` a byte 0 or 1 and
@@ -10,12 +10,14 @@
 //! Valid when nothing follows and the invariants of the room hold; a reader checks both, so that
 //! what it hands out never leads anyone out of range.
 
+use super::encoding_v1::SchemaV1;
 use super::{Schema, check};
 use crate::bytes::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use bincode::Options;
 
-const ENCODING_VERSION: u16 = 1;
+const ENCODING_VERSION: u16 = 2;
+const FIRST_VERSION: u16 = 1;
 
 /// Bounds what a damaged length may make us allocate; 65,535 large objects stay below.
 const SCHEMA_LEN_MAX: u64 = 64 << 20;
@@ -44,18 +46,25 @@ impl Schema {
     pub fn decode(bytes: &[u8]) -> Result<Schema> {
         let mut cursor = Cursor::new(bytes);
         let version = cursor.read::<u16>()?;
-        if version != ENCODING_VERSION {
+        if !(FIRST_VERSION..=ENCODING_VERSION).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnknownFormat,
-                format!("the schema has encoding {version} and this build reads {ENCODING_VERSION}"),
+                format!(
+                    "the schema has encoding {version} and this build reads {FIRST_VERSION} to {ENCODING_VERSION}"
+                ),
             ));
         }
         let corrupt =
             |reason: String| Error::corrupt("", cursor.offset() as u64, format!("schema: {reason}"));
-        let mut schema: Schema =
-            options().deserialize(&bytes[cursor.offset()..]).map_err(|error| corrupt(error.to_string()))?;
-        check::schema(&schema).map_err(corrupt)?;
+        let body = &bytes[cursor.offset()..];
+        let read = match version {
+            FIRST_VERSION => options().deserialize::<SchemaV1>(body).map(Schema::from),
+            _ => options().deserialize::<Schema>(body),
+        };
+        let mut schema = read.map_err(|error| corrupt(error.to_string()))?;
+        // Limits and defaults are cells, which are checked by what is built here.
         schema.index_names();
+        check::schema(&schema).map_err(corrupt)?;
         Ok(schema)
     }
 

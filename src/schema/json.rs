@@ -6,45 +6,36 @@
 //!     {"key": "tailnum", "type": "text", "required": true},
 //!     {"key": "price", "type": "decimal", "decimals": 2, "min": 0},
 //!     {"key": "state", "type": "select", "options": [{"key": "active", "title": "Active"}]},
+//!     {"key": "owner", "type": "reference", "refers_to": ["airline"], "on_delete": "restrict"},
 //!     {"key": "seen", "type": "timestamp", "unit": "us"}]}]}
 //! ```
 //!
-//! Also on attributes: `unique`, `read_only`, `max`, `title`. Members of the neutral form that this
-//! version does not support are refused by name unless they are null or false; others are unknown.
-//! A primary key makes its attributes required, whether they say so or not.
+//! Members of attributes: see `json_rules`. Members of an object besides those above become attributes:
+//!
+//! | member                               | attribute                                                        |
+//! |--------------------------------------|------------------------------------------------------------------|
+//! | `name: {unique, autonumber}`         | `name`, text and required, or an autonumber                      |
+//! | `external_id: true`                  | `external_id`, a unique text                                     |
+//! | `owners: {max}`, `followers: {max}`  | `owners`, `followers`: several actors                            |
+//! | `metadata: true`                     | `metadata`, JSON                                                 |
+//! | `open: true`                         | a hidden one that keeps members which the object does not know   |
+//!
+//! `id` is an identity of the caller's own, `history` asks for superseded values of every attribute. An
+//! unknown member is refused by name. A primary key makes its attributes required, whether they say so or
+//! not. References may name objects that come later: they are resolved at the end.
 
-use super::{
-    AttributeSchema, DECIMALS_DEFAULT, IndexSchema, Names, ObjectSchema, Schema, SelectOption, check,
-};
+use super::json_members::{Members, invalid, items, parse};
+use super::json_rules::{Draft, read_attribute, special};
+use super::{IndexSchema, Inverse, Names, ObjectSchema, Schema, Standing, check};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId, TreeId};
-use crate::value::{Date, Decimal, Timestamp, Value, ValueType, excerpt};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::value::{ValueType, excerpt};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::fmt;
 use std::sync::Arc;
 
-const OBJECT_LATER: &[&str] = &["id", "name", "external_id", "owners", "followers", "open", "history"];
-const ATTRIBUTE_LATER: &[&str] = &[
-    "id",
-    "multi",
-    "history",
-    "max_values",
-    "default",
-    "labels",
-    "refers_to",
-    "inverse",
-    "currency",
-    "pattern",
-    "custom_values",
-    "prefix",
-    "padding",
-    "next",
-    "ordered",
-    "on_delete",
-    "archived",
-];
-const OPTION_LATER: &[&str] = &["id", "archived"];
+/// Name of the hidden attribute of an open object.
+pub(super) const OPEN_KEY: &str = "$open";
 
 impl Schema {
     /// Reads the neutral JSON form: `{"objects": […]}`, or the array alone.
@@ -53,9 +44,11 @@ impl Schema {
     /// `InvalidSchema`, naming the place and what is wrong there.
     pub fn from_json(text: &str) -> Result<Schema> {
         let mut schema = Schema::default();
+        let mut relations = Vec::new();
         for (path, object) in items("objects", objects_of(parse(text)?)?)? {
-            read_object(&mut schema, &path, object)?;
+            read_object(&mut schema, &mut relations, &path, object)?;
         }
+        schema.relate(relations)?;
         schema.finish()
     }
 
@@ -71,7 +64,9 @@ impl Schema {
     /// `InvalidSchema`.
     pub fn add_object(&mut self, json: &str) -> Result<()> {
         let mut changed = self.clone();
-        read_object(&mut changed, "object", parse(json)?)?;
+        let mut relations = Vec::new();
+        read_object(&mut changed, &mut relations, "object", parse(json)?)?;
+        changed.relate(relations)?;
         *self = changed.finish()?;
         Ok(())
     }
@@ -85,7 +80,7 @@ impl Schema {
         let at = usize::from(self.object(object)?.id.0);
         let mut changed = self.clone();
         let count = changed.objects[at].attributes.len();
-        let attribute = read_attribute("attribute", parse(json)?, count)?;
+        let Draft { attribute, relation } = read_attribute("attribute", parse(json)?, count)?;
         if attribute.required {
             return Err(invalid(
                 "attribute.required",
@@ -98,21 +93,64 @@ impl Schema {
                 "this version builds an index only with its object; add the attribute without unique",
             ));
         }
+        let id = (changed.objects[at].id, attribute.id);
         changed.objects[at].attributes.push(attribute);
+        changed.keep_history(at)?;
+        changed.relate(relation.map(|relation| (id, relation)).into_iter().collect())?;
         *self = changed.finish()?;
         Ok(())
     }
 
     fn finish(mut self) -> Result<Schema> {
+        self.index_names();
         check::schema(&self).map_err(|reason| Error::new(ErrorKind::InvalidSchema, reason))?;
         if !self.fits_encoding() {
             return Err(invalid("", "the schema is over 64 MiB"));
         }
-        self.index_names();
         Ok(self)
     }
 
-    fn take_tree(&mut self) -> Result<TreeId> {
+    /// Resolves the names in references, now that all objects are there.
+    fn relate(&mut self, relations: Vec<((ObjectId, AttributeId), Relation)>) -> Result<()> {
+        let object_id = |schema: &Schema, path: &str, name: &str| {
+            let found = schema.objects.iter().find(|object| object.key == name);
+            found
+                .map(|object| object.id)
+                .ok_or_else(|| invalid(path, &format!("there is no object {}", excerpt(name))))
+        };
+        for ((object, attribute), relation) in relations {
+            let Relation { path, refers_to, inverse } = relation;
+            let ids: Result<Vec<ObjectId>> =
+                refers_to.iter().map(|name| object_id(self, &format!("{path}.refers_to"), name)).collect();
+            let inverse = inverse
+                .map(|inverse| {
+                    let path = format!("{path}.inverse");
+                    let target = object_id(self, &path, &inverse.object)?;
+                    let candidates = &self.objects[usize::from(target.0)].attributes;
+                    let found = candidates.iter().find(|attribute| attribute.key == inverse.attribute);
+                    let attribute = found.map(|attribute| attribute.id).ok_or_else(|| {
+                        let (object, name) = (excerpt(&inverse.object), excerpt(&inverse.attribute));
+                        invalid(&path, &format!("{object} has no attribute {name}"))
+                    })?;
+                    Ok::<_, Error>(Inverse { object: target, attribute })
+                })
+                .transpose()?;
+            let rules = &mut self.objects[usize::from(object.0)].attributes[usize::from(attribute.0)].rules;
+            rules.refers_to = ids?;
+            rules.inverse = inverse;
+        }
+        Ok(())
+    }
+
+    /// Gives an object that is to keep history the trees for it.
+    pub(super) fn keep_history(&mut self, at: usize) -> Result<()> {
+        if self.objects[at].keeps_history() && self.objects[at].history_trees.is_none() {
+            self.objects[at].history_trees = Some([self.take_tree()?, self.take_tree()?]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_tree(&mut self) -> Result<TreeId> {
         let tree = self.next_tree;
         let next = tree.0.checked_add(1).ok_or_else(|| invalid("", "all tree numbers are used"))?;
         self.next_tree = TreeId(next);
@@ -127,11 +165,28 @@ fn objects_of(json: &RawValue) -> Result<&RawValue> {
     }
     let mut members = Members::read("", json)?;
     let objects = members.take("objects").ok_or_else(|| invalid("", "objects are missing"))?;
-    members.finish(&[])?;
+    members.finish()?;
     Ok(objects)
 }
 
-fn read_object(schema: &mut Schema, path: &str, json: &RawValue) -> Result<()> {
+/// What a reference says in names.
+pub(super) struct Relation {
+    pub(super) path: String,
+    pub(super) refers_to: Vec<String>,
+    pub(super) inverse: Option<InverseNames>,
+}
+
+/// The other side of a relation, in names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InverseNames {
+    object: String,
+    attribute: String,
+}
+
+type Relations = Vec<((ObjectId, AttributeId), Relation)>;
+
+fn read_object(schema: &mut Schema, relations: &mut Relations, path: &str, json: &RawValue) -> Result<()> {
     let mut members = Members::read(path, json)?;
     let id = u16::try_from(schema.objects.len()).map_err(|_| invalid(path, "there are 65535 objects"))?;
     let mut object = ObjectSchema {
@@ -142,17 +197,18 @@ fn read_object(schema: &mut Schema, path: &str, json: &RawValue) -> Result<()> {
         attributes: Vec::new(),
         indexes: Vec::new(),
         max_record_len: members.get("max_record_bytes")?,
+        given_id: members.get("id")?,
+        open: None,
+        history: members.get("history")?.unwrap_or(false),
+        standing: standing(&mut members)?,
+        history_trees: None,
         name: Arc::from(""),
         names: Names::default(),
     };
     if object.max_record_len == Some(0) {
         return Err(members.invalid("max_record_bytes", "a record needs at least one byte"));
     }
-    if let Some(attributes) = members.take("attributes") {
-        for (path, attribute) in items(&members.path_of("attributes"), attributes)? {
-            object.attributes.push(read_attribute(&path, attribute, object.attributes.len())?);
-        }
-    }
+    read_attributes(&mut object, relations, &mut members)?;
     if let Some(key) = members.get::<Vec<String>>("primary_key")? {
         let index = primary_key(&mut object, &key, schema)
             .map_err(|reason| members.invalid("primary_key", &reason))?;
@@ -166,9 +222,53 @@ fn read_object(schema: &mut Schema, path: &str, json: &RawValue) -> Result<()> {
             object.indexes.push(index);
         }
     }
-    members.finish(OBJECT_LATER)?;
+    members.finish()?;
+    if object.keeps_history() {
+        object.history_trees = Some([schema.take_tree()?, schema.take_tree()?]);
+    }
     schema.objects.push(object);
     Ok(())
+}
+
+/// The attributes that special members stand for, around those that are listed.
+fn read_attributes(
+    object: &mut ObjectSchema,
+    relations: &mut Relations,
+    members: &mut Members<'_>,
+) -> Result<()> {
+    for draft in special::in_front(members)? {
+        object.attributes.push(draft(object.attributes.len())?);
+    }
+    if let Some(attributes) = members.take("attributes") {
+        for (path, attribute) in items(&members.path_of("attributes"), attributes)? {
+            let Draft { attribute, relation } = read_attribute(&path, attribute, object.attributes.len())?;
+            relations.extend(relation.map(|relation| ((object.id, attribute.id), relation)));
+            object.attributes.push(attribute);
+        }
+    }
+    if members.get("metadata")?.unwrap_or(false) {
+        object.attributes.push(special::plain("metadata", ValueType::Json, object.attributes.len())?);
+    }
+    if members.get("open")?.unwrap_or(false) {
+        let mut attribute = special::plain(OPEN_KEY, ValueType::Json, object.attributes.len())?;
+        attribute.rules.hidden = true;
+        object.open = Some(attribute.id);
+        object.attributes.push(attribute);
+    }
+    Ok(())
+}
+
+impl ObjectSchema {
+    /// Whether some attribute's superseded values are to be kept.
+    pub(super) fn keeps_history(&self) -> bool {
+        self.history || self.attributes.iter().any(|attribute| attribute.rules.history)
+    }
+}
+
+/// Whether `archived` is set.
+pub(super) fn standing(members: &mut Members<'_>) -> Result<Standing> {
+    let archived = members.get("archived")?.unwrap_or(false);
+    Ok(if archived { Standing::Archived } else { Standing::Active })
 }
 
 fn primary_key(
@@ -180,7 +280,7 @@ fn primary_key(
     for name in key {
         let attribute = object.attributes.iter_mut().find(|attribute| attribute.key == *name);
         let attribute = attribute.ok_or_else(|| format!("there is no attribute {}", excerpt(name)))?;
-        if attribute.read_only {
+        if attribute.read_only && attribute.rules.sequence.is_none() {
             return Err(format!("{name} is read_only, and nobody could write the key"));
         }
         attribute.required = true;
@@ -188,214 +288,4 @@ fn primary_key(
     }
     let tree = schema.take_tree().map_err(|error| error.to_string())?;
     Ok(IndexSchema { tree, attributes, primary: true })
-}
-
-fn read_attribute(path: &str, json: &RawValue, position: usize) -> Result<AttributeSchema> {
-    let mut members = Members::read(path, json)?;
-    let id = u16::try_from(position)
-        .ok()
-        .filter(|id| *id < u16::MAX)
-        .ok_or_else(|| invalid(path, "an object has at most 10000 attributes"))?;
-    let key: String = members.require("key")?;
-    let type_name: String = members.require("type")?;
-    let value_type = value_type(&members, &type_name, &key)?;
-    let decimals = if value_type == ValueType::Decimal { DECIMALS_DEFAULT } else { 0 };
-    let mut attribute = AttributeSchema {
-        id: AttributeId(id),
-        column: id + 1,
-        title: members.get("title")?,
-        value_type,
-        required: members.get("required")?.unwrap_or(false),
-        unique: members.get("unique")?.unwrap_or(false),
-        read_only: members.get("read_only")?.unwrap_or(false),
-        decimals: members.get("decimals")?.unwrap_or(decimals),
-        microseconds: microseconds(&mut members)?,
-        min: None,
-        max: None,
-        options: read_options(&mut members)?,
-        name: Arc::from(key.as_str()),
-        option_names: Names::default(),
-        key,
-    };
-    if attribute.required && attribute.read_only {
-        return Err(members.invalid("read_only", "nobody could write the value that is required"));
-    }
-    let limits = (limit(&mut members, "min", &attribute)?, limit(&mut members, "max", &attribute)?);
-    (attribute.min, attribute.max) = limits;
-    members.finish(ATTRIBUTE_LATER)?;
-    check::attribute(&attribute).map_err(|reason| invalid(path, &reason))?;
-    Ok(attribute)
-}
-
-fn value_type(members: &Members<'_>, name: &str, key: &str) -> Result<ValueType> {
-    ValueType::from_name(name).ok_or_else(|| {
-        let supported = ValueType::ALL.map(ValueType::name).join(", ");
-        let name = excerpt(name);
-        let reason = format!(
-            "type {name} of {} is not supported by this version; supported are {supported}",
-            excerpt(key)
-        );
-        members.invalid("type", &reason)
-    })
-}
-
-fn microseconds(members: &mut Members<'_>) -> Result<bool> {
-    match members.get::<String>("unit")?.as_deref() {
-        None | Some("ns") => Ok(false),
-        Some("us") => Ok(true),
-        Some(other) => {
-            Err(members.invalid("unit", &format!("{} is neither \"us\" nor \"ns\"", excerpt(other))))
-        }
-    }
-}
-
-fn read_options(members: &mut Members<'_>) -> Result<Vec<SelectOption>> {
-    let Some(options) = members.take("options") else {
-        return Ok(Vec::new());
-    };
-    let mut read = Vec::new();
-    for (path, option) in items(&members.path_of("options"), options)? {
-        let mut members = Members::read(&path, option)?;
-        read.push(SelectOption { key: members.require("key")?, title: members.get("title")? });
-        members.finish(OPTION_LATER)?;
-    }
-    Ok(read)
-}
-
-/// `min` or `max` as a cell. Numbers are taken digit by digit, so that a decimal's limit is exact.
-fn limit(members: &mut Members<'_>, name: &str, attribute: &AttributeSchema) -> Result<Option<Vec<u8>>> {
-    let Some(raw) = members.take(name) else {
-        return Ok(None);
-    };
-    let value_type = attribute.value_type;
-    if !check::has_limits(value_type) {
-        let reason =
-            format!("attributes of type {value_type} have no limits; numbers, dates and timestamps have");
-        return Err(members.invalid(name, &reason));
-    }
-    limit_value(value_type, raw)
-        .and_then(|value| attribute.encode_cell(&value))
-        .map(Some)
-        .map_err(|reason| members.invalid(name, &reason))
-}
-
-fn limit_value(value_type: ValueType, raw: &RawValue) -> Result<Value, String> {
-    let text: Option<String> = serde_json::from_str(raw.get()).ok();
-    let text = text.as_deref().unwrap_or(raw.get());
-    match value_type {
-        ValueType::Date => Date::read(text).map(Value::Date),
-        ValueType::Timestamp => Timestamp::read(text).map(Value::Timestamp),
-        ValueType::Number => {
-            text.parse().map(Value::Number).map_err(|_| format!("{} is not a number", excerpt(text)))
-        }
-        _ => Decimal::read(text).map(Value::Decimal),
-    }
-}
-
-fn parse(text: &str) -> Result<&RawValue> {
-    serde_json::from_str(text).map_err(|error| invalid("", &format!("not JSON: {error}")))
-}
-
-#[cold]
-fn invalid(path: &str, reason: &str) -> Error {
-    let text = if path.is_empty() { reason.to_string() } else { format!("{path}: {reason}") };
-    Error::new(ErrorKind::InvalidSchema, text)
-}
-
-fn items<'a>(path: &str, json: &'a RawValue) -> Result<Vec<(String, &'a RawValue)>> {
-    let items: Vec<&RawValue> =
-        serde_json::from_str(json.get()).map_err(|_| invalid(path, "expected an array"))?;
-    Ok(items.into_iter().enumerate().map(|(at, item)| (format!("{path}[{at}]"), item)).collect())
-}
-
-/// The members of one JSON object, taken one by one; what is left at the end is not known.
-struct Members<'a> {
-    path: String,
-    entries: Vec<(String, &'a RawValue)>,
-}
-
-impl<'a> Members<'a> {
-    fn read(path: &str, json: &'a RawValue) -> Result<Members<'a>> {
-        let Entries(entries) = serde_json::from_str(json.get())
-            .map_err(|error| invalid(path, &format!("expected an object: {error}")))?;
-        let members = Members { path: path.to_string(), entries };
-        let mut names: Vec<&str> = members.entries.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(members.invalid(pair[0], "stands twice")),
-            None => Ok(members),
-        }
-    }
-
-    fn path_of(&self, name: &str) -> String {
-        let name = super::names::shortened(name);
-        if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
-    }
-
-    fn invalid(&self, name: &str, reason: &str) -> Error {
-        invalid(&self.path_of(name), reason)
-    }
-
-    /// The member, unless it is absent or null.
-    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
-        let at = self.entries.iter().position(|(key, _)| key == name)?;
-        let (_, raw) = self.entries.swap_remove(at);
-        (raw.get() != "null").then_some(raw)
-    }
-
-    fn get<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>> {
-        let Some(raw) = self.take(name) else {
-            return Ok(None);
-        };
-        let read = serde_json::from_str(raw.get());
-        read.map(Some).map_err(|error| {
-            let text = error.to_string();
-            let reason = text.split(" at line ").next().unwrap_or(&text);
-            self.invalid(name, reason)
-        })
-    }
-
-    fn require<T: Deserialize<'a>>(&mut self, name: &str) -> Result<T> {
-        self.get(name)?.ok_or_else(|| self.invalid(name, "is missing"))
-    }
-
-    /// Refuses what nobody took: members of a later version unless they are off, and unknown ones.
-    fn finish(self, later: &[&str]) -> Result<()> {
-        for (name, raw) in &self.entries {
-            let is_later = later.contains(&name.as_str());
-            if is_later && !matches!(raw.get(), "null" | "false") {
-                let reason = format!("{name} is not supported by this version; leave it out");
-                return Err(self.invalid(name, &reason));
-            }
-            if !is_later {
-                return Err(self.invalid(name, "there is no such member"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A JSON object as its entries, in order, duplicates kept.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entries<'a>, D::Error> {
-        struct EntriesVisitor;
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(EntriesVisitor)
-    }
 }

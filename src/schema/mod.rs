@@ -10,18 +10,30 @@
 //!   store's index of record ids);
 //! * an object's indexes name attributes that exist and whose type may be a key; the primary key is
 //!   the first; each unique attribute has one, unless it alone is the primary key;
-//! * attributes of a primary key are required;
-//! * a select has options, and only a select; limits are cells of the attribute's type.
+//! * attributes of a primary key are required and have one value;
+//! * a select has options, and only a select; limits and defaults are cells of the attribute's type;
+//! * references name objects that exist, and the two sides of a relation name each other.
 //!
 //! Names are found through a small table of hashes that is built when a schema is made or read and is not
-//! part of the persisted form.
+//! part of the persisted form; neither are compiled patterns and the way of each attribute's cells
+//! (`coding`).
 
 mod attribute;
 mod check;
+mod check_rules;
+mod coding;
 mod encoding;
+mod encoding_v1;
 mod json;
+mod json_members;
 mod json_out;
+mod json_rules;
+mod kinds;
+mod list;
 mod names;
+mod parts;
+mod rules;
+mod scalar;
 mod system;
 
 #[cfg(test)]
@@ -30,7 +42,10 @@ mod tests;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::value::ValueType;
+use coding::{Coding, Pattern};
 use names::Names;
+use rules::Rules;
+pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 pub(crate) use system::{ACTOR, ACTORS};
@@ -82,6 +97,16 @@ pub struct ObjectSchema {
     pub(crate) indexes: Vec<IndexSchema>,
     /// Most bytes that the cells of one record may have together.
     pub(crate) max_record_len: Option<u32>,
+    /// An identity that the maker of the schema gave it.
+    pub(crate) given_id: Option<String>,
+    /// The attribute that keeps members which the object does not know; such an object is open.
+    pub(crate) open: Option<AttributeId>,
+    /// Whether superseded values of all attributes are kept.
+    pub(crate) history: bool,
+    /// Whether it is in use.
+    pub(crate) standing: Standing,
+    /// Trees of the object that keeps its superseded values, and of that one's index, where some are kept.
+    pub(crate) history_trees: Option<[TreeId; 2]>,
     /// `key`, to be shared with mutations.
     #[serde(skip)]
     name: Arc<str>,
@@ -129,11 +154,20 @@ pub struct AttributeSchema {
     pub(crate) max: Option<Vec<u8>>,
     /// Options of a select; the number is the position.
     pub(crate) options: Vec<SelectOption>,
+    /// What it says beyond its type.
+    pub(crate) rules: Rules,
     /// `key`, to be shared with the records that are read.
     #[serde(skip)]
     name: Arc<str>,
     #[serde(skip)]
     option_names: Names,
+    #[serde(skip)]
+    coding: Coding,
+    /// Whether `min` or `max` is asked of each cell.
+    #[serde(skip)]
+    limited: bool,
+    #[serde(skip)]
+    pattern: Pattern,
 }
 
 /// One allowed value of a select.
@@ -143,6 +177,10 @@ pub struct SelectOption {
     pub(crate) key: String,
     /// Name for people.
     pub(crate) title: Option<String>,
+    /// An identity that the maker of the schema gave it.
+    pub(crate) given_id: Option<String>,
+    /// Whether it is in use.
+    pub(crate) standing: Standing,
 }
 
 impl Default for Schema {
@@ -206,7 +244,8 @@ impl Schema {
 
     /// Builds what is not persisted; every way to a schema ends here.
     fn index_names(&mut self) {
-        self.names = Names::of(self.objects.iter().map(|object| object.key.as_str()));
+        // What was deleted keeps its number and gives up its name.
+        self.names = Names::of(self.objects.iter().map(|object| object.standing.name_or_none(&object.key)));
         for object in &mut self.objects {
             object.index_names();
         }
@@ -304,11 +343,39 @@ impl ObjectSchema {
 
     fn index_names(&mut self) {
         self.name = Arc::from(self.key.as_str());
-        self.names = Names::of(self.attributes.iter().map(|attribute| attribute.key.as_str()));
-        for attribute in &mut self.attributes {
-            attribute.name = Arc::from(attribute.key.as_str());
-            attribute.option_names = Names::of(attribute.options.iter().map(|option| option.key.as_str()));
-        }
+        let names = self.attributes.iter().map(|a| a.rules.standing.name_or_none(&a.key));
+        self.names = Names::of(names);
+        self.attributes.iter_mut().for_each(AttributeSchema::prepare);
+    }
+
+    /// The identity that the maker of the schema gave it.
+    #[must_use]
+    pub fn given_id(&self) -> Option<&str> {
+        self.given_id.as_deref()
+    }
+
+    /// Whether members that it does not know are kept.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The hidden attribute of an open object, which keeps unknown members as one JSON object.
+    #[must_use]
+    pub fn open_attribute(&self) -> Option<&AttributeSchema> {
+        self.open.and_then(|id| self.attribute_by_id(id))
+    }
+
+    /// Whether superseded values of all attributes are kept.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.history
+    }
+
+    /// Whether it is in use.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
 }
 

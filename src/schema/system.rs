@@ -11,7 +11,7 @@
 //! stand here is part of the format. A system record has no entry in the store's index of record ids: it is
 //! found by its row or by its unique key.
 
-use super::{AttributeSchema, IndexSchema, Names, ObjectSchema};
+use super::{AttributeSchema, Coding, IndexSchema, Names, ObjectSchema, Pattern, Rules, Standing};
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::value::ValueType;
 use std::sync::{Arc, LazyLock};
@@ -62,6 +62,33 @@ impl Column {
     }
 }
 
+impl AttributeSchema {
+    /// An optional attribute of this type, without rules.
+    fn plain(id: AttributeId, key: &str, value_type: ValueType) -> AttributeSchema {
+        AttributeSchema {
+            id,
+            column: id.0 + 1,
+            key: key.to_string(),
+            title: None,
+            value_type,
+            required: false,
+            unique: false,
+            read_only: false,
+            decimals: 0,
+            microseconds: false,
+            min: None,
+            max: None,
+            options: Vec::new(),
+            rules: Rules::default(),
+            name: Arc::from(key),
+            option_names: Names::default(),
+            coding: Coding::default(),
+            limited: false,
+            pattern: Pattern::default(),
+        }
+    }
+}
+
 /// A system object of these columns, of which one is a key.
 fn object(id: ObjectId, key: &str, tree: TreeId, index: TreeId, columns: &[Column]) -> ObjectSchema {
     let mut object = ObjectSchema {
@@ -72,6 +99,11 @@ fn object(id: ObjectId, key: &str, tree: TreeId, index: TreeId, columns: &[Colum
         attributes: Vec::new(),
         indexes: Vec::new(),
         max_record_len: None,
+        given_id: None,
+        open: None,
+        history: false,
+        history_trees: None,
+        standing: Standing::Active,
         name: Arc::from(key),
         names: Names::default(),
     };

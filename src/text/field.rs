@@ -6,8 +6,8 @@ use crate::value::{Date, Decimal, Json, Timestamp, Value, ValueType, excerpt};
 use uuid::Uuid;
 
 /// Reads a CSV field as a value of the attribute. An empty field is no value. White space around
-/// anything but text is ignored. Booleans are true, false, yes, no, 1, 0 in any case. Limits and
-/// options are left to the write.
+/// anything but text is ignored. Booleans are true, false, yes, no, 1, 0 in any case. Several values are
+/// a JSON array, or stand between semicolons. Limits and options are left to the write.
 ///
 /// # Errors
 /// `InvalidInput` with the attribute's name when the field cannot be read as its type.
@@ -15,20 +15,39 @@ pub fn value_from_text(attribute: &AttributeSchema, text: &str) -> Result<Value>
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    let read = match attribute.value_type() {
-        ValueType::Text | ValueType::LongText | ValueType::Select => Ok(Value::Text(text.to_string())),
+    let read =
+        if attribute.is_multi() { several(attribute, text) } else { one(attribute.value_type(), text) };
+    read.map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("{}: {reason}", attribute.key())))
+}
+
+fn several(attribute: &AttributeSchema, text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with('[') {
+        return Json::parse(text).map(Value::Json).map_err(|error| error.to_string());
+    }
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let values: Result<Vec<Value>, String> = parts.map(|part| one(attribute.value_type(), part)).collect();
+    values.map(|values| if values.is_empty() { Value::Null } else { Value::List(values) })
+}
+
+fn one(value_type: ValueType, text: &str) -> Result<Value, String> {
+    use ValueType as T;
+    match value_type {
+        T::Text | T::LongText | T::RegexpText | T::Select | T::Status | T::Radio => {
+            Ok(Value::Text(text.to_string()))
+        }
         value_type => match text.trim() {
             "" => Ok(Value::Null),
             trimmed => typed(value_type, trimmed),
         },
-    };
-    read.map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("{}: {reason}", attribute.key())))
+    }
 }
 
 fn typed(value_type: ValueType, text: &str) -> Result<Value, String> {
     let no = |what: &str| format!("{} is not {what}", excerpt(text));
     Ok(match value_type {
-        ValueType::Integer => Value::Integer(whole(text).ok_or_else(|| no("a whole number of 64 bits"))?),
+        ValueType::Integer | ValueType::Rating => {
+            Value::Integer(whole(text).ok_or_else(|| no("a whole number of 64 bits"))?)
+        }
         ValueType::Number => Value::Number(number(text).ok_or_else(|| no("a finite number"))?),
         ValueType::Decimal => Value::Decimal(Decimal::read(text)?),
         ValueType::Boolean => {
@@ -38,7 +57,10 @@ fn typed(value_type: ValueType, text: &str) -> Result<Value, String> {
         ValueType::Timestamp => Value::Timestamp(Timestamp::read(text)?),
         ValueType::Uuid => Value::Uuid(Uuid::try_parse(text).map_err(|_| no("a UUID"))?),
         ValueType::Json => Value::Json(Json::parse(text).map_err(|error| error.to_string())?),
-        ValueType::Text | ValueType::LongText | ValueType::Select => Value::Text(text.to_string()),
+        ValueType::Reference => Value::Reference(text.parse().map_err(|_| no("the id of a record"))?),
+        // Objects; a name or a file may also come as one text, and the write judges that.
+        _ if text.starts_with('{') => Value::Json(Json::parse(text).map_err(|error| error.to_string())?),
+        _ => Value::Text(text.to_string()),
     })
 }
 

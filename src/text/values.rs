@@ -126,12 +126,26 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
 
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        match self.0.map(AttributeSchema::value_type) {
-            // Their digits must survive, and a double would lose some.
-            Some(ValueType::Decimal) => <&RawValue>::deserialize(deserializer).and_then(decimal),
-            Some(ValueType::Json) => <&RawValue>::deserialize(deserializer).and_then(json),
-            None => <&RawValue>::deserialize(deserializer).and_then(untyped),
-            Some(value_type) => deserializer.deserialize_any(TypedVisitor(value_type)),
+        let Some(attribute) = self.0 else {
+            return <&RawValue>::deserialize(deserializer).and_then(untyped);
+        };
+        if attribute.is_multi() {
+            return <&RawValue>::deserialize(deserializer).and_then(|raw| several(attribute, raw));
+        }
+        match attribute.value_type() {
+            // Digits must survive, and a double would lose some; and JSON is kept as it is.
+            ValueType::Decimal => <&RawValue>::deserialize(deserializer).and_then(decimal),
+            ValueType::Json => <&RawValue>::deserialize(deserializer).and_then(json),
+            ValueType::Currency
+            | ValueType::Actor
+            | ValueType::Address
+            | ValueType::Location
+            | ValueType::PersonName
+            | ValueType::TextList
+            | ValueType::File => {
+                <&RawValue>::deserialize(deserializer).and_then(|raw| one(attribute.value_type(), raw))
+            }
+            value_type => deserializer.deserialize_any(TypedVisitor(value_type)),
         }
     }
 }
@@ -144,6 +158,40 @@ fn decimal<E: Error>(raw: &RawValue) -> Result<Value, E> {
             Value::Text(text) => Ok(Decimal::read(&text).map_or(Value::Text(text), Value::Decimal)),
             other => Ok(other),
         },
+    }
+}
+
+/// The values of an array; anything else is one value, which the write takes for a list of one.
+fn several<E: Error>(attribute: &AttributeSchema, raw: &RawValue) -> Result<Value, E> {
+    if !raw.get().starts_with('[') {
+        return one(attribute.value_type(), raw);
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(E::custom)?;
+    let values: Result<Vec<Value>, E> =
+        items.into_iter().map(|item| one(attribute.value_type(), item)).collect();
+    values.map(Value::List)
+}
+
+/// One value of a type.
+fn one<E: Error>(value_type: ValueType, raw: &RawValue) -> Result<Value, E> {
+    match value_type {
+        ValueType::Decimal => decimal(raw),
+        ValueType::Json => json(raw),
+        ValueType::Currency if is_number(raw) => decimal(raw),
+        _ if raw.get().starts_with(['[', '{']) => json(raw).map(|value| from_object(value_type, value)),
+        _ => serde_json::Deserializer::from_str(raw.get())
+            .deserialize_any(TypedVisitor(value_type))
+            .map_err(E::custom),
+    }
+}
+
+/// The value that an object stands for; as it is where it does not, and the write says why.
+fn from_object(value_type: ValueType, value: Value) -> Value {
+    let Value::Json(json) = &value else { return value };
+    match value_type {
+        ValueType::Actor => serde_json::from_str(json.as_str()).map_or(value, Value::Actor),
+        ValueType::Currency => Value::currency_of_json(json).unwrap_or(value),
+        _ => value,
     }
 }
 
@@ -204,6 +252,7 @@ impl<'de> Visitor<'de> for TypedVisitor {
             ValueType::Date => Date::read(text).ok().map(Value::Date),
             ValueType::Timestamp => Timestamp::read(text).ok().map(Value::Timestamp),
             ValueType::Uuid => Uuid::try_parse(text).ok().map(Value::Uuid),
+            ValueType::Reference => text.parse().ok().map(Value::Reference),
             _ => None,
         };
         Ok(typed.unwrap_or_else(|| Value::Text(text.to_string())))

@@ -12,8 +12,8 @@ use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots};
 use crate::pagestore::{GroupState, Root};
 use crate::records::{
-    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, ObjectLayout, ROWS, Records, header_alone,
-    in_group,
+    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, KeyBuffers, ObjectLayout, ROWS, Records,
+    for_each_key_in, header_alone, in_group,
 };
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
@@ -48,8 +48,9 @@ impl Staging<'_> {
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
     fn collect_keys(&mut self) -> Result<()> {
-        let (mut key, mut cell) =
-            (std::mem::take(&mut self.state.stage.key), std::mem::take(&mut self.state.stage.cell));
+        let mut buffers = std::mem::take(&mut self.state.stage.keys);
+        let (mut found, seed) = (std::mem::take(&mut self.state.stage.key), self.context.records.hash_seed);
+        let mut hashes: Vec<(u64, usize)> = Vec::new();
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
             if !record.moves_keys || !record.is_live() {
@@ -60,19 +61,27 @@ impl Staging<'_> {
                 let record = self.state.stage.record(staged);
                 let touched = record.fate == Fate::Create
                     || index.attributes.iter().any(|id| record.cell(*id).is_some());
-                key.clear();
-                if touched && self.staged_key(object, index, staged, &mut key, &mut cell)? {
-                    let hash = key_hash(self.context.records.hash_seed, &key);
-                    let stage = &mut self.state.stage;
-                    let start = stage.arena.len();
-                    stage.arena.extend_from_slice(&key);
-                    let bytes = start..stage.arena.len();
+                if !touched {
+                    continue;
+                }
+                found.clear();
+                self.for_each_staged_key(object, index, staged, &mut buffers, |key| {
+                    found.extend_from_slice(key);
+                    hashes.push((key_hash(seed, key), key.len()));
+                    Ok(())
+                })?;
+                let stage = &mut self.state.stage;
+                let mut start = stage.arena.len();
+                stage.arena.extend_from_slice(&found);
+                for (hash, len) in hashes.drain(..) {
+                    let bytes = start..start + len;
+                    start += len;
                     stage.new_keys.push(NewKey { tree: index.tree, hash, bytes, staged, index: number });
                 }
             }
         }
-        self.state.stage.key = key;
-        self.state.stage.cell = cell;
+        self.state.stage.key = found;
+        self.state.stage.keys = buffers;
         Ok(())
     }
 
@@ -269,14 +278,16 @@ fn touch_old_keys(
     row: RowId,
     changes: u32,
 ) -> Result<()> {
-    let (mut key, mut cell) = (Vec::new(), Vec::new());
+    let (mut buffers, mut hashes) = (KeyBuffers::default(), Vec::new());
     for index in &object.indexes {
-        key.clear();
-        let has = records.with_row(live, object, row, |state, slot| {
-            crate::records::read_key(state, object, index, slot, &mut key, &mut cell)
+        records.with_row(live, object, row, |state, slot| {
+            for_each_key_in(state, object, index, slot, &mut buffers, |key| {
+                hashes.push(key_hash(records.hash_seed, key));
+                Ok(())
+            })
         })?;
-        if has == Some(true) {
-            index::touch(&records.pages, live, index.tree, key_hash(records.hash_seed, &key), changes)?;
+        for hash in hashes.drain(..) {
+            index::touch(&records.pages, live, index.tree, hash, changes)?;
         }
     }
     Ok(())

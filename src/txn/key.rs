@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::AttributeId;
 use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::{Name, Value, ValueType};
+use crate::value::{Name, Value};
 
 /// Schema and layout of the object that a mutation is about.
 #[derive(Clone, Copy)]
@@ -95,15 +95,7 @@ pub(crate) fn encode_key(
         if value.is_null() {
             return Ok(false);
         }
-        // The component is encoded in place: four bytes of length, then the cell.
-        let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        attribute.encode(object.schema, value, out)?;
-        if attribute.value_type() == ValueType::Number && out[start + 4..] == (-0.0f64).to_le_bytes() {
-            out[start + 4..].fill(0);
-        }
-        let len = (out.len() - start - 4) as u32;
-        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        attribute.append_key(object.schema, value, out)?;
     }
     Ok(true)
 }

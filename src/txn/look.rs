@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::id::{RecordId, RowId};
 use crate::pagestore::{GroupGuard, GroupState};
 use crate::records::{
-    AttributeLayout, IndexKey, IndexLayout, ObjectLayout, in_group, prefetch, read_cell, read_header,
-    read_record,
+    AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, in_group, prefetch,
+    read_cell, read_header, read_record,
 };
-use crate::value::{Record, append_key_bytes, key_hash};
+use crate::value::{Record, key_hash};
 use std::sync::Arc;
 
 /// A record that a mutation is about, as the transaction sees it.
@@ -113,28 +113,26 @@ impl Staging<'_> {
         staged: usize,
         key: &[u8],
     ) -> Result<bool> {
-        let mut found = Vec::with_capacity(key.len());
-        let mut cell = Vec::new();
-        Ok(self.staged_key(object, index, staged, &mut found, &mut cell)? && found == key)
+        let mut found = false;
+        self.for_each_staged_key(object, index, staged, &mut KeyBuffers::default(), |has| {
+            found |= has == key;
+            Ok(())
+        })?;
+        Ok(found)
     }
 
-    /// Appends the key that a staged record has now; false where a component has no value.
-    pub(super) fn staged_key(
+    /// Runs `each` on the keys that a staged record has now.
+    pub(super) fn for_each_staged_key(
         &self,
         object: &ObjectLayout,
         index: &IndexLayout,
         staged: usize,
-        out: &mut Vec<u8>,
-        cell: &mut Vec<u8>,
-    ) -> Result<bool> {
-        for id in &index.attributes {
-            let Some(attribute) = object.attribute(*id) else { return Ok(false) };
-            if !self.staged_cell(staged, attribute, cell)? {
-                return Ok(false);
-            }
-            append_key_bytes(out, attribute.value_type, cell);
-        }
-        Ok(true)
+        buffers: &mut KeyBuffers,
+        each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let read =
+            |attribute: &AttributeLayout, cell: &mut Vec<u8>| self.staged_cell(staged, attribute, cell);
+        for_each_key(object, index, buffers, read, each)
     }
 
     /// An attribute's value as the transaction sees it.
@@ -167,15 +165,17 @@ impl Staging<'_> {
         if self.single {
             return Ok(());
         }
-        let (mut key, mut cell) = (Vec::new(), std::mem::take(&mut self.state.stage.cell));
+        let mut buffers = std::mem::take(&mut self.state.stage.keys);
+        let mut hashes = Vec::new();
         for index in &object.indexes {
-            key.clear();
-            if self.staged_key(object, index, staged, &mut key, &mut cell)? {
-                let hash = key_hash(self.context.records.hash_seed, &key);
-                self.state.stage.claim(index.tree, hash, staged);
-            }
+            let noted = self.for_each_staged_key(object, index, staged, &mut buffers, |key| {
+                hashes.push(key_hash(self.context.records.hash_seed, key));
+                Ok(())
+            });
+            hashes.drain(..).for_each(|hash| self.state.stage.claim(index.tree, hash, staged));
+            noted?;
         }
-        self.state.stage.cell = cell;
+        self.state.stage.keys = buffers;
         Ok(())
     }
 

@@ -159,8 +159,8 @@ impl Staging<'_> {
         }
         let arena = &mut self.state.stage.arena;
         let start = arena.len();
-        attribute.encode(object, value, arena)?;
-        Ok(Some(start..arena.len()))
+        let has_value = attribute.encode(object, value, arena)?;
+        Ok(has_value.then(|| start..arena.len()))
     }
 
     fn update(

@@ -3,6 +3,7 @@
 use crate::change::Origin;
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
 use crate::pagestore::GroupGuard;
+use crate::records::KeyBuffers;
 use crate::schema::Schema;
 use crate::value::Timestamp;
 use std::collections::HashMap;
@@ -85,7 +86,7 @@ pub(crate) struct Stage {
     /// A new schema, where the transaction has one.
     pub(crate) schema: Option<Schema>,
     pub(crate) key: Vec<u8>,
-    pub(crate) cell: Vec<u8>,
+    pub(crate) keys: KeyBuffers,
     pub(crate) new_keys: Vec<NewKey>,
     /// Attributes that the patch at hand names, in its order.
     pub(crate) named: Vec<Option<AttributeId>>,

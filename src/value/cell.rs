@@ -7,14 +7,17 @@
 //! | part      | size | meaning                                                       |
 //! |-----------|-----:|---------------------------------------------------------------|
 //! | len       |    4 | bytes of the cell, u32                                        |
-//! | cell      |  len | the cell form; for a number -0.0 is written as 0.0            |
+//! | cell      |  len | the cell form; for a number -0.0 is written as 0.0; e-mail    |
+//! |           |      | addresses, domains and phone numbers in their normal form     |
+//!
+//! An attribute with several values has a key for each of them.
 //!
 //! # Key hash
 //!
 //! Algorithm id 1: XXH3-64 of the key bytes, with the store's seed. The id is in the superblock;
 //! another algorithm gets another id.
 
-use crate::value::ValueType;
+use crate::value::{ValueType, normal};
 use std::cmp::Ordering;
 
 /// Number of the hash algorithm in the format: XXH3-64 with a seed.
@@ -23,6 +26,9 @@ pub(crate) const KEY_HASH_ALGORITHM: u32 = 1;
 /// Appends the key bytes of one component.
 #[inline]
 pub(crate) fn append_key_bytes(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
+    if value_type.has_normal_form() {
+        return append_normal_form(out, value_type, cell);
+    }
     // A cell is at most 16 MiB, which the schema enforces before a value becomes a cell.
     out.extend_from_slice(&(cell.len() as u32).to_le_bytes());
     if value_type == ValueType::Number && is_negative_zero(cell) {
@@ -30,6 +36,15 @@ pub(crate) fn append_key_bytes(out: &mut Vec<u8>, value_type: ValueType, cell: &
     } else {
         out.extend_from_slice(cell);
     }
+}
+
+#[cold]
+fn append_normal_form(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    normal::append(out, value_type, cell);
+    let len = (out.len() - start - 4) as u32;
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
 }
 
 #[inline]
@@ -50,15 +65,17 @@ pub(crate) fn key_hash(seed: u64, key: &[u8]) -> u64 {
 #[must_use]
 #[inline]
 pub(crate) fn compare_cells(value_type: ValueType, a: &[u8], b: &[u8]) -> Ordering {
+    use ValueType as T;
     let by_value = match value_type {
-        ValueType::Integer | ValueType::Timestamp => pair(a, b, i64::from_le_bytes, |a, b| a.cmp(&b)),
-        ValueType::Number => pair(a, b, f64::from_le_bytes, compare_numbers),
-        ValueType::Date => pair(a, b, i32::from_le_bytes, |a, b| a.cmp(&b)),
-        ValueType::Select => pair(a, b, u32::from_le_bytes, |a, b| a.cmp(&b)),
-        ValueType::Decimal => pair(a, b, i128::from_le_bytes, |a, b| a.cmp(&b)),
-        ValueType::Text | ValueType::LongText | ValueType::Json | ValueType::Uuid | ValueType::Boolean => {
-            None
+        T::Integer | T::Timestamp | T::Rating | T::Autonumber => {
+            pair(a, b, i64::from_le_bytes, |a, b| a.cmp(&b))
         }
+        T::Number => pair(a, b, f64::from_le_bytes, compare_numbers),
+        T::Date => pair(a, b, i32::from_le_bytes, |a, b| a.cmp(&b)),
+        T::Select | T::Status => pair(a, b, u32::from_le_bytes, |a, b| a.cmp(&b)),
+        // With a code of its own, an amount of money is of another length.
+        T::Decimal => pair(a, b, i128::from_le_bytes, |a, b| a.cmp(&b)),
+        _ => None,
     };
     by_value.unwrap_or_else(|| a.cmp(b))
 }

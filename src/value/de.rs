@@ -1,7 +1,7 @@
 //! A record's values as a serde data format, for [`Record::deserialize`](super::Record::deserialize).
 
-use crate::value::Value;
-use serde::de::value::{Error, MapDeserializer};
+use crate::value::{CurrencyCode, Decimal, Value};
+use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use std::sync::Arc;
 
@@ -20,6 +20,44 @@ impl<'de> IntoDeserializer<'de, Error> for ValueDeserializer<'de> {
 
     fn into_deserializer(self) -> Self {
         self
+    }
+}
+
+/// A member of an amount of money: the amount as text, or as a number where the type asks for one.
+enum MoneyPart {
+    Amount(Decimal),
+    Code(CurrencyCode),
+}
+
+impl IntoDeserializer<'_, Error> for MoneyPart {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for MoneyPart {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            MoneyPart::Amount(amount) => visitor.visit_string(amount.to_string()),
+            MoneyPart::Code(code) => visitor.visit_string(code.to_string()),
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            MoneyPart::Amount(amount) => visitor.visit_f64(amount.to_f64()),
+            MoneyPart::Code(code) => visitor.visit_string(code.to_string()),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 option newtype_struct enum
+        bool char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
+        ignored_any
     }
 }
 
@@ -70,6 +108,17 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'de> {
             Value::Json(json) => {
                 let mut source = serde_json::Deserializer::from_str(json.as_str());
                 source.deserialize_any(visitor).map_err(serde::de::Error::custom)
+            }
+            Value::List(values) => {
+                visitor.visit_seq(SeqDeserializer::new(values.iter().map(ValueDeserializer)))
+            }
+            Value::Actor(actor) => {
+                let members = [("kind", actor.kind.name()), ("id", actor.id.as_str())];
+                visitor.visit_map(MapDeserializer::new(members.into_iter()))
+            }
+            Value::Currency { amount, code } => {
+                let members = [("amount", MoneyPart::Amount(*amount)), ("code", MoneyPart::Code(*code))];
+                visitor.visit_map(MapDeserializer::new(members.into_iter()))
             }
             other => visitor.visit_string(other.to_string()),
         }

@@ -172,7 +172,8 @@ impl Value {
         }
     }
 
-    /// The value as JSON. Decimals, dates, timestamps and UUIDs are strings; a number that is not
+    /// The value as JSON. Decimals, dates, timestamps, UUIDs and references are strings; a list is an
+    /// array, an actor `{"kind", "id"}`, an amount of money `{"amount", "code"}`; a number that is not
     /// finite, which no attribute takes, is null.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -183,8 +184,15 @@ impl Value {
             Value::Number(value) => (*value).into(),
             Value::Text(value) => value.as_str().into(),
             Value::Json(value) => value.to_value(),
-            Value::Decimal(_) | Value::Date(_) | Value::Timestamp(_) | Value::Uuid(_) => {
-                self.to_string().into()
+            Value::Decimal(_)
+            | Value::Date(_)
+            | Value::Timestamp(_)
+            | Value::Uuid(_)
+            | Value::Reference(_) => self.to_string().into(),
+            Value::List(values) => values.iter().map(Value::to_json).collect(),
+            Value::Actor(actor) => serde_json::json!({"kind": actor.kind.name(), "id": actor.id}),
+            Value::Currency { amount, code } => {
+                serde_json::json!({"amount": amount.to_string(), "code": code.as_str()})
             }
         }
     }
@@ -195,9 +203,17 @@ pub(crate) fn write_json(out: &mut Vec<u8>, value: &Value) {
     const PROOF: &str = "writing to a Vec<u8> cannot fail";
     match value {
         Value::Json(json) => out.extend_from_slice(json.as_str().as_bytes()),
-        Value::Decimal(_) | Value::Date(_) | Value::Timestamp(_) | Value::Uuid(_) => {
+        Value::Decimal(_) | Value::Date(_) | Value::Timestamp(_) | Value::Uuid(_) | Value::Reference(_) => {
             write!(out, "\"{value}\"").expect(PROOF);
         }
+        Value::List(values) => {
+            for (at, value) in values.iter().enumerate() {
+                out.push(if at == 0 { b'[' } else { b',' });
+                write_json(out, value);
+            }
+            out.extend_from_slice(if values.is_empty() { b"[]" } else { b"]" });
+        }
+        Value::Actor(_) | Value::Currency { .. } => write!(out, "{}", value.to_json()).expect(PROOF),
         Value::Text(text) => serde_json::to_writer(out, text).expect(PROOF),
         Value::Number(number) => serde_json::to_writer(out, number).expect(PROOF),
         Value::Null | Value::Boolean(_) | Value::Integer(_) => write!(out, "{value}").expect(PROOF),

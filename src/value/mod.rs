@@ -3,17 +3,24 @@
 //!
 //! # Cell form, by [`ValueType`]
 //!
-//! | type                  | bytes | form                                                        |
-//! |-----------------------|------:|-------------------------------------------------------------|
-//! | boolean               |     1 | 0 or 1 (a bit in the page)                                  |
-//! | select                |     4 | option number, u32                                          |
-//! | date                  |     4 | days since 1970-01-01, i32                                  |
-//! | integer               |     8 | i64                                                         |
-//! | number                |     8 | IEEE 754 double; never NaN or infinite                      |
-//! | timestamp             |     8 | nanoseconds (or microseconds, by attribute) since 1970, i64 |
-//! | uuid                  |    16 | in printed order                                            |
-//! | decimal               |    16 | i128 at the attribute's fixed scale                         |
-//! | text, long_text, json |     n | UTF-8; JSON as compact text                                 |
+//! | type                     | bytes | form                                                     |
+//! |--------------------------|------:|----------------------------------------------------------|
+//! | boolean                  |     1 | 0 or 1 (a bit in the page)                               |
+//! | select, status, radio    |     4 | option number, u32; a radio with custom values is text   |
+//! | date                     |     4 | days since 1970-01-01, i32                               |
+//! | integer, rating          |     8 | i64                                                      |
+//! | autonumber               |     8 | the number without its prefix, i64                       |
+//! | number                   |     8 | IEEE 754 double; never NaN or infinite                   |
+//! | timestamp                |     8 | nanoseconds (microseconds, by attribute) since 1970, i64 |
+//! | uuid, reference          |    16 | in printed order                                         |
+//! | decimal                  |    16 | i128 at the attribute's fixed scale                      |
+//! | currency, one code       |    16 | the amount as a decimal                                  |
+//! | currency                 |  3, n | code, then the amount: the fewest bytes of its i128      |
+//! | actor                    |  1, n | see `actor`                                              |
+//! | text, email, url, …      |     n | UTF-8                                                    |
+//! | json                     |     n | JSON as compact text                                     |
+//! | address, location, …     |     n | JSON object, members in a fixed order, none null         |
+//! | several values           |     n | see `elements`                                           |
 //!
 //! A cell is canonical: two values are equal for uniqueness exactly if their key bytes are
 //! ([`append_key_bytes`]). Those are the cell itself behind its length, except that -0.0 becomes
@@ -23,11 +30,15 @@ mod actor;
 mod cell;
 mod de;
 mod decimal;
+mod elements;
 mod json;
 mod macros;
+mod money;
 mod name;
+mod normal;
 mod record;
 mod serde_forms;
+pub(crate) mod syntax;
 mod time;
 mod value_type;
 
@@ -38,13 +49,17 @@ pub use actor::{Actor, ActorKind};
 pub(crate) use cell::{KEY_HASH_ALGORITHM, append_key_bytes, compare_cells, key_hash};
 pub use decimal::Decimal;
 pub(crate) use decimal::SCALE_MAX;
+pub(crate) use elements::Elements;
 pub use json::Json;
 pub(crate) use json::write_json;
+pub use money::CurrencyCode;
+pub(crate) use money::money_of_json;
 pub use name::Name;
 pub use record::{Record, values_from};
 pub use time::{Date, Timestamp};
 pub use value_type::{Form, ValueType};
 
+use crate::id::RecordId;
 use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
@@ -78,8 +93,21 @@ pub enum Value {
     Uuid(Uuid),
     /// Text; also the option key of a select.
     Text(String),
-    /// Any JSON.
+    /// Any JSON; also the objects of structured types, as an address.
     Json(Json),
+    /// The values of an attribute that has several, in order.
+    List(Vec<Value>),
+    /// Another record.
+    Reference(RecordId),
+    /// Someone.
+    Actor(Actor),
+    /// An amount of money.
+    Currency {
+        /// How much.
+        amount: Decimal,
+        /// Of what.
+        code: CurrencyCode,
+    },
 }
 
 impl Value {
@@ -97,6 +125,10 @@ impl Value {
             Value::Uuid(_) => "uuid",
             Value::Text(_) => "text",
             Value::Json(_) => "json",
+            Value::List(_) => "list",
+            Value::Reference(_) => "reference",
+            Value::Actor(_) => "actor",
+            Value::Currency { .. } => "currency",
         }
     }
 
@@ -111,6 +143,24 @@ impl Value {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The values of a list.
+    #[must_use]
+    pub fn as_list(&self) -> Option<&[Value]> {
+        match self {
+            Value::List(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The record that a reference names.
+    #[must_use]
+    pub fn as_reference(&self) -> Option<RecordId> {
+        match self {
+            Value::Reference(id) => Some(*id),
             _ => None,
         }
     }
@@ -129,6 +179,10 @@ impl fmt::Display for Value {
             Value::Uuid(value) => value.fmt(f),
             Value::Text(value) => f.write_str(value),
             Value::Json(value) => f.write_str(value.as_str()),
+            Value::List(_) => write!(f, "{}", self.to_json()),
+            Value::Reference(id) => id.fmt(f),
+            Value::Actor(actor) => actor.fmt(f),
+            Value::Currency { amount, code } => write!(f, "{amount} {code}"),
         }
     }
 }
@@ -157,7 +211,22 @@ from!(
     String => Text,
     Cow<'_, str> => Text,
     Json => Json,
+    RecordId => Reference,
+    &RecordId => Reference,
+    Actor => Actor,
 );
+
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(values: Vec<T>) -> Value {
+        Value::List(values.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Value>, const N: usize> From<[T; N]> for Value {
+    fn from(values: [T; N]) -> Value {
+        Value::List(values.into_iter().map(Into::into).collect())
+    }
+}
 
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Value {

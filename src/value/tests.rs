@@ -265,9 +265,13 @@ fn types_have_names_and_slots() {
     for value_type in ValueType::ALL {
         assert_eq!(ValueType::from_name(value_type.name()), Some(value_type));
     }
-    assert_eq!(ValueType::from_name("phone"), None);
+    assert_eq!(ValueType::from_name("telephone"), None);
     let widths = ValueType::ALL.map(|value_type| value_type.form().width());
-    assert_eq!(widths, [16, 16, 8, 8, 16, 0, 4, 8, 16, 4, 16]);
+    assert_eq!(widths[..11], [16, 16, 8, 8, 16, 0, 4, 8, 16, 4, 16]);
+    // regexp_text, rating, email, url, domain, phone, country, address, location, currency, person_name,
+    assert_eq!(widths[11..22], [16, 8, 16, 16, 16, 16, 16, 16, 16, 16, 16]);
+    // status, radio, text_list, file, reference, actor, autonumber
+    assert_eq!(widths[22..], [4, 16, 16, 16, 16, 16, 8]);
 }
 
 #[test]

@@ -29,6 +29,42 @@ pub enum ValueType {
     Select,
     /// Any JSON.
     Json,
+    /// Text that matches the attribute's pattern.
+    RegexpText,
+    /// A whole number from 0 to 5, unless limits say otherwise.
+    Rating,
+    /// An e-mail address.
+    Email,
+    /// An address in the web.
+    Url,
+    /// A host name.
+    Domain,
+    /// A telephone number that begins with + and the country's code.
+    Phone,
+    /// Two letters of ISO 3166-1.
+    Country,
+    /// Parts of a postal address.
+    Address,
+    /// A place: parts of an address, latitude and longitude.
+    Location,
+    /// An amount of money.
+    Currency,
+    /// First, last and full name.
+    PersonName,
+    /// One of the attribute's options, as a stage of work.
+    Status,
+    /// One of the attribute's options, or another text where it allows that.
+    Radio,
+    /// A text for each of the attribute's labels.
+    TextList,
+    /// Where a file is, with its name.
+    File,
+    /// Another record.
+    Reference,
+    /// Someone.
+    Actor,
+    /// A number that the engine gives, with its prefix.
+    Autonumber,
 }
 
 /// How a value lies in a page.
@@ -75,7 +111,7 @@ impl Form {
 
 impl ValueType {
     /// Every type, in the order of the persisted form.
-    pub const ALL: [ValueType; 11] = [
+    pub const ALL: [ValueType; 29] = [
         ValueType::Text,
         ValueType::LongText,
         ValueType::Integer,
@@ -87,6 +123,24 @@ impl ValueType {
         ValueType::Uuid,
         ValueType::Select,
         ValueType::Json,
+        ValueType::RegexpText,
+        ValueType::Rating,
+        ValueType::Email,
+        ValueType::Url,
+        ValueType::Domain,
+        ValueType::Phone,
+        ValueType::Country,
+        ValueType::Address,
+        ValueType::Location,
+        ValueType::Currency,
+        ValueType::PersonName,
+        ValueType::Status,
+        ValueType::Radio,
+        ValueType::TextList,
+        ValueType::File,
+        ValueType::Reference,
+        ValueType::Actor,
+        ValueType::Autonumber,
     ];
 
     /// The name in a schema.
@@ -104,6 +158,24 @@ impl ValueType {
             ValueType::Uuid => "uuid",
             ValueType::Select => "select",
             ValueType::Json => "json",
+            ValueType::RegexpText => "regexp_text",
+            ValueType::Rating => "rating",
+            ValueType::Email => "email",
+            ValueType::Url => "url",
+            ValueType::Domain => "domain",
+            ValueType::Phone => "phone",
+            ValueType::Country => "country",
+            ValueType::Address => "address",
+            ValueType::Location => "location",
+            ValueType::Currency => "currency",
+            ValueType::PersonName => "person_name",
+            ValueType::Status => "status",
+            ValueType::Radio => "radio",
+            ValueType::TextList => "text_list",
+            ValueType::File => "file",
+            ValueType::Reference => "reference",
+            ValueType::Actor => "actor",
+            ValueType::Autonumber => "autonumber",
         }
     }
 
@@ -113,23 +185,55 @@ impl ValueType {
         ValueType::ALL.into_iter().find(|value_type| value_type.name() == name)
     }
 
-    /// How its values lie in a page.
+    /// How one value lies in a page, where the attribute does not say otherwise.
     #[must_use]
     #[inline]
     pub fn form(self) -> Form {
+        use ValueType as T;
         match self {
-            ValueType::Boolean => Form::Bit,
-            ValueType::Date | ValueType::Select => Form::Fixed4,
-            ValueType::Integer | ValueType::Number | ValueType::Timestamp => Form::Fixed8,
-            ValueType::Uuid | ValueType::Decimal => Form::Fixed16,
-            ValueType::Text | ValueType::LongText | ValueType::Json => Form::View,
+            T::Boolean => Form::Bit,
+            T::Date | T::Select | T::Status => Form::Fixed4,
+            T::Integer | T::Number | T::Timestamp | T::Rating | T::Autonumber => Form::Fixed8,
+            T::Uuid | T::Decimal | T::Reference => Form::Fixed16,
+            _ => Form::View,
         }
     }
 
     /// Whether values of this type may be part of a unique key.
     #[must_use]
     pub fn is_keyable(self) -> bool {
-        !matches!(self, ValueType::LongText | ValueType::Json)
+        use ValueType as T;
+        !matches!(
+            self,
+            T::LongText
+                | T::Json
+                | T::Address
+                | T::Location
+                | T::Currency
+                | T::PersonName
+                | T::TextList
+                | T::File
+        )
+    }
+
+    /// Whether a value is one of the attribute's options.
+    #[must_use]
+    pub fn has_options(self) -> bool {
+        matches!(self, ValueType::Select | ValueType::Status | ValueType::Radio)
+    }
+
+    /// Whether two different cells may be the same key.
+    #[must_use]
+    #[inline]
+    pub(crate) fn has_normal_form(self) -> bool {
+        matches!(self, ValueType::Email | ValueType::Domain | ValueType::Phone)
+    }
+
+    /// Whether a cell is JSON text.
+    #[must_use]
+    pub(crate) fn is_structured(self) -> bool {
+        use ValueType as T;
+        matches!(self, T::Json | T::Address | T::Location | T::PersonName | T::TextList | T::File)
     }
 }
 

@@ -14,8 +14,9 @@ use crate::page::slots::{self, SLOTS_START, Width};
 use crate::page::{Columns, PageRead, bucket, text};
 use crate::pagestore::{Group, GroupState, Root};
 use crate::records::{
-    AttributeLayout, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, IndexLayout, ObjectLayout, RECORDS,
-    ROWS, Records, id_value, read_cell, read_header, read_key, split_id_value,
+    AttributeLayout, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers,
+    ObjectLayout, RECORDS, ROWS, Records, for_each_key_in, has_key, id_value, read_cell, read_header,
+    split_id_value,
 };
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::key_hash;
@@ -442,21 +443,30 @@ impl Check<'_> {
         live: &Rows,
         tally: &mut Tally,
     ) {
-        let (mut key, mut cell) = (Vec::new(), Vec::new());
+        let (mut buffers, mut keys) = (KeyBuffers::default(), Vec::new());
         for (place, index) in object.indexes.iter().enumerate() {
             let mut lost = Trouble::default();
             for slot in rows_of(live) {
-                key.clear();
-                match read_key(state, object, index, slot, &mut key, &mut cell) {
+                keys.clear();
+                let read = for_each_key_in(state, object, index, slot, &mut buffers, |key| {
+                    let hash = key_hash(self.records.hash_seed, key);
+                    // Values of one record with the same hash have one entry.
+                    if !keys.iter().any(|(_, other)| *other == hash) {
+                        keys.push((key.to_vec(), hash));
+                    }
+                    Ok(())
+                });
+                if read.is_err() {
                     // Told with the cells.
-                    Err(_) => tally.keys_known[place] = false,
-                    Ok(false) => {}
-                    Ok(true) => {
-                        tally.keys[place] += 1;
-                        let row = RowId(number * u64::from(GROUP_ROWS) + u64::from(slot));
-                        if let Err(error) = self.look_up_key(object, index, &key, row) {
-                            lost.note_in(state, slot, error);
-                        }
+                    tally.keys_known[place] = false;
+                    continue;
+                }
+                tally.keys[place] += keys.len() as u64;
+                let row = RowId(number * u64::from(GROUP_ROWS) + u64::from(slot));
+                for (bytes, hash) in &keys {
+                    let key = IndexKey { index, bytes, hash: *hash };
+                    if let Err(error) = self.look_up_key(object, &key, row) {
+                        lost.note_in(state, slot, error);
                     }
                 }
             }
@@ -465,9 +475,8 @@ impl Check<'_> {
         }
     }
 
-    fn look_up_key(&self, object: &ObjectLayout, index: &IndexLayout, key: &[u8], row: RowId) -> Result<()> {
-        let hash = key_hash(self.records.hash_seed, key);
-        let found = match index::find(&self.records.pages, self.root, index.tree, hash) {
+    fn look_up_key(&self, object: &ObjectLayout, key: &IndexKey<'_>, row: RowId) -> Result<()> {
+        let found = match index::find(&self.records.pages, self.root, key.index.tree, key.hash) {
             Ok(found) => found,
             // Told with the bucket.
             Err(_) => return Ok(()),
@@ -478,11 +487,8 @@ impl Check<'_> {
                 count += 1;
                 continue;
             }
-            let (mut other, mut cell) = (Vec::new(), Vec::new());
             let same = self.records.with_row(self.root, object, RowId(hit), |state, slot| {
-                Ok(read_header(state, slot)?.is_some()
-                    && read_key(state, object, index, slot, &mut other, &mut cell)?
-                    && other == key)
+                Ok(read_header(state, slot)?.is_some() && has_key(state, object, key, slot)?)
             });
             if same.ok().flatten().unwrap_or(false) {
                 return Err(Error::corrupt("", 0, format!("rows {row} and {hit} have the same key")));
@@ -500,12 +506,17 @@ impl Check<'_> {
     ) {
         let (records, root) = (self.records, self.root);
         self.index(index.tree, &name_of_index(schema, &index.attributes), expected, &|hash, value| {
-            let (mut key, mut cell) = (Vec::new(), Vec::new());
-            let has = records.with_row(root, object, RowId(value), |state, slot| {
-                Ok(read_header(state, slot)?.is_some()
-                    && read_key(state, object, index, slot, &mut key, &mut cell)?)
+            let mut has = false;
+            records.with_row(root, object, RowId(value), |state, slot| {
+                if read_header(state, slot)?.is_none() {
+                    return Ok(());
+                }
+                for_each_key_in(state, object, index, slot, &mut KeyBuffers::default(), |key| {
+                    has |= key_hash(records.hash_seed, key) == hash;
+                    Ok(())
+                })
             })?;
-            Ok(has == Some(true) && key_hash(records.hash_seed, &key) == hash)
+            Ok(has)
         });
     }
 

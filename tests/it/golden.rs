@@ -1,6 +1,6 @@
-//! Stores of format 1, as they were written when it was declared: they open with every record, and the
-//! same commits give the same bytes today. `VELLUM_WRITE_GOLDEN=1 cargo test golden` writes them anew;
-//! that is a change of format, which CONTRIBUTING.md speaks of.
+//! Stores of each format, as they were written when it was declared: they open with every record, and the
+//! same commits give the same bytes today as when the newest was. `VELLUM_WRITE_GOLDEN=1 cargo test golden`
+//! writes that one anew; it is a change of format, which CONTRIBUTING.md speaks of.
 
 use crate::common::Dir;
 use flate2::Compression;
@@ -32,8 +32,11 @@ const SCHEMA: &str = r#"{"objects":[
 /// Stores by name: closed after a checkpoint; killed with a log behind it.
 const STORES: [&str; 2] = ["closed", "killed"];
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+/// Formats with golden stores; the last one is written today.
+const FORMATS: [&str; 2] = ["v1", "v2"];
+
+fn folder(format: &str, name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format).join(name)
 }
 
 fn config() -> Config {
@@ -146,9 +149,11 @@ fn kept(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     files.into_iter().filter(|(name, _)| name != "reserve" && name != "lock").collect()
 }
 
-fn stored(name: &str) -> BTreeMap<String, Vec<u8>> {
+fn stored(format: &str, name: &str) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder(name)).expect("the golden stores are part of the repository") {
+    for entry in
+        std::fs::read_dir(folder(format, name)).expect("the golden stores are part of the repository")
+    {
         let path = entry.unwrap().path();
         let file = path.file_stem().unwrap().to_string_lossy().into_owned();
         let mut bytes = Vec::new();
@@ -159,41 +164,43 @@ fn stored(name: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn write(name: &str, files: &BTreeMap<String, Vec<u8>>) {
-    let _ = std::fs::remove_dir_all(folder(name));
-    std::fs::create_dir_all(folder(name)).unwrap();
+    let folder = folder(FORMATS[FORMATS.len() - 1], name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
     for (file, bytes) in files {
         let mut gz = GzEncoder::new(Vec::new(), Compression::best());
         gz.write_all(bytes).unwrap();
-        std::fs::write(folder(name).join(format!("{file}.gz")), gz.finish().unwrap()).unwrap();
+        std::fs::write(folder.join(format!("{file}.gz")), gz.finish().unwrap()).unwrap();
     }
 }
 
 #[test]
-fn golden_commits_give_the_bytes_of_format_1() {
+fn golden_commits_give_the_bytes_of_the_newest_format() {
+    let format = FORMATS[FORMATS.len() - 1];
     for name in STORES {
         let files = kept(build(name).files());
         if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
             write(name, &files);
         }
-        let stored = stored(name);
+        let stored = stored(format, name);
         assert_eq!(files.keys().collect::<Vec<_>>(), stored.keys().collect::<Vec<_>>(), "{name}");
         for (file, bytes) in &files {
             let differs = bytes.iter().zip(&stored[file]).position(|(a, b)| a != b);
-            assert!(*bytes == stored[file], "{name}/{file} differs from format 1 at byte {differs:?}");
+            assert!(*bytes == stored[file], "{name}/{file} differs from format {format} at byte {differs:?}");
         }
     }
 }
 
 #[test]
-fn golden_stores_of_format_1_open_with_every_record() {
+fn golden_stores_of_every_format_open_with_every_record() {
     if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
         return;
     }
-    for name in STORES {
+    for (format, name) in FORMATS.iter().flat_map(|format| STORES.map(|name| (format, name))) {
         for read_only in [true, false] {
             let dir = Dir::new("golden");
             std::fs::create_dir_all(dir.path()).unwrap();
-            for (file, bytes) in stored(name) {
+            for (file, bytes) in stored(format, name) {
                 std::fs::write(dir.path().join(file), bytes).unwrap();
             }
             assert!(vellum::verify(dir.path()).unwrap().is_clean());

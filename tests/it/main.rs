@@ -21,3 +21,4 @@ mod nth_call;
 mod open_cost;
 mod repair;
 mod trace;
+mod types;
