@@ -33,6 +33,10 @@ pub enum ErrorKind {
     MatchNotUnique,
     /// An attribute is given more values than it may have.
     TooManyValues,
+    /// A value is given an interval in which there is a value already, or one that is none.
+    HistoryOverlap,
+    /// The object or attribute keeps no history.
+    NotHistoric,
     /// A size or count is over its limit.
     LimitExceeded,
     /// The record has another version than the caller expected.
@@ -80,6 +84,8 @@ impl ErrorKind {
             ErrorKind::UniqueConflict => "unique_conflict",
             ErrorKind::MatchNotUnique => "match_not_unique",
             ErrorKind::TooManyValues => "too_many_values",
+            ErrorKind::HistoryOverlap => "history_overlap",
+            ErrorKind::NotHistoric => "not_historic",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::PreconditionFailed => "precondition_failed",
             ErrorKind::InvalidSchema => "invalid_schema",

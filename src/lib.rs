@@ -84,7 +84,7 @@ pub use schema::Schema;
 pub use store::Work;
 pub use store::{
     BackupProgress, BackupReport, Commit, Config, Durability, Health, IndexStats, Object, ObjectStats,
-    Progress, Snapshot, Stats, Store, Txn,
+    PastValue, Progress, Snapshot, Stats, Store, Txn,
 };
 pub use txn::Outcome;
 pub use value::{Actor, ActorKind, CurrencyCode, Date, Decimal, Json, Name, Record, Timestamp, Value};

@@ -22,6 +22,8 @@ pub(crate) struct ObjectLayout {
     /// By attribute id.
     pub(crate) attributes: Vec<AttributeLayout>,
     pub(crate) indexes: Vec<IndexLayout>,
+    /// The object that keeps superseded values, where some are kept.
+    pub(crate) history: Option<ObjectId>,
 }
 
 /// One attribute's pages.
@@ -38,6 +40,8 @@ pub(crate) struct AttributeLayout {
     /// Whether some key has it.
     pub(crate) indexed: bool,
     pub(crate) required: bool,
+    /// Whether superseded values are kept.
+    pub(crate) history: bool,
 }
 
 /// One unique key.
@@ -106,8 +110,15 @@ impl ObjectLayout {
             elements: attribute.elements(),
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
             required: attribute.is_required(),
+            history: object.has_history() || attribute.has_history(),
         });
-        ObjectLayout { id: object.id(), tree: object.tree(), attributes: attributes.collect(), indexes }
+        ObjectLayout {
+            id: object.id(),
+            tree: object.tree(),
+            attributes: attributes.collect(),
+            indexes,
+            history: object.history_trees.map(|_| object.id().history()),
+        }
     }
 
     #[inline]

@@ -76,6 +76,7 @@ impl From<ObjectV1> for ObjectSchema {
             history: false,
             standing: Standing::Active,
             history_trees: None,
+            history_object: None,
             name: Arc::from(""),
             names: Names::default(),
         }

@@ -202,6 +202,7 @@ fn read_object(schema: &mut Schema, relations: &mut Relations, path: &str, json:
         history: members.get("history")?.unwrap_or(false),
         standing: standing(&mut members)?,
         history_trees: None,
+        history_object: None,
         name: Arc::from(""),
         names: Names::default(),
     };

@@ -35,6 +35,7 @@ mod parts;
 mod rules;
 mod scalar;
 mod system;
+mod widen;
 
 #[cfg(test)]
 mod tests;
@@ -48,7 +49,7 @@ use rules::Rules;
 pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-pub(crate) use system::{ACTOR, ACTORS};
+pub(crate) use system::{ACTOR, ACTORS, history};
 
 /// Tree of the schema and the dictionaries.
 pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
@@ -107,6 +108,9 @@ pub struct ObjectSchema {
     pub(crate) standing: Standing,
     /// Trees of the object that keeps its superseded values, and of that one's index, where some are kept.
     pub(crate) history_trees: Option<[TreeId; 2]>,
+    /// That object.
+    #[serde(skip)]
+    history_object: Option<Box<ObjectSchema>>,
     /// `key`, to be shared with mutations.
     #[serde(skip)]
     name: Arc<str>,
@@ -230,7 +234,9 @@ impl Schema {
 
     /// The objects that the engine keeps for itself.
     pub(crate) fn system_objects(&self) -> impl Iterator<Item = &ObjectSchema> {
-        system::always().iter()
+        system::always()
+            .iter()
+            .chain(self.objects.iter().filter_map(|object| object.history_object.as_deref()))
     }
 
     #[cold]
@@ -342,6 +348,8 @@ impl ObjectSchema {
     }
 
     fn index_names(&mut self) {
+        let history = self.history_trees.map(|trees| Box::new(system::history_of(self.id, trees)));
+        self.history_object = history;
         self.name = Arc::from(self.key.as_str());
         let names = self.attributes.iter().map(|a| a.rules.standing.name_or_none(&a.key));
         self.names = Names::of(names);

@@ -40,6 +40,52 @@ static ALWAYS: LazyLock<[ObjectSchema; 2]> = LazyLock::new(|| {
     ]
 });
 
+/// Attributes of an object that keeps the history of another; see `records::history`.
+pub(crate) mod history {
+    use crate::id::AttributeId;
+
+    /// What the entry tells; 0 or none: nothing, it holds the place of one that was lost.
+    pub(crate) const KIND: AttributeId = AttributeId(0);
+    /// Attribute id of a value.
+    pub(crate) const ATTRIBUTE: AttributeId = AttributeId(1);
+    /// Type of the attribute then, by its place in the persisted form.
+    pub(crate) const VALUE_TYPE: AttributeId = AttributeId(2);
+    /// The value's cell; none where there was no value.
+    pub(crate) const CELL: AttributeId = AttributeId(3);
+    /// The interval of a value that a caller inserted.
+    pub(crate) const FROM: AttributeId = AttributeId(4);
+    pub(crate) const UNTIL: AttributeId = AttributeId(5);
+    /// Id of a record that is deleted; taken away when the id lives again.
+    pub(crate) const DELETED: AttributeId = AttributeId(6);
+    /// What is needed to restore a record that died.
+    pub(crate) const CREATED_AT: AttributeId = AttributeId(7);
+    pub(crate) const CREATED_BY: AttributeId = AttributeId(8);
+    pub(crate) const COUNTER: AttributeId = AttributeId(9);
+    /// The commit.
+    pub(crate) const LSN: AttributeId = AttributeId(10);
+    /// The entry before it, as a row + 1.
+    pub(crate) const PREVIOUS: AttributeId = AttributeId(11);
+}
+
+/// The object that keeps the history of `object`.
+pub(super) fn history_of(object: ObjectId, [tree, index]: [TreeId; 2]) -> ObjectSchema {
+    let columns = [
+        Column::of("kind", ValueType::Integer),
+        Column::of("attribute", ValueType::Integer),
+        Column::of("type", ValueType::Integer),
+        Column::of("cell", ValueType::Bytes),
+        Column::of("from", ValueType::Timestamp),
+        Column::of("until", ValueType::Timestamp),
+        Column::key("deleted", ValueType::Uuid),
+        Column::of("created_at", ValueType::Timestamp),
+        Column::of("created_by", ValueType::Integer),
+        Column::of("counter", ValueType::Integer),
+        Column::of("lsn", ValueType::Integer),
+        Column::of("previous", ValueType::Integer),
+    ];
+    self::object(object.history(), &format!("$history of {object}"), tree, index, &columns)
+}
+
 /// The system objects that every store has.
 pub(super) fn always() -> &'static [ObjectSchema] {
     &*ALWAYS
@@ -103,6 +149,7 @@ fn object(id: ObjectId, key: &str, tree: TreeId, index: TreeId, columns: &[Colum
         open: None,
         history: false,
         history_trees: None,
+        history_object: None,
         standing: Standing::Active,
         name: Arc::from(key),
         names: Names::default(),
@@ -129,6 +176,12 @@ impl ObjectId {
     #[inline]
     pub(crate) fn is_system(self) -> bool {
         self.0 >= FIRST_SYSTEM
+    }
+
+    /// The object that keeps this one's history.
+    #[must_use]
+    pub(crate) fn history(self) -> ObjectId {
+        ObjectId(FIRST_SYSTEM | self.0)
     }
 
     /// Whether its records are named by their rows.

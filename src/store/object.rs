@@ -32,6 +32,10 @@ impl Object {
         &self.name
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes a record; see [`record!`](crate::record!).
     ///
     /// # Errors

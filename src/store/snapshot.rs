@@ -99,6 +99,18 @@ impl Snapshot {
         Ok(self.view.root.tree(tree).map_or(0, |tree| tree.meta(COUNTER)))
     }
 
+    pub(super) fn records(&self) -> &crate::records::Records {
+        &self.handle.inner.records
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn root(&self) -> &crate::pagestore::Root {
+        &self.view.root
+    }
+
     fn layout(&self, name: &str) -> Result<&ObjectLayout> {
         let id = self.catalog.schema.object(name)?.id();
         Ok(self.catalog.object(id).expect("a layout for each object of the schema"))

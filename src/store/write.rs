@@ -202,6 +202,23 @@ impl Store {
         Ok((outcome, lsn))
     }
 
+    /// Stages with `body` as one transaction, and waits.
+    pub(super) fn outcomes<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+        let (value, lsn) = self.inner().write(self.actor.as_deref(), false, body)?;
+        self.settle(lsn)?;
+        Ok((value, lsn))
+    }
+
+    /// [`Store::outcomes`] for a body with one outcome.
+    pub(super) fn one_outcome(
+        &self,
+        body: impl FnOnce(&mut Staging<'_>) -> Result<Outcome>,
+    ) -> Result<Outcome> {
+        let (mut outcome, lsn) = self.outcomes(body)?;
+        outcome.lsn = lsn;
+        Ok(outcome)
+    }
+
     fn settle(&self, lsn: Lsn) -> Result<()> {
         self.inner().settle(lsn, self.inner().config.durability)
     }

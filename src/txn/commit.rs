@@ -32,13 +32,20 @@ impl Staging<'_> {
         if stage.records().iter().all(|staged| staged.fate == Fate::Gone) && stage.schema.is_none() {
             return Ok(None);
         }
+        let records = self.context.records;
+        // Times rise from commit to commit, so that a moment tells one state from the next.
+        let time = Timestamp(self.context.source.now().0.max(records.commit_time().saturating_add(1)));
         self.stage_actor()?;
+        if self.state.stage.keeps_history {
+            self.stage_history(time)?;
+        }
         self.collect_keys()?;
         self.check_unique()?;
-        let records = self.context.records;
         self.give_rows()?;
         self.number_new_actor()?;
-        let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
+        if self.state.stage.keeps_history {
+            self.link_entries();
+        }
         build_frame(self.state, time);
         touch(records, self.root, self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);

@@ -224,13 +224,27 @@ impl Staging<'_> {
                 let made = stage.records()[..=staged]
                     .iter()
                     .filter(|other| other.fate == Fate::Create && other.object == record.object)
+                    .filter(|other| other.origin.is_none())
                     .count();
-                Record::new(record.id, record.version, counter + made as u64, now, now, Vec::new())
+                match &record.origin {
+                    None => {
+                        Record::new(record.id, record.version, counter + made as u64, now, now, Vec::new())
+                    }
+                    Some(origin) => Record::new(
+                        record.id,
+                        record.version,
+                        origin.counter,
+                        origin.created_at,
+                        now,
+                        Vec::new(),
+                    )
+                    .by(origin.created_by, 0),
+                }
             }
         };
         self.context.records.name_actors(self.root, &mut read)?;
         let actor = self.context.actor.map(|actor| Arc::new(actor.clone()));
-        if fate == Fate::Create {
+        if fate == Fate::Create && record.origin.is_none() {
             read.actors = [actor.clone(), actor.clone()];
         }
         if record.cells.is_empty() {

@@ -18,12 +18,15 @@
 
 mod actor;
 mod commit;
+mod history;
 pub(crate) mod key;
 mod look;
 mod outcome;
 pub(crate) mod resolve;
 mod stage;
+mod undo;
 
+pub(crate) use history::PastValue;
 pub use outcome::Outcome;
 pub(crate) use stage::Stage;
 

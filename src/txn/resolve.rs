@@ -81,6 +81,7 @@ impl Staging<'_> {
         };
         let before = self.state.stage.find(id);
         let staged = self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, version);
+        self.state.stage.keeps_history |= object.layout.history.is_some();
         let result = self.fill_create(object, staged, key, patch);
         match result {
             Ok(changed) => {
@@ -144,7 +145,7 @@ impl Staging<'_> {
     }
 
     /// Appends a value's cell to the arena; `None` for null.
-    fn encode(
+    pub(super) fn encode(
         &mut self,
         object: &ObjectSchema,
         attribute: &AttributeSchema,
@@ -233,7 +234,7 @@ impl Staging<'_> {
     }
 
     /// Stages a record that the store has.
-    fn push(
+    pub(super) fn push(
         &mut self,
         object: ObjectRef<'_>,
         (id, row, version): (RecordId, RowId, u64),
@@ -241,6 +242,7 @@ impl Staging<'_> {
         group: GroupGuard,
     ) -> usize {
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
+        self.state.stage.keeps_history |= object.layout.history.is_some();
         self.state.stage.record_mut(staged).group = Some(group);
         staged
     }
@@ -305,7 +307,7 @@ impl Staging<'_> {
     }
 
     /// Stages one attribute's new value, unless it is the one that the transaction sees already.
-    fn stage_cell(
+    pub(super) fn stage_cell(
         &mut self,
         staged: usize,
         layout: &AttributeLayout,
@@ -386,14 +388,19 @@ impl Staging<'_> {
         Ok(Outcome { id, version, lsn, created: false, record: before, object, changed, catalog })
     }
 
-    fn check_required(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
+    pub(super) fn check_required(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
         let record = self.state.stage.record(staged);
         let missing = object.layout.attributes.iter().find(|a| a.required && record.cell(a.id).is_none());
         missing.map_or(Ok(()), |attribute| Err(missing_required(object, attribute.id)))
     }
 
     /// Whether a required attribute was cleared by this mutation.
-    fn check_required_of(&self, object: ObjectRef<'_>, staged: usize, changed: &AttributeSet) -> Result<()> {
+    pub(super) fn check_required_of(
+        &self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        changed: &AttributeSet,
+    ) -> Result<()> {
         let record = self.state.stage.record(staged);
         for id in changed.iter() {
             let required = object.layout.attribute(id).is_some_and(|attribute| attribute.required);
@@ -404,7 +411,7 @@ impl Staging<'_> {
         Ok(())
     }
 
-    fn check_record_len(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
+    pub(super) fn check_record_len(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
         let Some(max) = object.schema.max_record_len() else { return Ok(()) };
         let (mut len, mut cell) = (0, Vec::new());
         for attribute in &object.layout.attributes {
@@ -436,7 +443,7 @@ fn cell_equals(state: &GroupState, layout: &AttributeLayout, slot: u32, new: Opt
 }
 
 #[cold]
-fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
+pub(super) fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
     Error::unique(Conflict {
         object: object.key().to_string(),
         attributes: vec!["id".to_string()],

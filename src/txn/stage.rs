@@ -1,5 +1,6 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
+use super::history::{PastValue, StagedEntry};
 use crate::change::Origin;
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
 use crate::pagestore::GroupGuard;
@@ -79,6 +80,12 @@ pub(crate) struct Stage {
     claims: HashMap<(TreeId, u64), usize>,
     /// Bytes of staged cells.
     pub(crate) arena: Vec<u8>,
+    /// Whether a record of an object that keeps history is among them.
+    pub(crate) keeps_history: bool,
+    /// Entries for the history, in the order in which they are made.
+    pub(crate) entries: Vec<StagedEntry>,
+    /// Values that callers insert into the past.
+    pub(crate) past: Vec<PastValue>,
     /// Number of the actor who commits, once it is known.
     pub(crate) actor: u32,
     /// The staged create of an actor who never committed before.
@@ -127,6 +134,9 @@ impl Stage {
         self.arena.clear();
         self.arena.shrink_to(KEPT << 10);
         self.schema = None;
+        self.keeps_history = false;
+        self.entries.clear();
+        self.past.clear();
         self.actor = 0;
         self.new_actor = None;
         self.new_keys.clear();

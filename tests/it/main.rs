@@ -19,6 +19,7 @@ mod history;
 mod log_damage;
 mod nth_call;
 mod open_cost;
+mod past;
 mod repair;
 mod trace;
 mod types;
