@@ -80,6 +80,7 @@ impl Records {
 
     fn replace_schema(&self, writer: &mut Writer, bytes: &[u8]) -> Result<()> {
         let catalog = Catalog::new(Schema::decode(bytes)?);
+        self.convert(writer, &self.catalog().clone(), &catalog)?;
         let group = self.pages.group_mut(writer, CATALOG_TREE, 0)?;
         group.state.write().page_mut(0).replace(bytes.to_vec());
         self.catalog.store(Arc::new(catalog));

@@ -2,7 +2,7 @@
 
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::page::slots::Width;
-use crate::schema::{ObjectSchema, Schema};
+use crate::schema::{ObjectSchema, Schema, Standing};
 use crate::value::{Elements, Form, ValueType};
 
 /// The schema with its layouts.
@@ -22,6 +22,8 @@ pub(crate) struct ObjectLayout {
     /// By attribute id.
     pub(crate) attributes: Vec<AttributeLayout>,
     pub(crate) indexes: Vec<IndexLayout>,
+    /// Whether some attribute is a number that the engine gives.
+    pub(crate) has_sequences: bool,
     /// The object that keeps superseded values, where some are kept.
     pub(crate) history: Option<ObjectId>,
 }
@@ -40,6 +42,8 @@ pub(crate) struct AttributeLayout {
     /// Whether some key has it.
     pub(crate) indexed: bool,
     pub(crate) required: bool,
+    /// Whether it was deleted: its values are there and are shown to nobody.
+    pub(crate) deleted: bool,
     /// Whether superseded values are kept.
     pub(crate) history: bool,
 }
@@ -110,6 +114,7 @@ impl ObjectLayout {
             elements: attribute.elements(),
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
             required: attribute.is_required(),
+            deleted: attribute.standing() == Standing::Deleted,
             history: object.has_history() || attribute.has_history(),
         });
         ObjectLayout {
@@ -117,6 +122,7 @@ impl ObjectLayout {
             tree: object.tree(),
             attributes: attributes.collect(),
             indexes,
+            has_sequences: object.attributes().iter().any(|attribute| attribute.sequence().is_some()),
             history: object.history_trees.map(|_| object.id().history()),
         }
     }

@@ -24,6 +24,7 @@
 
 mod actors;
 mod apply;
+mod convert;
 mod history;
 pub(crate) mod intervals;
 mod keys;

@@ -227,7 +227,7 @@ pub(crate) fn read_record(
     let mut values = Vec::with_capacity(object.attributes.len());
     let mut cell = Vec::new();
     for (layout, attribute) in object.attributes.iter().zip(schema.attributes()) {
-        if wanted(layout) && read_cell(state, layout, slot, &mut cell)? {
+        if !layout.deleted && wanted(layout) && read_cell(state, layout, slot, &mut cell)? {
             values.push((attribute.name().clone(), attribute.decode(&cell)?));
         }
     }

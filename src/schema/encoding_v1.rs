@@ -109,6 +109,7 @@ impl From<AttributeV1> for AttributeSchema {
             name: Arc::from(""),
             option_names: Names::default(),
             coding: Coding::default(),
+            has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),
         }

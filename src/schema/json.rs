@@ -80,7 +80,8 @@ impl Schema {
         let at = usize::from(self.object(object)?.id.0);
         let mut changed = self.clone();
         let count = changed.objects[at].attributes.len();
-        let Draft { attribute, relation } = read_attribute("attribute", parse(json)?, count)?;
+        let Draft { mut attribute, relation } = read_attribute("attribute", parse(json)?, count)?;
+        attribute.column = changed.objects[at].next_column();
         if attribute.required {
             return Err(invalid(
                 "attribute.required",
@@ -101,7 +102,7 @@ impl Schema {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Schema> {
+    pub(super) fn finish(mut self) -> Result<Schema> {
         self.index_names();
         check::schema(&self).map_err(|reason| Error::new(ErrorKind::InvalidSchema, reason))?;
         if !self.fits_encoding() {
@@ -111,7 +112,7 @@ impl Schema {
     }
 
     /// Resolves the names in references, now that all objects are there.
-    fn relate(&mut self, relations: Vec<((ObjectId, AttributeId), Relation)>) -> Result<()> {
+    pub(super) fn relate(&mut self, relations: Vec<((ObjectId, AttributeId), Relation)>) -> Result<()> {
         let object_id = |schema: &Schema, path: &str, name: &str| {
             let found = schema.objects.iter().find(|object| object.key == name);
             found

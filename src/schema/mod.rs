@@ -19,6 +19,7 @@
 //! (`coding`).
 
 mod attribute;
+mod change;
 mod check;
 mod check_rules;
 mod coding;
@@ -43,13 +44,14 @@ mod tests;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::value::ValueType;
+pub(crate) use change::{Asked, Demand};
 use coding::{Coding, Pattern};
 use names::Names;
 use rules::Rules;
 pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-pub(crate) use system::{ACTOR, ACTORS, history};
+pub(crate) use system::{ACTOR, ACTORS, REQUESTS, history};
 
 /// Tree of the schema and the dictionaries.
 pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
@@ -167,6 +169,8 @@ pub struct AttributeSchema {
     option_names: Names,
     #[serde(skip)]
     coding: Coding,
+    #[serde(skip)]
+    has_archived_options: bool,
     /// Whether `min` or `max` is asked of each cell.
     #[serde(skip)]
     limited: bool,

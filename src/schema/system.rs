@@ -129,6 +129,7 @@ impl AttributeSchema {
             name: Arc::from(key),
             option_names: Names::default(),
             coding: Coding::default(),
+            has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),
         }

@@ -201,8 +201,9 @@ impl Store {
             let shared = log.shared().clone();
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
-            let (pages, last_actor) = (recovered.writer, None);
-            let writer = Mutex::new(WriterState { pages, log, stage, frame, scratch, last_actor });
+            let (pages, last_actor, next_swept) = (recovered.writer, None, 0);
+            let writer =
+                Mutex::new(WriterState { pages, log, stage, frame, scratch, last_actor, next_swept });
             writing = Some(Writing { writer, shared });
         }
         let sealed = found.live.seal.is_some() && recovered.scan.sealed;

@@ -99,15 +99,15 @@ impl Snapshot {
         Ok(self.view.root.tree(tree).map_or(0, |tree| tree.meta(COUNTER)))
     }
 
-    pub(super) fn records(&self) -> &crate::records::Records {
+    pub(crate) fn records(&self) -> &crate::records::Records {
         &self.handle.inner.records
     }
 
-    pub(super) fn catalog(&self) -> &Catalog {
+    pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    pub(super) fn root(&self) -> &crate::pagestore::Root {
+    pub(crate) fn root(&self) -> &crate::pagestore::Root {
         &self.view.root
     }
 

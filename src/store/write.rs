@@ -8,7 +8,7 @@ use crate::id::Lsn;
 use crate::schema::Schema;
 use crate::sync::atomic::Ordering;
 use crate::txn::resolve::Staging;
-use crate::txn::{Context, Outcome, WriterState};
+use crate::txn::{Context, Once, Outcome, WriterState};
 use crate::value::{Actor, Name, Record, Value};
 use crate::wal;
 
@@ -138,6 +138,33 @@ impl Store {
         Ok((outcomes, Commit::new(self.inner(), lsn)))
     }
 
+    /// Carries out mutations as one transaction, once: the key is stored with their effect. The same request
+    /// under the same key, also after a crash or a restart, is answered with the first outcomes and changes nothing.
+    ///
+    /// ```
+    /// # use vellum::{Action, Mutation, Once, Patch, Schema, Store, record};
+    /// # let dir = std::env::temp_dir().join(format!("vellum-doc-once-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&dir);
+    /// # let schema = r#"{"objects":[{"key":"order","attributes":[{"key":"total","type":"integer"}]}]}"#;
+    /// # let store = Store::create(&dir, &Schema::from_json(schema)?)?;
+    /// let patch = Patch { set: record! { "total" => 5 }, ..Patch::default() };
+    /// let order = [Mutation { object: "order".into(), action: Action::Create, key: None, patch }];
+    /// let first = store.apply_once(&Once::new("request-17"), &order)?;
+    /// let again = store.apply_once(&Once::new("request-17"), &order)?;
+    /// assert_eq!(first[0].id, again[0].id);
+    /// assert_eq!(store.object("order")?.count(), 1);
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), vellum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `RequestConflict` when the key was used for another request, and as [`Store::apply`]. What is refused
+    /// stores no key.
+    pub fn apply_once(&self, once: &Once, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+        self.outcomes(|staging| staging.once(once, mutations)).map(|(outcomes, _)| outcomes)
+    }
+
     /// Runs a closure in a transaction and waits as the store's durability says. When the closure fails
     /// or panics, the transaction leaves no trace. Other writers wait meanwhile; a write through the
     /// store itself inside the closure is an error.
@@ -173,7 +200,7 @@ impl Store {
     /// # Errors
     /// `InvalidSchema`.
     pub fn add_object(&self, json: &str) -> Result<Lsn> {
-        self.change_schema(|schema| schema.add_object(json))
+        self.alter(|schema| schema.add_object(json))
     }
 
     /// Adds an attribute to an object, whatever the number of its records: they have no value for it.
@@ -181,10 +208,37 @@ impl Store {
     /// # Errors
     /// `InvalidSchema`, `ObjectNotFound`.
     pub fn add_attribute(&self, object: &str, json: &str) -> Result<Lsn> {
-        self.change_schema(|schema| schema.add_attribute(object, json))
+        self.alter(|schema| schema.add_attribute(object, json))
     }
 
-    fn change_schema(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
+    /// Makes changes of the schema in one commit, all or none; see docs/schema-changes.md. What concerns
+    /// records is checked, and done, under the writer lock: a new index is built and a wider type's values are
+    /// moved while others wait.
+    ///
+    /// ```
+    /// # use vellum::{Schema, Store};
+    /// # let dir = std::env::temp_dir().join(format!("vellum-doc-changes-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&dir);
+    /// # let schema = r#"{"objects":[{"key":"deal","attributes":[{"key":"amount","type":"integer"}]}]}"#;
+    /// # let store = Store::create(&dir, &Schema::from_json(schema)?)?;
+    /// store.change_schema(r#"{"changes":[
+    ///     {"widen": {"object": "deal", "attribute": "amount", "type": "decimal", "decimals": 2}},
+    ///     {"add_attribute": {"object": "deal", "attribute": {"key": "code", "type": "text", "unique": true}}}
+    /// ]}"#)?;
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), vellum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidSchema` for changes that are none; `MissingRequired`, `UniqueConflict`, `InvalidValue` or
+    /// `LimitExceeded` when records are in the way, which [`Error::records`] names.
+    pub fn change_schema(&self, json: &str) -> Result<Lsn> {
+        let ((), lsn) = self.outcomes(|staging| staging.stage_changes(json))?;
+        Ok(lsn)
+    }
+
+    fn alter(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
         let ((), lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
             let mut schema = staging.catalog.schema.clone();
             change(&mut schema)?;

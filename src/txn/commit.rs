@@ -2,7 +2,7 @@
 
 use super::key::key_names;
 use super::resolve::{Staging, touch_cell};
-use super::stage::{Fate, NewKey, Stage};
+use super::stage::{Fate, NewKey, Stage, Staged};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
@@ -122,13 +122,19 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(self.root, object, &key, header_alone, |_, header, _| {
-            Ok((header.id, header.version))
+        let held = records.find_key(self.root, object, &key, header_alone, |found, header, _| {
+            Ok((header.id, header.version, found.row))
         })?;
-        let Some(((id, version), _)) = held else { return Ok(None) };
+        let Some(((id, version, row), _)) = held else { return Ok(None) };
         // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
         // a record has at the end was compared above.
-        let gives_up = stage.find(id).is_some_and(|other| {
+        let is_holder =
+            |other: &Staged| other.object == object.id && other.row == row && other.fate != Fate::Create;
+        let other = match object.id.is_system() {
+            false => stage.find(id),
+            true => stage.records().iter().position(is_holder),
+        };
+        let gives_up = other.is_some_and(|other| {
             let other = stage.record(other);
             !other.is_live()
                 || other.fate == Fate::Create
@@ -170,7 +176,7 @@ impl Staging<'_> {
         let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
-            if record.fate != Fate::Create {
+            if !matches!(record.fate, Fate::Create | Fate::Spent) {
                 continue;
             }
             let object = self.catalog.object(record.object).expect("staged records have an object");
@@ -211,7 +217,9 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
         frame.schema(&schema.encode());
     }
     for fate in [Fate::Create, Fate::Update, Fate::Delete] {
-        for staged in stage.records().iter().filter(|staged| staged.fate == fate) {
+        let is_here =
+            |staged: &&Staged| staged.fate == fate || staged.fate == Fate::Spent && fate != Fate::Update;
+        for staged in stage.records().iter().filter(is_here) {
             let target = Target {
                 object: staged.object,
                 row: staged.row,

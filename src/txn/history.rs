@@ -76,7 +76,7 @@ impl Staging<'_> {
                 Fate::Create => self.note_birth(&mut owner)?,
                 Fate::Update => self.note_changes(&mut owner, commit_time)?,
                 Fate::Delete => self.note_death(&mut owner)?,
-                Fate::Gone => {}
+                Fate::Gone | Fate::Spent => {}
             }
         }
         Ok(())

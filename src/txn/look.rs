@@ -228,7 +228,9 @@ impl Staging<'_> {
                     .count();
                 match &record.origin {
                     None => {
-                        Record::new(record.id, record.version, counter + made as u64, now, now, Vec::new())
+                        let next = counter + made as u64;
+                        let counter = if record.counter == 0 { next } else { record.counter };
+                        Record::new(record.id, record.version, counter, now, now, Vec::new())
                     }
                     Some(origin) => Record::new(
                         record.id,
@@ -251,7 +253,10 @@ impl Staging<'_> {
             return Ok(Some(read));
         }
         let mut values = Vec::with_capacity(object.layout.attributes.len());
-        for attribute in object.schema.attributes() {
+        for (layout, attribute) in object.layout.attributes.iter().zip(object.schema.attributes()) {
+            if layout.deleted {
+                continue;
+            }
             let value = match record.cell(attribute.id()) {
                 Some(cell) => cell
                     .bytes

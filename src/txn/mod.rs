@@ -18,15 +18,19 @@
 
 mod actor;
 mod commit;
+mod demands;
 mod history;
 pub(crate) mod key;
 mod look;
+mod once;
 mod outcome;
 pub(crate) mod resolve;
+mod sequence;
 mod stage;
 mod undo;
 
 pub(crate) use history::PastValue;
+pub use once::Once;
 pub use outcome::Outcome;
 pub(crate) use stage::Stage;
 
@@ -48,6 +52,8 @@ pub(crate) struct WriterState {
     pub(crate) scratch: ApplyScratch,
     /// Who committed last, and that actor's number.
     pub(crate) last_actor: Option<(Actor, u32)>,
+    /// The row of stored requests that is looked at next for one that is kept no longer.
+    pub(crate) next_swept: u64,
 }
 
 /// Where time and randomness come from; `Config` provides them.

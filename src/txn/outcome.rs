@@ -62,6 +62,7 @@ impl Outcome {
         self.changed
             .iter()
             .filter_map(|id| attributes.get(usize::from(id.0)))
+            .filter(|attribute| attribute.standing() != crate::schema::Standing::Deleted)
             .map(|attribute| attribute.key())
     }
 

@@ -11,7 +11,7 @@ use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
 use crate::pagestore::{GroupGuard, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, header_alone, in_group};
-use crate::schema::{AttributeSchema, ObjectSchema};
+use crate::schema::{AttributeSchema, ObjectSchema, Standing};
 use crate::value::{Name, Value};
 use std::sync::Arc;
 
@@ -133,6 +133,9 @@ impl Staging<'_> {
             let (_, layout) = attribute_ref(object, name)?;
             self.state.stage.record_mut(staged).put(layout.id, None);
         }
+        if object.layout.has_sequences {
+            self.give_numbers(object, staged)?;
+        }
         let record = self.state.stage.record_mut(staged);
         record.cells.retain(|cell| cell.bytes.is_some());
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
@@ -151,6 +154,14 @@ impl Staging<'_> {
         attribute: &AttributeSchema,
         value: &Value,
     ) -> Result<Option<std::ops::Range<usize>>> {
+        if attribute.standing() == Standing::Archived {
+            let reason = "the attribute is archived";
+            return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
+        }
+        if let Some(option) = attribute.archived_option(value) {
+            let reason = format!("the option {option:?} is archived");
+            return Err(Error::attribute(ErrorKind::UnknownOption, object.key(), attribute.key(), reason));
+        }
         if attribute.is_read_only() {
             let reason = "the attribute is read-only";
             return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
@@ -377,7 +388,11 @@ impl Staging<'_> {
             false => None,
         };
         let record = self.state.stage.record_mut(staged);
-        record.fate = if record.fate == Fate::Create { Fate::Gone } else { Fate::Delete };
+        record.fate = match record.fate {
+            Fate::Create if record.counter != 0 => Fate::Spent,
+            Fate::Create => Fate::Gone,
+            _ => Fate::Delete,
+        };
         record.cells.clear();
         record.moves_keys = false;
         for layout in &object.layout.attributes {

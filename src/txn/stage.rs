@@ -21,6 +21,8 @@ pub(crate) enum Fate {
     Delete,
     /// Made and removed in the same transaction: nothing is logged.
     Gone,
+    /// The same of a record that was given a number, which is spent: both are logged.
+    Spent,
 }
 
 /// One attribute's staged value: a span of the arena, or cleared.
@@ -43,6 +45,8 @@ pub(crate) struct Staged {
     pub(crate) at: Option<Timestamp>,
     /// Newest entry of its history, as its header will have it; 0: as it is.
     pub(crate) history: u64,
+    /// The counter that it was promised, where it has a number of a sequence; else 0.
+    pub(crate) counter: u64,
     /// What a create that is a restore keeps of the record.
     pub(crate) origin: Option<Origin>,
     pub(crate) cells: Vec<StagedCell>,
@@ -192,6 +196,7 @@ impl Stage {
                     version,
                     at: None,
                     history: 0,
+                    counter: 0,
                     origin: None,
                     cells,
                     moves_keys: false,
@@ -207,6 +212,7 @@ impl Stage {
                     version,
                     at: None,
                     history: 0,
+                    counter: 0,
                     origin: None,
                     cells: Vec::new(),
                     moves_keys: false,

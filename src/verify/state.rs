@@ -268,11 +268,16 @@ impl Check<'_> {
 
     /// Every page of a group belongs to something.
     fn columns(&mut self, object: &ObjectLayout, schema: &ObjectSchema, state: &GroupState, number: u64) {
-        for (column, _) in state.iter() {
+        for (column, page) in state.iter() {
             let (high, low) = (column & !0xffff, column & 0xffff);
             let attribute = object.attributes.iter().find(|attribute| attribute.column == high && high != 0);
             let known =
                 column == 0 || attribute.is_some_and(|attribute| low == 0 || attribute.width.is_none());
+            // The column that an attribute left when it became wider holds nothing any more.
+            let newest = object.attributes.iter().map(|attribute| attribute.column).max().unwrap_or(0);
+            let was_left = low == 0 && high < newest && high != 0 && attribute.is_none();
+            let known =
+                known || was_left && page.to_vec().is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0));
             if !known {
                 let name = schema.key();
                 self.report.add(

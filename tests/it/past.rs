@@ -126,7 +126,23 @@ fn a_record_reads_as_of_every_moment_as_it_was_through_reopening_and_salvage() {
     check(&Config::new().read_only(true).open(dir.path()).unwrap().object("deal").unwrap());
     assert!(Repair::new().run(dir.path(), into.path()).unwrap().is_complete());
     sound(&into);
-    check(&quick().open(into.path()).unwrap().object("deal").unwrap());
+    let store = quick().open(into.path()).unwrap();
+    check(&store.object("deal").unwrap());
+    // A dump has it all, too.
+    let (loaded, mut text) = (Dir::new("past-loaded"), Vec::new());
+    vellum::dump(&store.snapshot().unwrap(), &mut text).unwrap();
+    vellum::load(&mut text.as_slice(), loaded.path()).unwrap();
+    let store = quick().open(loaded.path()).unwrap();
+    check(&store.object("deal").unwrap());
+    let mut again = Vec::new();
+    vellum::dump(&store.snapshot().unwrap(), &mut again).unwrap();
+    // The first line has the new store's commit, and the last one a sum.
+    let body = |text: &[u8]| {
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let lines: Vec<String> = text.lines().skip(1).map(str::to_string).collect();
+        lines[..lines.len() - 1].to_vec()
+    };
+    assert_eq!(body(&again), body(&text));
 }
 
 #[test]
@@ -229,7 +245,16 @@ fn a_deleted_record_is_restored_whole_and_its_history_goes_on() {
     sound(&dir);
     assert!(Repair::new().run(dir.path(), into.path()).unwrap().is_complete());
     let store = quick().open(into.path()).unwrap();
-    assert_eq!(texts(&store.object("deal").unwrap().history(id, "amount").unwrap()), ["1", "2", "2", "2"]);
+    let deals = store.object("deal").unwrap();
+    assert_eq!(texts(&deals.history(id, "amount").unwrap()), ["1", "2", "2", "2"]);
+    // A record that is dead in a dump can be restored behind it.
+    deals.delete(id).unwrap();
+    let (loaded, mut text) = (Dir::new("past-dead"), Vec::new());
+    vellum::dump(&store.snapshot().unwrap(), &mut text).unwrap();
+    vellum::load(&mut text.as_slice(), loaded.path()).unwrap();
+    let loaded = quick().open(loaded.path()).unwrap().object("deal").unwrap();
+    let back = loaded.restore(id).unwrap().record.unwrap();
+    assert_eq!((back.get("amount"), back.counter), (Some(&Value::Integer(2)), 1));
 }
 
 #[test]
@@ -395,4 +420,101 @@ fn a_commit_is_reverted_whole_or_not_at_all() {
     assert_eq!(store.revert(Lsn(1)).unwrap_err().kind(), ErrorKind::NotHistoric);
     drop((deals, store));
     sound(&dir);
+}
+
+/// What a model knows of one deal: each state that it was in and since when, nothing while it was gone.
+type Lives = Vec<(Timestamp, Option<Vec<(String, Value)>>)>;
+
+fn values_of(record: &Record) -> Vec<(String, Value)> {
+    record.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+}
+
+/// The model's state of a deal at a moment.
+fn state_at(lives: &Lives, at: Timestamp) -> Option<&Vec<(String, Value)>> {
+    lives.iter().rev().find(|(since, _)| *since <= at).and_then(|(_, state)| state.as_ref())
+}
+
+#[test]
+fn a_model_of_the_past_and_the_store_agree_at_every_moment() {
+    for seed in 1..=4u64 {
+        let dir = Dir::new("past-model");
+        let mut random = vellum_testkit::Rng::new(seed);
+        let mut store = create(&dir);
+        let mut deals: Vec<(RecordId, Lives)> = Vec::new();
+        let mut commits: Vec<(Lsn, RecordId, Option<Vec<(String, Value)>>)> = Vec::new();
+        for step in 0..120 {
+            let object = store.object("deal").unwrap();
+            let now = |id: RecordId, store: &Store| {
+                let record = object.get(id).unwrap();
+                // A death shows when the record's last value ended.
+                let at = match &record {
+                    Some(record) => record.updated_at,
+                    None => {
+                        object.full_history(id).unwrap().iter().filter_map(|v| v.active_until).max().unwrap()
+                    }
+                };
+                (at, record.as_ref().map(values_of), store.applied_lsn())
+            };
+            let at = random.below(deals.len() + 1);
+            let before =
+                deals.get(at).and_then(|(_, lives)| lives.last()).and_then(|(_, state)| state.clone());
+            let outcome = match (deals.get(at).map(|(id, _)| *id), random.below(8)) {
+                (None, _) => {
+                    let made =
+                        object.create(record! { "name" => format!("d{step}"), "amount" => step }).unwrap();
+                    deals.push((made.id, Vec::new()));
+                    Some(made.id)
+                }
+                (Some(id), 0) if before.is_some() => object.delete(id).ok().map(|_| id),
+                (Some(id), _) if before.is_none() => object.restore(id).ok().map(|_| id),
+                (Some(id), 1) => {
+                    // The newest commit about this deal is taken back.
+                    let newest = commits.iter().rev().find(|(_, of, _)| *of == id).cloned().unwrap();
+                    let reverted = store.revert(newest.0).unwrap();
+                    assert_eq!(reverted.len(), 1);
+                    let (_, state, _) = now(id, &store);
+                    assert_eq!(state, newest.2, "seed {seed}, step {step}: as before the commit");
+                    Some(id)
+                }
+                (Some(id), kind) => {
+                    let patch = match kind {
+                        2 => patch! { "stage" => "won", "amount" => step },
+                        3 => patch! { "stage" => Value::Null },
+                        4 => patch! { "notes" => "n".repeat(random.below(60)) },
+                        5 => patch! { "tags" => Value::List(vec![format!("{step}").into()]) },
+                        6 => patch! { "amount" => Value::Null, "stage" => "lost" },
+                        _ => patch! { "name" => format!("n{}", step % 3) },
+                    };
+                    let outcome = object.update(id, patch).unwrap();
+                    (!outcome.is_unchanged()).then_some(id)
+                }
+            };
+            if let Some(id) = outcome {
+                let (at, state, lsn) = now(id, &store);
+                let (_, lives) = deals.iter_mut().find(|(other, _)| *other == id).unwrap();
+                lives.push((at, state));
+                commits.push((lsn, id, before));
+            }
+            if random.below(20) == 0 {
+                if random.below(2) == 0 {
+                    store.checkpoint().unwrap();
+                }
+                drop(object);
+                drop(store);
+                store = quick().open(dir.path()).unwrap();
+            }
+        }
+        let object = store.object("deal").unwrap();
+        for (id, lives) in &deals {
+            for (since, _) in lives {
+                for at in [Timestamp(since.0 - 1), *since, Timestamp(since.0 + 1)] {
+                    let read = object.get_as_of(*id, at).unwrap();
+                    let expected = state_at(lives, at);
+                    assert_eq!(read.as_ref().map(values_of).as_ref(), expected, "seed {seed}: {id} at {at}");
+                }
+            }
+        }
+        drop((object, store));
+        sound(&dir);
+    }
 }
