@@ -33,6 +33,12 @@ pub enum ErrorKind {
     MatchNotUnique,
     /// An attribute is given more values than it may have.
     TooManyValues,
+    /// A value is given an interval in which there is a value already, or one that is none.
+    HistoryOverlap,
+    /// The object or attribute keeps no history.
+    NotHistoric,
+    /// An idempotency key was used for another request.
+    RequestConflict,
     /// A size or count is over its limit.
     LimitExceeded,
     /// The record has another version than the caller expected.
@@ -80,6 +86,9 @@ impl ErrorKind {
             ErrorKind::UniqueConflict => "unique_conflict",
             ErrorKind::MatchNotUnique => "match_not_unique",
             ErrorKind::TooManyValues => "too_many_values",
+            ErrorKind::HistoryOverlap => "history_overlap",
+            ErrorKind::NotHistoric => "not_historic",
+            ErrorKind::RequestConflict => "request_conflict",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::PreconditionFailed => "precondition_failed",
             ErrorKind::InvalidSchema => "invalid_schema",
@@ -148,11 +157,28 @@ pub struct Place {
 #[derive(Debug)]
 enum Detail {
     Text(String),
-    Attribute { object: String, attribute: String, reason: String },
+    Attribute {
+        object: String,
+        attribute: String,
+        reason: String,
+    },
     Conflict(Conflict),
-    Version { record: RecordId, expected: u64, current: u64 },
+    /// Records that are in the way of a change, as many as are named.
+    Records {
+        text: String,
+        records: Vec<RecordId>,
+    },
+    Version {
+        record: RecordId,
+        expected: u64,
+        current: u64,
+    },
     Corrupt(Place),
-    Io { doing: String, file: String, source: std::io::Error },
+    Io {
+        doing: String,
+        file: String,
+        source: std::io::Error,
+    },
 }
 
 /// What went wrong: [`Error::kind`] for programs, `Display` for people.
@@ -190,6 +216,11 @@ impl Error {
     ) -> Error {
         let (object, attribute, reason) = (object.into(), attribute.into(), reason.into());
         Error::build(kind, Detail::Attribute { object, attribute, reason })
+    }
+
+    /// Records stand in the way of a change.
+    pub(crate) fn in_the_way(kind: ErrorKind, text: String, records: Vec<RecordId>) -> Error {
+        Error::build(kind, Detail::Records { text, records })
     }
 
     pub(crate) fn unique(conflict: Conflict) -> Error {
@@ -232,6 +263,15 @@ impl Error {
         match &self.0.detail {
             Detail::Conflict(conflict) => Some(conflict),
             _ => None,
+        }
+    }
+
+    /// Records that are in the way of a change of the schema: some of them, where they are many.
+    #[must_use]
+    pub fn records(&self) -> &[RecordId] {
+        match &self.0.detail {
+            Detail::Records { records, .. } => records,
+            _ => &[],
         }
     }
 
@@ -284,7 +324,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.detail {
-            Detail::Text(text) => f.write_str(text),
+            Detail::Text(text) | Detail::Records { text, .. } => f.write_str(text),
             Detail::Attribute { object, attribute, reason } => write!(f, "{object}.{attribute}: {reason}"),
             Detail::Conflict(c) => {
                 write!(f, "{}.{}: ", c.object, c.attributes.join("+"))?;

@@ -85,9 +85,9 @@ pub use schema::Schema;
 pub use store::Work;
 pub use store::{
     BackupProgress, BackupReport, Commit, Config, Durability, Health, IndexStats, Object, ObjectStats,
-    Progress, Snapshot, Stats, Store, Txn,
+    PastValue, Progress, Snapshot, Stats, Store, Txn,
 };
-pub use txn::Outcome;
+pub use txn::{Once, Outcome};
 pub use value::{Actor, ActorKind, CurrencyCode, Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;

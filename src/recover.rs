@@ -131,7 +131,7 @@ fn check_counts(root: &Root, catalog: &Catalog) -> Result<()> {
         let reason = format!("the counts {:?} of tree {} are none of {what}", tree.metas(), tree.id);
         Err(Error::corrupt(superblock::FILE_NAME, 0, reason))
     };
-    for object in catalog.objects() {
+    for (object, _) in catalog.all_objects() {
         if let Some(tree) = root.tree(object.tree) {
             let [rows, free_head, records, counter] =
                 [ROWS, FREE_HEAD, RECORDS, COUNTER].map(|index| tree.meta(index));

@@ -25,6 +25,17 @@ pub(crate) struct Input {
     total: Option<u64>,
 }
 
+/// A whole input as text.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    let mut text = Input::open(path)?.decode()?;
+    let mut bytes = Vec::new();
+    text.read_to_end(&mut bytes).map_err(|error| text.failure(error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::invalid_input(format!("{} is not UTF-8 at byte {at}", path.display()))
+    })
+}
+
 impl Input {
     /// Opens a file, or stdin for `-`. Reads nothing.
     pub(crate) fn open(path: &Path) -> Result<Input, Failure> {

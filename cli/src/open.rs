@@ -5,7 +5,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use std::path::Path;
 use std::sync::Arc;
-use vellum::{Config, Durability, Store};
+use vellum::{Actor, Config, Durability, Store};
 
 /// For reading: works on a directory that cannot be written, and leaves the log as it is.
 pub(crate) fn read_only(path: &Path, output: &Output) -> Result<Store, Failure> {
@@ -15,6 +15,14 @@ pub(crate) fn read_only(path: &Path, output: &Output) -> Result<Store, Failure> 
 /// For writing.
 pub(crate) fn writable(path: &Path, durability: Durability, output: &Output) -> Result<Store, Failure> {
     open(Config::new().durability(durability), path, output)
+}
+
+/// The store for one who says so.
+pub(crate) fn acting_as(store: Store, actor: Option<&Actor>) -> Store {
+    match actor {
+        Some(actor) => store.acting_as(actor.clone()),
+        None => store,
+    }
 }
 
 fn open(config: Config, path: &Path, output: &Output) -> Result<Store, Failure> {

@@ -19,7 +19,7 @@ pub(crate) use record::{NewRecord, Refused};
 use crate::change::FrameBuilder;
 use crate::disk::{Disk, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{Address, Lsn};
+use crate::id::{Address, Lsn, ObjectId, RowId};
 use crate::page::{Columns, PageWrite};
 use crate::pagestore::superblock::{self, Sealed, Superblock};
 use crate::pagestore::{Compaction, ImageRef, PageStore, View, Writer, about};
@@ -43,6 +43,8 @@ pub(crate) struct Build {
     scratch: ApplyScratch,
     frame: FrameBuilder,
     commit_time: i64,
+    /// Rows of system objects that were filled to reach those behind them.
+    fillers: Vec<(ObjectId, RowId)>,
 }
 
 /// What identifies a new store, and where it begins to count.
@@ -73,7 +75,8 @@ impl Build {
         let records = Records::new(pages, seed, Schema::default(), lsn, identity.commit_time);
         let (scratch, frame) = (ApplyScratch::default(), FrameBuilder::default());
         let commit_time = identity.commit_time;
-        let mut build = Build { disk, lock, records, writer, scratch, frame, commit_time };
+        let fillers = Vec::new();
+        let mut build = Build { disk, lock, records, writer, scratch, frame, commit_time, fillers };
         if let Some(schema) = schema {
             build.put_schema(schema)?;
         }

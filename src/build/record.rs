@@ -1,17 +1,17 @@
 //! Records of a store in the making: with ids, versions, counters and times as they were.
 //!
-//! Each goes through `Records::apply` as one or two frames that no log keeps: a create, with the actor
-//! and time of the creation, and an update without cells where the last change had others. The counter
-//! is what the object's tree counts, so that is set in front of each.
+//! Each goes through `Records::apply` as a frame that no log keeps: a restore, which has all that a header
+//! has. Records of a system object that others name by their rows keep them ([`NewRecord::row`]); rows in
+//! between are filled with records that say nothing, so that no later one is taken for one that is lost.
 
 use super::Build;
-use crate::change::{Cell, Cells, Change, FrameBuilder, FrameHead, Target};
+use crate::change::{Cell, Cells, Change, FrameBuilder, FrameHead, Origin, Target};
 use crate::error::{Conflict, Error, Result};
 use crate::id::{AttributeId, ObjectId, RecordId, RowId};
 use crate::page::header::Header;
 use crate::records::{
     AttributeLayout, CATALOG_TREE, COUNTER, Catalog, Found, IndexKey, KeyBuffers, ObjectLayout, ROWS,
-    for_each_key, header_alone, read_cell,
+    for_each_key, header_alone, read_cell, read_header,
 };
 use crate::schema::Schema;
 use crate::value::{Timestamp, key_hash};
@@ -21,6 +21,8 @@ use crate::value::{Timestamp, key_hash};
 pub(crate) struct NewRecord {
     pub(crate) object: ObjectId,
     pub(crate) header: Header,
+    /// The row that it had and must have; none for a record that nothing names by its row.
+    pub(crate) row: Option<RowId>,
     /// Attributes that have a value, with their cells.
     pub(crate) cells: Vec<(AttributeId, Vec<u8>)>,
 }
@@ -80,37 +82,57 @@ impl Build {
         let object = catalog
             .object(record.object)
             .ok_or_else(|| Error::corrupt("", 0, format!("object {} is not in the schema", record.object)))?;
-        if self.find(&catalog, record.header.id)?.is_some() {
+        if !record.object.is_system() && self.find(&catalog, record.header.id)?.is_some() {
             return Err(Refused::Id);
         }
         self.check_keys(&catalog, object, record)?;
-        let row = {
-            let tree = self.records.pages.tree_mut(&self.writer, object.tree)?;
-            let counter = tree.meta(COUNTER);
-            tree.set_meta(COUNTER, record.header.counter.saturating_sub(1));
-            let row = RowId(tree.meta(ROWS));
-            self.log_create(record, row)?;
-            let tree = self.records.pages.tree_mut(&self.writer, object.tree)?;
-            tree.set_meta(COUNTER, counter.max(record.header.counter));
-            row
+        let row = match record.row {
+            None => RowId(self.row_count(object)),
+            Some(row) => self.make_way(object, row)?,
         };
-        let Header { created_at, updated_at, created_by, updated_by, version, id, .. } = record.header;
-        if (created_at, created_by) != (updated_at, updated_by) {
-            self.start_frame(updated_by);
-            let target = Target { object: record.object, row, id, version };
-            self.frame.update(&target, Some(Timestamp(updated_at)), 0);
-            self.apply()?;
-        }
+        let Header { created_at, created_by, updated_at, updated_by, .. } = record.header;
+        let Header { version, id, counter, history, .. } = record.header;
+        self.start_frame(updated_by);
+        let target = Target { object: record.object, row, id, version, history };
+        let origin = Origin { created_at: Timestamp(created_at), created_by, counter };
+        self.frame.restore(&target, Some(Timestamp(updated_at)), &origin, record.cells.len());
+        put_cells(&mut self.frame, &record.cells);
+        self.apply()?;
         Ok(self.make_room()?)
     }
 
-    fn log_create(&mut self, record: &NewRecord, row: RowId) -> Result<()> {
-        let Header { created_at, created_by, version, id, .. } = record.header;
-        self.start_frame(created_by);
-        let target = Target { object: record.object, row, id, version };
-        self.frame.create(&target, Some(Timestamp(created_at)), record.cells.len());
-        put_cells(&mut self.frame, &record.cells);
-        self.apply()
+    fn row_count(&self, object: &ObjectLayout) -> u64 {
+        self.records.pages.live().tree(object.tree).map_or(0, |tree| tree.meta(ROWS))
+    }
+
+    /// Makes a row free: fills those in front of it, or takes away what filled it.
+    fn make_way(&mut self, object: &ObjectLayout, row: RowId) -> Result<RowId, Refused> {
+        let rows = self.row_count(object);
+        if row.0 < rows {
+            let Some(place) = self.fillers.iter().position(|filler| *filler == (object.id, row)) else {
+                let reason = format!("row {row} of object {} has a record", object.id);
+                return Err(Refused::Behind(Error::corrupt("", 0, reason)));
+            };
+            self.fillers.swap_remove(place);
+            self.start_frame(0);
+            self.frame.delete(&filler(object.id, row));
+            self.apply()?;
+            return Ok(row);
+        }
+        for between in (rows..row.0).map(RowId) {
+            self.start_frame(0);
+            let origin = Origin { created_at: Timestamp(0), created_by: 0, counter: 1 };
+            self.frame.restore(&filler(object.id, between), None, &origin, 0);
+            self.apply()?;
+            self.fillers.push((object.id, between));
+        }
+        Ok(row)
+    }
+
+    /// Whether an actor with this number is there.
+    pub(crate) fn knows_actor(&self, number: u32) -> bool {
+        let live = self.records.pages.live().clone();
+        number == 0 || self.records.actor(&live, number).is_ok()
     }
 
     /// The object's next record gets a counter behind this one.
@@ -191,16 +213,27 @@ impl Build {
                     self.records.pages.live().tree(object.tree).map_or(0, |tree| tree.meta(COUNTER)) + 1;
                 let cells = known_cells(&catalog, target.object, cells.clone())?;
                 let header = new_header(head, target, *at, counter);
-                self.add(&NewRecord { object: target.object, header, cells: present(cells) })
+                let row = target.object.keeps_rows().then_some(target.row);
+                self.add(&NewRecord { object: target.object, header, row, cells: present(cells) })
+            }
+            Change::Restore { target, at, origin, cells } => {
+                known_object(&catalog, target.object)?;
+                let cells = known_cells(&catalog, target.object, cells.clone())?;
+                let header = Header {
+                    created_at: origin.created_at.0,
+                    created_by: origin.created_by,
+                    ..new_header(head, target, *at, origin.counter)
+                };
+                let row = target.object.keeps_rows().then_some(target.row);
+                self.add(&NewRecord { object: target.object, header, row, cells: present(cells) })
             }
             Change::Update { target, at, cells } => {
                 self.follow_update(&catalog, head, target, *at, cells.clone())
             }
             Change::Delete { target } => {
-                let Some((found, header)) = self.find(&catalog, target.id)? else { return Ok(()) };
+                let Some((found, header)) = self.find_target(&catalog, target)? else { return Ok(()) };
                 self.start_frame(head.actor);
-                let version = header.version;
-                self.frame.delete(&Target { object: found.object, row: found.row, id: target.id, version });
+                self.frame.delete(&Target { row: found.row, version: header.version, history: 0, ..*target });
                 Ok(self.apply()?)
             }
         }
@@ -215,7 +248,7 @@ impl Build {
         cells: Cells<'_>,
     ) -> Result<(), Refused> {
         let behind = |reason: String| Refused::Behind(Error::corrupt("", 0, reason));
-        let Some((found, header)) = self.find(catalog, target.id)? else {
+        let Some((found, header)) = self.find_target(catalog, target)? else {
             return Err(behind("the record that it changes is not known".to_string()));
         };
         if found.object != target.object || target.version != header.version + 1 {
@@ -226,7 +259,8 @@ impl Build {
         }
         let object = known_object(catalog, target.object)?;
         let changed = known_cells(catalog, target.object, cells)?;
-        let mut record = NewRecord { object: found.object, header, cells: self.cells_at(object, found)? };
+        let cells = self.cells_at(object, found)?;
+        let mut record = NewRecord { object: found.object, header, row: None, cells };
         record.cells.retain(|(id, _)| changed.iter().all(|(other, _)| other != id));
         record.cells.extend(present(changed.clone()));
         self.check_keys(catalog, object, &record)?;
@@ -239,6 +273,21 @@ impl Build {
         }
         self.apply()?;
         Ok(self.make_room()?)
+    }
+
+    /// The record that a change of the log is about. One of a system object has no id of its own: it is
+    /// the one in the change's row, where rows are kept.
+    fn find_target(&self, catalog: &Catalog, target: &Target) -> Result<Option<(Found, Header)>> {
+        if !target.object.is_system() {
+            return self.find(catalog, target.id);
+        }
+        let Some(object) = catalog.object(target.object).filter(|_| target.object.keeps_rows()) else {
+            return Ok(None);
+        };
+        let root = self.records.pages.live().clone();
+        let header = self.records.with_row(&root, object, target.row, read_header)?.flatten();
+        let header = header.filter(|header| header.id == target.id);
+        Ok(header.map(|header| (Found { object: target.object, row: target.row }, header)))
     }
 
     fn cells_at(&self, object: &ObjectLayout, found: Found) -> Result<Vec<(AttributeId, Vec<u8>)>> {
@@ -261,7 +310,7 @@ impl Build {
         self.records.catalog().schema.clone()
     }
 
-    /// Records in it.
+    /// Records of callers in it.
     pub(crate) fn record_count(&self) -> u64 {
         let live = self.records.pages.live();
         self.records.catalog().objects().iter().map(|object| self.records.count(&live, object)).sum()
@@ -303,12 +352,16 @@ fn new_header(head: &FrameHead, target: &Target, at: Option<Timestamp>, counter:
         version: target.version,
         updated_at: shown,
         updated_by: head.actor,
-        history: 0,
+        history: target.history,
         id: target.id,
         created_at: shown,
         counter,
         created_by: head.actor,
     }
+}
+
+fn filler(object: ObjectId, row: RowId) -> Target {
+    Target { object, row, id: RecordId::from_bytes([0; 16]), version: 1, history: 0 }
 }
 
 fn put_cells(frame: &mut FrameBuilder, cells: &[(AttributeId, Vec<u8>)]) {

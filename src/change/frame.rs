@@ -7,19 +7,24 @@
 //! | head    | commit_time | 8     | nanoseconds since 1970, never smaller than the frame's before  |
 //! |         | flags       | 1     | bit 0: `actor` follows; others 0                               |
 //! |         | actor       | 0, v  | number of the actor in the dictionary                          |
-//! | change  | kind        | 1     | 1 create, 2 update, 3 delete, 4 schema; bit 7: `at` follows    |
-//! | 1, 2    | at          | 0, 8  | the time that the record shows instead of commit_time          |
+//! | change  | kind        | 1     | 1 create, 2 update, 3 delete, 4 schema, 5 restore; bit 7: `at` |
+//! |         |             |       | follows, bit 6: `history` follows                              |
+//! | 1, 2, 5 | at          | 0, 8  | the time that the record shows instead of commit_time          |
 //! | 1, 2, 3 | object      | v     | object id                                                      |
-//! |         | row         | v     | row of the record                                              |
+//! | and 5   | row         | v     | row of the record                                              |
 //! |         | id          | 16    | record id                                                      |
 //! |         | version     | v     | version after the change (the last one for a delete)           |
-//! | 1, 2    | cell_count  | v     | cells that follow                                              |
+//! | 1, 2, 5 | history     | 0, v  | the newest entry of the record's history, as its header has it |
+//! | 5       | created_at  | 8     | time of the record's creation                                  |
+//! |         | created_by  | v     | actor of its creation                                          |
+//! |         | counter     | v     | its number within the object                                   |
+//! | 1, 2, 5 | cell_count  | v     | cells that follow                                              |
 //! | cell    | attribute   | v     | attribute id                                                   |
 //! |         | len         | v     | 0: the attribute is cleared; n + 1: n bytes follow             |
 //! |         | bytes       | n     | the value's cell form (see `value`)                            |
 //! | 4       | len, schema | v, n  | the whole schema after the change, as `schema` encodes it      |
 //!
-//! The row is in the frame although a create could derive it: replay then checks it, and an update
+//! A restore is a create of a record that was there before. The row is in the frame although a create could derive it: replay then checks it, and an update
 //! needs no probe. Frames are read only after their checksum matched; whatever still does not parse
 //! is `Corrupt`, never a panic.
 
@@ -30,10 +35,12 @@ use crate::value::Timestamp;
 
 const HAS_ACTOR: u8 = 1;
 const HAS_AT: u8 = 0x80;
+const HAS_HISTORY: u8 = 0x40;
 const CREATE: u8 = 1;
 const UPDATE: u8 = 2;
 const DELETE: u8 = 3;
 const SCHEMA: u8 = 4;
+const RESTORE: u8 = 5;
 
 /// What holds for all changes of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +114,19 @@ pub struct Target {
     pub id: RecordId,
     /// Its version after the change; the last one for a delete.
     pub version: u64,
+    /// Newest entry of its history from now on, as its header has it; 0: as it was, none for a create.
+    pub history: u64,
+}
+
+/// What a restored record keeps of its first creation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who created it.
+    pub created_by: u32,
+    /// Its number within the object.
+    pub counter: u64,
 }
 
 /// One change of a frame.
@@ -114,6 +134,8 @@ pub struct Target {
 pub enum Change<'a> {
     /// A record comes to be.
     Create { target: Target, at: Option<Timestamp>, cells: Cells<'a> },
+    /// A record comes to be again.
+    Restore { target: Target, at: Option<Timestamp>, origin: Origin, cells: Cells<'a> },
     /// Some of a record's attributes change.
     Update { target: Target, at: Option<Timestamp>, cells: Cells<'a> },
     /// A record goes.
@@ -161,14 +183,19 @@ impl<'a> Changes<'a> {
             return Ok(Some(Change::Schema { bytes: self.cursor.take(len)? }));
         }
         let at = if kind & HAS_AT != 0 { Some(Timestamp(self.cursor.read()?)) } else { None };
-        let target = Target {
+        let mut target = Target {
             object: ObjectId(narrow(&mut self.cursor, "object id")?),
             row: RowId(self.cursor.varint()?),
             id: RecordId::from_bytes(self.cursor.read()?),
             version: self.cursor.varint()?,
+            history: 0,
         };
-        let change = match kind & !HAS_AT {
+        if kind & HAS_HISTORY != 0 {
+            target.history = self.cursor.varint()?;
+        }
+        let change = match kind & !(HAS_AT | HAS_HISTORY) {
             CREATE => Change::Create { target, at, cells: self.cells()? },
+            RESTORE => Change::Restore { target, at, origin: self.origin()?, cells: self.cells()? },
             UPDATE => Change::Update { target, at, cells: self.cells()? },
             DELETE => Change::Delete { target },
             other => {
@@ -180,6 +207,14 @@ impl<'a> Changes<'a> {
             }
         };
         Ok(Some(change))
+    }
+
+    fn origin(&mut self) -> Result<Origin> {
+        let created_at = Timestamp(self.cursor.read()?);
+        let created_by = self.cursor.varint()?;
+        let created_by = u32::try_from(created_by)
+            .map_err(|_| Error::corrupt("", self.cursor.offset() as u64, "actor number is over 32 bits"))?;
+        Ok(Origin { created_at, created_by, counter: self.cursor.varint()? })
     }
 
     #[inline]
@@ -213,6 +248,7 @@ impl FrameBuilder {
 
     #[inline]
     fn record(&mut self, kind: u8, target: &Target, at: Option<Timestamp>) {
+        let kind = if target.history == 0 { kind } else { kind | HAS_HISTORY };
         match at {
             None => self.bytes.push(kind),
             Some(at) => {
@@ -224,12 +260,24 @@ impl FrameBuilder {
         put_varint(&mut self.bytes, target.row.0);
         self.bytes.extend_from_slice(&target.id.bytes());
         put_varint(&mut self.bytes, target.version);
+        if target.history != 0 {
+            put_varint(&mut self.bytes, target.history);
+        }
     }
 
     /// Appends a create; `cell_count` calls of [`FrameBuilder::cell`] follow.
     #[inline]
     pub fn create(&mut self, target: &Target, at: Option<Timestamp>, cell_count: usize) {
         self.record(CREATE, target, at);
+        put_varint(&mut self.bytes, cell_count as u64);
+    }
+
+    /// Appends a restore; `cell_count` calls of [`FrameBuilder::cell`] follow.
+    pub fn restore(&mut self, target: &Target, at: Option<Timestamp>, origin: &Origin, cell_count: usize) {
+        self.record(RESTORE, target, at);
+        self.bytes.extend_from_slice(&origin.created_at.0.to_le_bytes());
+        put_varint(&mut self.bytes, u64::from(origin.created_by));
+        put_varint(&mut self.bytes, origin.counter);
         put_varint(&mut self.bytes, cell_count as u64);
     }
 
@@ -242,7 +290,7 @@ impl FrameBuilder {
 
     /// Appends a delete.
     pub fn delete(&mut self, target: &Target) {
-        self.record(DELETE, target, None);
+        self.record(DELETE, &Target { history: 0, ..*target }, None);
     }
 
     /// Appends one cell of the create or update before it.
@@ -277,8 +325,16 @@ mod tests {
     use super::*;
 
     fn target(object: u16, row: u64, version: u64) -> Target {
-        Target { object: ObjectId(object), row: RowId(row), id: RecordId::from_bytes([9; 16]), version }
+        Target {
+            object: ObjectId(object),
+            row: RowId(row),
+            id: RecordId::from_bytes([9; 16]),
+            version,
+            history: 0,
+        }
     }
+
+    const ORIGIN: Origin = Origin { created_at: Timestamp(-9), created_by: 70_000, counter: 300 };
 
     fn sample() -> FrameBuilder {
         let mut builder = FrameBuilder::default();
@@ -288,6 +344,9 @@ mod tests {
         builder.cell(Cell { attribute: AttributeId(4), bytes: None });
         builder.delete(&target(2, 1, 4));
         builder.schema(b"schema");
+        builder.restore(&Target { history: 400, ..target(3, 9, 8) }, Some(Timestamp(6)), &ORIGIN, 1);
+        builder.cell(Cell { attribute: AttributeId(0), bytes: Some(b"x") });
+        builder.update(&Target { history: 1, ..target(3, 9, 9) }, None, 0);
         builder
     }
 
@@ -307,6 +366,16 @@ mod tests {
             matches!(changes.next().unwrap(), Some(Change::Delete { target: t }) if t == target(2, 1, 4))
         );
         assert!(matches!(changes.next().unwrap(), Some(Change::Schema { bytes: b"schema" })));
+        let Some(Change::Restore { target: found, at, origin, mut cells }) = changes.next().unwrap() else {
+            panic!("a restore comes behind the schema");
+        };
+        assert_eq!(found, Target { history: 400, ..target(3, 9, 8) });
+        assert_eq!((at, origin), (Some(Timestamp(6)), ORIGIN));
+        assert_eq!(cells.next().unwrap().unwrap().bytes, Some(&b"x"[..]));
+        let Some(Change::Update { target: found, .. }) = changes.next().unwrap() else {
+            panic!("an update comes last");
+        };
+        assert_eq!(found.history, 1);
         assert!(changes.next().unwrap().is_none());
     }
 

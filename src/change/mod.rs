@@ -4,5 +4,5 @@
 mod frame;
 mod mutation;
 
-pub use frame::{Cell, Cells, Change, FrameBuilder, FrameHead, Target, parse};
+pub use frame::{Cell, Cells, Change, FrameBuilder, FrameHead, Origin, Target, parse};
 pub use mutation::{Action, Key, Mode, Mutation, Patch};

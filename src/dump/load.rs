@@ -1,5 +1,6 @@
 //! Lines as a new store.
 
+use super::past::{Past, is_entry};
 use super::read::{self, End};
 use crate::build::{self, Build, Identity};
 use crate::bytes::Crc32;
@@ -99,14 +100,16 @@ pub fn load_on(input: &mut dyn BufRead, into: Arc<dyn Disk>) -> Result<LoadRepor
 }
 
 fn fill(build: &mut Build, schema: &crate::Schema, lines: &mut Lines<'_>) -> Result<()> {
+    let mut past = Past::default();
     loop {
         let before = lines.count;
         let Some(line) = lines.next()? else {
             return Err(Error::invalid_input("the dump ends without its last line: it was cut"));
         };
         match read::end(line) {
+            None if is_entry(line) => past.add(build, schema, line)?,
             None => {
-                let record = read::record(schema, line)?;
+                let record = read::record(build, &mut past, schema, line)?;
                 build.add(&record)?;
             }
             Some(end) => {

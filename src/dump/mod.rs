@@ -2,7 +2,7 @@
 //! those who write such files themselves.
 //!
 //! ```text
-//! {"vellum_dump":1,"lsn":17,"commit_time":"…","schema":{"objects":[…]}}
+//! {"vellum_dump":2,"lsn":17,"commit_time":"…","schema":{"objects":[…]}}
 //! {"object":"company","id":"…","version":3,"counter":1,"created_at":"…","updated_at":"…","values":{…}}
 //! …
 //! {"end":{"lines":2,"counters":{"company":1},"crc32":"9a31b7d2"}}
@@ -12,6 +12,7 @@
 //! |---------|-----------------------------------------------------------|
 //! | `write` | a snapshot as lines                                       |
 //! | `read`  | one line as what it says                                  |
+//! | `past`  | entries of the history, in front of the records            |
 //! | `load`  | lines as a new store                                      |
 //!
 //! Promises: every value comes back exactly, with ids, versions, counters and times. A file that was cut,
@@ -19,11 +20,13 @@
 //! before it. A load makes a whole store or none: its superblock comes last.
 
 mod load;
+mod past;
 mod read;
 mod write;
 
 pub use load::{LoadReport, load, load_on};
 pub use write::dump;
 
-/// Number of the format that is written; no other is read yet.
-const FORMAT: u64 = 1;
+/// Number of the format that is written. Format 1 has no history and no actors, and is read as well.
+const FORMAT: u64 = 2;
+const FIRST_FORMAT: u64 = 1;

@@ -1,7 +1,8 @@
 //! One line of a dump as what it says.
 
-use super::FORMAT;
-use crate::build::NewRecord;
+use super::past::Past;
+use super::{FIRST_FORMAT, FORMAT};
+use crate::build::{Build, NewRecord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::header::Header;
 use crate::schema::Schema;
@@ -67,6 +68,10 @@ struct RecordLine<'a> {
     created_at: Cow<'a, str>,
     #[serde(borrow)]
     updated_at: Cow<'a, str>,
+    #[serde(borrow, default)]
+    created_by: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    updated_by: Option<Cow<'a, str>>,
     #[serde(borrow)]
     values: &'a RawValue,
 }
@@ -83,7 +88,7 @@ pub(super) fn head(line: &str) -> Result<Head> {
     let Ok(Version { vellum_dump: version }) = parse::<Version>(line) else {
         return Err(Error::invalid_input("this is no dump: its first line has no vellum_dump"));
     };
-    if version != FORMAT {
+    if !(FIRST_FORMAT..=FORMAT).contains(&version) {
         return Err(Error::new(
             ErrorKind::UnknownFormat,
             format!(
@@ -108,19 +113,20 @@ pub(super) fn end(line: &str) -> Option<Result<End>> {
 ///
 /// # Errors
 /// `InvalidInput`, and what is wrong with object, attributes or values.
-pub(super) fn record(schema: &Schema, line: &str) -> Result<NewRecord> {
+pub(super) fn record(build: &mut Build, past: &mut Past, schema: &Schema, line: &str) -> Result<NewRecord> {
     let line: RecordLine<'_> = parse(line)?;
     let object = schema.object(&line.object)?;
     let time = |text: &str| Timestamp::read(text).map(|time| time.0).map_err(Error::invalid_input);
+    let id = line.id.parse()?;
     let header = Header {
         version: line.version,
         updated_at: time(&line.updated_at)?,
-        updated_by: 0,
-        history: 0,
-        id: line.id.parse()?,
+        updated_by: past.actor(build, line.updated_by.as_deref())?,
+        history: past.head(id),
+        id,
         created_at: time(&line.created_at)?,
         counter: line.counter,
-        created_by: 0,
+        created_by: past.actor(build, line.created_by.as_deref())?,
     };
     if header.version == 0 || header.counter == 0 {
         return Err(Error::invalid_input("versions and counters begin with 1"));
@@ -148,5 +154,5 @@ pub(super) fn record(schema: &Schema, line: &str) -> Result<NewRecord> {
         }
     }
     cells.sort_unstable_by_key(|(id, _)| *id);
-    Ok(NewRecord { object: object.id(), header, cells })
+    Ok(NewRecord { object: object.id(), header, row: None, cells })
 }

@@ -1,11 +1,14 @@
 //! A snapshot as lines.
 
-use super::FORMAT;
+use super::{FORMAT, past};
 use crate::bytes::Crc32;
 use crate::error::{Error, Result};
+use crate::id::RowId;
+use crate::records::{EntryKind, ROWS};
+use crate::schema::ObjectSchema;
 use crate::store::Snapshot;
 use crate::text::format_record;
-use crate::value::Json;
+use crate::value::{Actor, Json, Record};
 use std::io::Write;
 
 /// Counts lines and bytes on their way out.
@@ -29,6 +32,33 @@ fn unwritten(error: std::io::Error) -> Error {
     Error::io("writing", "the dump", error)
 }
 
+/// The members that say who made a record and who changed it.
+fn actors_of(record: &Record) -> String {
+    let member = |name: &str, actor: Option<&Actor>| {
+        let text = actor.map(|actor| serde_json::Value::from(actor.to_string()));
+        text.map_or_else(String::new, |text| format!("\"{name}\":{text},"))
+    };
+    member("created_by", record.created_by()) + &member("updated_by", record.updated_by())
+}
+
+/// The entries of an object's history, in the order of the commits.
+fn put_history(snapshot: &Snapshot, object: &ObjectSchema, lines: &mut Lines<'_>) -> Result<()> {
+    let (catalog, records, root) = (snapshot.catalog(), snapshot.records(), snapshot.root());
+    let history = catalog.object(object.id()).and_then(|layout| catalog.history_of(layout));
+    let Some(history) = history else { return Ok(()) };
+    let actor = |number| Ok(records.actor(root, number)?.map(|actor| actor.to_string()));
+    let rows = root.tree(history.tree).map_or(0, |tree| tree.meta(ROWS));
+    for row in (0..rows).map(RowId) {
+        let Some(entry) = records.entry(root, history, row)? else { continue };
+        let deleted = entry.kind == EntryKind::Died
+            && records.died(root, history, entry.record)?.is_some_and(|(died, _)| died.row == row);
+        if let Some(line) = past::line(object, &entry, deleted, &actor)? {
+            lines.put(&line)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes everything that a snapshot shows as a dump; see docs/dump-format.md. Returns the number of
 /// records.
 ///
@@ -50,13 +80,19 @@ pub fn dump(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
     lines.put(&format!(
         r#"{{"vellum_dump":{FORMAT},"lsn":{lsn},"commit_time":"{time}","schema":{neutral}}}"#
     ))?;
-    let mut counters = serde_json::Map::new();
+    let (mut counters, mut record_count) = (serde_json::Map::new(), 0);
+    for object in schema.objects() {
+        put_history(snapshot, object, &mut lines)?;
+    }
     for object in schema.objects() {
         let name = serde_json::to_string(object.key()).expect("text always serializes");
         for record in snapshot.iter(object.key())? {
-            let text = format_record(&record?);
-            // The record's own line, with the object in front.
-            lines.put(&format!("{{\"object\":{name},{}", &text[1..]))?;
+            let record = record?;
+            let text = format_record(&record);
+            let by = actors_of(&record);
+            // The record's own line, with the object and its actors in front.
+            lines.put(&format!("{{\"object\":{name},{by}{}", &text[1..]))?;
+            record_count += 1;
         }
         counters.insert(object.key().to_string(), snapshot.counter(object.key())?.into());
     }
@@ -64,5 +100,5 @@ pub fn dump(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
     let (counters, sum) = (serde_json::Value::Object(counters), crc.sum());
     let end = format!(r#"{{"end":{{"lines":{count},"counters":{counters},"crc32":"{sum:08x}"}}}}"#);
     writeln!(out, "{end}").and_then(|()| out.flush()).map_err(unwritten)?;
-    Ok(count - 1)
+    Ok(record_count)
 }

@@ -130,8 +130,7 @@ pub fn touch(page: &mut impl PageWrite, slot: u32, version: u64, updated_at: i64
     page.write(slot_offset(slot), &bytes);
 }
 
-/// Points the record at its newest superseded version.
-#[cfg(test)]
+/// Points the record at the newest entry of its history.
 pub fn set_history(page: &mut impl PageWrite, slot: u32, history: u64) {
     crate::page::put(page, slot_offset(slot) + HISTORY.offset(), history);
 }

@@ -10,7 +10,7 @@ use super::keys::{KeyBuffers, changed_cell, for_each_key_in, for_each_key_of};
 use super::layout::{Catalog, IndexLayout, ObjectLayout};
 use super::read::{id_value, missing_object};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
-use crate::change::{Cell, Cells, Change, FrameHead, Target, parse};
+use crate::change::{Cell, Cells, Change, FrameHead, Origin, Target, parse};
 use crate::error::{Error, Result};
 use crate::id::{Lsn, RowId};
 use crate::index;
@@ -66,7 +66,10 @@ impl Records {
                     self.update(writer, scratch, &head, &target, at, cells)?
                 }
                 Change::Create { target, at, cells } => {
-                    self.create(writer, scratch, &head, &target, at, cells)?
+                    self.create(writer, scratch, &head, &target, at, None, cells)?
+                }
+                Change::Restore { target, at, origin, cells } => {
+                    self.create(writer, scratch, &head, &target, at, Some(origin), cells)?
                 }
                 Change::Delete { target } => self.delete(writer, scratch, &target)?,
                 Change::Schema { bytes } => self.replace_schema(writer, bytes)?,
@@ -77,12 +80,14 @@ impl Records {
 
     fn replace_schema(&self, writer: &mut Writer, bytes: &[u8]) -> Result<()> {
         let catalog = Catalog::new(Schema::decode(bytes)?);
+        self.convert(writer, &self.catalog().clone(), &catalog)?;
         let group = self.pages.group_mut(writer, CATALOG_TREE, 0)?;
         group.state.write().page_mut(0).replace(bytes.to_vec());
         self.catalog.store(Arc::new(catalog));
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one change, and what applying needs")]
     fn create(
         &self,
         writer: &mut Writer,
@@ -90,6 +95,7 @@ impl Records {
         head: &FrameHead,
         target: &Target,
         at: Option<Timestamp>,
+        origin: Option<Origin>,
         cells: Cells<'_>,
     ) -> Result<()> {
         let catalog = self.catalog();
@@ -107,27 +113,29 @@ impl Records {
             }
             tree.set_meta(ROWS, tree.meta(ROWS).max(target.row.0 + 1));
             tree.set_meta(RECORDS, tree.meta(RECORDS) + 1);
-            tree.set_meta(COUNTER, tree.meta(COUNTER) + 1);
+            let origin = origin.unwrap_or(Origin {
+                created_at: Timestamp(shown),
+                created_by: head.actor,
+                counter: tree.meta(COUNTER) + 1,
+            });
+            tree.set_meta(COUNTER, tree.meta(COUNTER).max(origin.counter));
             let new = Header {
                 version: target.version,
                 updated_at: shown,
                 updated_by: head.actor,
-                history: 0,
+                history: target.history,
                 id: target.id,
-                created_at: shown,
-                counter: tree.meta(COUNTER),
-                created_by: head.actor,
+                created_at: origin.created_at.0,
+                counter: origin.counter,
+                created_by: origin.created_by,
             };
             header::write_new(state.page_mut(0), slot, &new);
             write_cells(&mut state, object, slot, cells.clone())?;
         }
-        index::insert(
-            &self.pages,
-            writer,
-            ID_TREE,
-            self.id_hash(target.id),
-            id_value(object.id, target.row),
-        )?;
+        if !object.id.is_system() {
+            let (hash, value) = (self.id_hash(target.id), id_value(object.id, target.row));
+            index::insert(&self.pages, writer, ID_TREE, hash, value)?;
+        }
         for index in &object.indexes {
             self.insert_keys_of(writer, object, index, scratch, target.row, &cells)?;
         }
@@ -181,6 +189,9 @@ impl Records {
             }
             let shown = at.unwrap_or(head.commit_time).0;
             header::touch(state.page_mut(0), slot, target.version, shown, head.actor);
+            if target.history != 0 {
+                header::set_history(state.page_mut(0), slot, target.history);
+            }
             write_cells(&mut state, object, slot, cells.clone())?;
             if moves_keys {
                 self.keys(&state, object, slot, scratch, true);
@@ -213,13 +224,10 @@ impl Records {
             tree.set_meta(FREE_HEAD, target.row.0 + 1);
             tree.set_meta(RECORDS, tree.meta(RECORDS).saturating_sub(1));
         }
-        index::remove(
-            &self.pages,
-            writer,
-            ID_TREE,
-            self.id_hash(target.id),
-            id_value(object.id, target.row),
-        )?;
+        if !object.id.is_system() {
+            let (hash, value) = (self.id_hash(target.id), id_value(object.id, target.row));
+            index::remove(&self.pages, writer, ID_TREE, hash, value)?;
+        }
         self.move_keys(writer, object, scratch, target.row)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::page::slots::Width;
-use crate::schema::{ObjectSchema, Schema};
+use crate::schema::{ObjectSchema, Schema, Standing};
 use crate::value::{Elements, Form, ValueType};
 
 /// The schema with its layouts.
@@ -10,6 +10,8 @@ use crate::value::{Elements, Form, ValueType};
 pub(crate) struct Catalog {
     pub(crate) schema: Schema,
     objects: Vec<ObjectLayout>,
+    /// Those of the schema's system objects.
+    system: Vec<ObjectLayout>,
 }
 
 /// One object's trees and columns.
@@ -22,6 +24,10 @@ pub(crate) struct ObjectLayout {
     pub(crate) indexes: Vec<IndexLayout>,
     /// Whether some attribute has a default.
     pub(crate) has_defaults: bool,
+    /// Whether some attribute is a number that the engine gives.
+    pub(crate) has_sequences: bool,
+    /// The object that keeps superseded values, where some are kept.
+    pub(crate) history: Option<ObjectId>,
 }
 
 /// One attribute's pages.
@@ -38,6 +44,10 @@ pub(crate) struct AttributeLayout {
     /// Whether some key has it.
     pub(crate) indexed: bool,
     pub(crate) required: bool,
+    /// Whether it was deleted: its values are there and are shown to nobody.
+    pub(crate) deleted: bool,
+    /// Whether superseded values are kept.
+    pub(crate) history: bool,
 }
 
 /// One unique key.
@@ -53,16 +63,32 @@ pub(crate) struct IndexLayout {
 impl Catalog {
     pub(crate) fn new(schema: Schema) -> Catalog {
         let objects = schema.objects().iter().map(ObjectLayout::new).collect();
-        Catalog { schema, objects }
+        let system = schema.system_objects().map(ObjectLayout::new).collect();
+        Catalog { schema, objects, system }
     }
 
     #[inline]
     pub(crate) fn object(&self, id: ObjectId) -> Option<&ObjectLayout> {
-        self.objects.get(usize::from(id.0))
+        match self.objects.get(usize::from(id.0)) {
+            Some(object) => Some(object),
+            None => self.system_object(id),
+        }
     }
 
+    #[cold]
+    fn system_object(&self, id: ObjectId) -> Option<&ObjectLayout> {
+        self.system.iter().find(|object| object.id == id)
+    }
+
+    /// The objects that callers see, by id.
     pub(crate) fn objects(&self) -> &[ObjectLayout] {
         &self.objects
+    }
+
+    /// All objects, those of the engine's own behind the others, each with its schema.
+    pub(crate) fn all_objects(&self) -> impl Iterator<Item = (&ObjectLayout, &ObjectSchema)> {
+        let callers = self.objects.iter().zip(self.schema.objects());
+        callers.chain(self.system.iter().zip(self.schema.system_objects()))
     }
 }
 
@@ -91,6 +117,8 @@ impl ObjectLayout {
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
             // An autonumber is given at the commit.
             required: attribute.is_required() && attribute.sequence().is_none(),
+            deleted: attribute.standing() == Standing::Deleted,
+            history: object.has_history() || attribute.has_history(),
         });
         ObjectLayout {
             id: object.id(),
@@ -98,6 +126,8 @@ impl ObjectLayout {
             attributes: attributes.collect(),
             indexes,
             has_defaults: object.attributes().iter().any(|attribute| attribute.default_value().is_some()),
+            has_sequences: object.attributes().iter().any(|attribute| attribute.sequence().is_some()),
+            history: object.history_trees.map(|_| object.id().history()),
         }
     }
 

@@ -22,12 +22,17 @@
 //! miss counts only if the sequence was even and did not move. Otherwise the look-up is made again,
 //! and after three tries under the writer lock ([`Records::read_live`]).
 
+mod actors;
 mod apply;
+mod convert;
+mod history;
+pub(crate) mod intervals;
 mod keys;
 mod layout;
 mod read;
 
 pub(crate) use apply::ApplyScratch;
+pub(crate) use history::{Entry, EntryKind};
 pub(crate) use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
 pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use read::{
@@ -61,6 +66,7 @@ pub(crate) struct Records {
     sequence: AtomicU64,
     applied: AtomicU64,
     commit_time: AtomicI64,
+    actors: actors::KnownActors,
 }
 
 impl Records {
@@ -79,6 +85,7 @@ impl Records {
             sequence: AtomicU64::new(0),
             applied: AtomicU64::new(lsn.0),
             commit_time: AtomicI64::new(commit_time),
+            actors: actors::KnownActors::default(),
         }
     }
 

@@ -251,7 +251,11 @@ pub(crate) fn read_record(
     let mut values = Vec::with_capacity(object.attributes.len());
     let mut cell = Vec::new();
     for (layout, attribute) in object.attributes.iter().zip(schema.attributes()) {
-        if wanted(layout) && read_cell(state, layout, slot, &mut cell)? && !attribute.is_hidden() {
+        if !layout.deleted
+            && wanted(layout)
+            && read_cell(state, layout, slot, &mut cell)?
+            && !attribute.is_hidden()
+        {
             values.push((attribute.name().clone(), attribute.decode(&cell)?));
         }
     }
@@ -271,7 +275,8 @@ pub(crate) fn read_record(
         Timestamp(header.created_at),
         Timestamp(header.updated_at),
         values,
-    ))
+    )
+    .by(header.created_by, header.updated_by))
 }
 
 #[cold]

@@ -70,7 +70,10 @@ fn apply(
         Err(refused) => Error::from(refused),
     };
     let target = match change {
-        Change::Create { target, .. } | Change::Update { target, .. } | Change::Delete { target } => target,
+        Change::Create { target, .. }
+        | Change::Restore { target, .. }
+        | Change::Update { target, .. }
+        | Change::Delete { target } => target,
         Change::Schema { .. } => {
             losses.other(&lost(&refused), "a change of the schema");
             return Ok(());

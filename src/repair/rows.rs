@@ -9,7 +9,7 @@ use crate::page::Columns;
 use crate::page::header::Header;
 use crate::pagestore::{Group, GroupState};
 use crate::records::{AttributeLayout, COUNTER, Catalog, ObjectLayout, ROWS, read_cell, read_header};
-use crate::schema::{AttributeSchema, ObjectSchema};
+use crate::schema::{ACTORS, AttributeSchema, ObjectSchema};
 use std::sync::Arc;
 
 /// Puts every record that can be read into the new store.
@@ -18,7 +18,10 @@ use std::sync::Arc;
 /// When the new store cannot be written.
 pub(super) fn salvage(states: &States<'_>, build: &mut Build, losses: &mut Losses) -> Result<()> {
     let catalog = states.catalog();
-    for (object, schema) in catalog.objects().iter().zip(catalog.schema.objects()) {
+    // Objects of the engine's own first: the others name their records.
+    let (system, callers): (Vec<_>, Vec<_>) =
+        catalog.all_objects().partition(|(object, _)| object.id.is_system());
+    for (object, schema) in system.into_iter().chain(callers) {
         let mut salvager = Salvager { states, catalog: &catalog, object, schema, build, losses };
         salvager.object()?;
     }
@@ -147,8 +150,25 @@ impl Salvager<'_> {
         self.first(groups, number, None, |state| read_header(state, slot))
     }
 
+    /// Who is lost is nobody from now on.
+    fn with_known_actors(&mut self, mut header: Header) -> Header {
+        for number in [&mut header.created_by, &mut header.updated_by] {
+            // An actor makes itself known.
+            if self.object.id != ACTORS && !self.build.knows_actor(*number) {
+                let error =
+                    Error::corrupt("", 0, format!("actor {number} is lost: the record names nobody instead"));
+                self.losses.record(self.schema.key(), header.id, &[], &error);
+                *number = 0;
+            }
+        }
+        header
+    }
+
     fn record(&mut self, groups: &[GroupIn<'_>], number: u64, slot: u32, header: Header) -> Result<()> {
-        let mut record = NewRecord { object: self.object.id, header, cells: Vec::new() };
+        let row =
+            self.object.id.keeps_rows().then_some(RowId(number * u64::from(GROUP_ROWS) + u64::from(slot)));
+        let header = self.with_known_actors(header);
+        let mut record = NewRecord { object: self.object.id, header, row, cells: Vec::new() };
         for (layout, attribute) in self.object.attributes.iter().zip(self.schema.attributes()) {
             let cell =
                 self.first(groups, number, Some(layout), |state| cell_of(state, layout, attribute, slot));

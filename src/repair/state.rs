@@ -179,7 +179,7 @@ fn from_scan(disk: &Arc<dyn Disk>, sources: &Sources) -> Result<(Records, Writer
 /// An object's counter goes on behind the newest record that is left.
 fn count_anew(records: &Records) {
     let root = records.pages.live().clone();
-    for object in records.catalog().objects() {
+    for (object, _) in records.catalog().all_objects() {
         let Some(tree) = root.tree(object.tree) else { continue };
         let mut newest = 0;
         for row in (0..tree.meta(ROWS)).map(RowId) {

@@ -135,12 +135,28 @@ impl AttributeSchema {
         self.append_checked(&value, out).unwrap_or(false)
     }
 
+    /// The key of an archived option among the values, where there is one: such are shown and not written.
+    pub(crate) fn archived_option<'v>(&self, value: &'v Value) -> Option<&'v str> {
+        if !self.has_archived_options {
+            return None;
+        }
+        let is_archived = |name: &&str| {
+            let known = self.options.iter().find(|option| option.key == *name);
+            known.is_some_and(|option| option.standing == Standing::Archived)
+        };
+        match value {
+            Value::List(values) => values.iter().filter_map(Value::as_text).find(is_archived),
+            value => value.as_text().filter(is_archived),
+        }
+    }
+
     /// Works out what is not persisted.
     pub(super) fn prepare(&mut self) {
         self.name = Arc::from(self.key.as_str());
         self.option_names =
             Names::of(self.options.iter().map(|option| option.standing.name_or_none(&option.key)));
         self.coding = Coding::of(self);
+        self.has_archived_options = self.options.iter().any(|option| option.standing == Standing::Archived);
         self.limited = (self.min.is_some() || self.max.is_some()) && self.coding != Coding::Other;
         // A pattern that does not compile is refused by `check`.
         let pattern = self.rules.pattern.as_deref();

@@ -33,7 +33,8 @@ pub(super) fn schema(schema: &Schema) -> Check {
 
 impl ObjectSchema {
     fn trees(&self) -> impl Iterator<Item = TreeId> {
-        std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree))
+        let own = std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree));
+        own.chain(self.history_trees.into_iter().flatten())
     }
 }
 
@@ -59,6 +60,9 @@ fn object(object: &ObjectSchema, position: usize) -> Check {
         object.attributes.iter().filter(|attribute| attribute.rules.hidden).map(|a| a.id).collect();
     if hidden != object.open.into_iter().collect::<Vec<_>>() {
         return Err("the attribute that keeps unknown members is not the hidden one".to_string());
+    }
+    if object.keeps_history() && object.history_trees.is_none() {
+        return Err("history is to be kept and has no trees".to_string());
     }
     indexes(object)
 }

@@ -134,7 +134,7 @@ pub(super) fn relations(schema: &Schema) -> Check {
         for attribute in &object.attributes {
             let place = |reason: String| format!("{}.{}: {reason}", object.key, attribute.key);
             for id in &attribute.rules.refers_to {
-                let target = schema.object_by_id(*id).filter(|object| object.system.is_none());
+                let target = schema.objects.get(usize::from(id.0));
                 target.ok_or_else(|| place(format!("it refers to object {id}, which is not there")))?;
             }
             let Some(inverse) = attribute.rules.inverse else { continue };

@@ -75,7 +75,8 @@ impl From<ObjectV1> for ObjectSchema {
             open: None,
             history: false,
             standing: Standing::Active,
-            system: None,
+            history_trees: None,
+            history_object: None,
             name: Arc::from(""),
             names: Names::default(),
         }
@@ -108,6 +109,7 @@ impl From<AttributeV1> for AttributeSchema {
             name: Arc::from(""),
             option_names: Names::default(),
             coding: Coding::default(),
+            has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),
         }

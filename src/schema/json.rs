@@ -80,7 +80,8 @@ impl Schema {
         let at = usize::from(self.object(object)?.id.0);
         let mut changed = self.clone();
         let count = changed.objects[at].attributes.len();
-        let Draft { attribute, relation } = read_attribute("attribute", parse(json)?, count)?;
+        let Draft { mut attribute, relation } = read_attribute("attribute", parse(json)?, count)?;
+        attribute.column = changed.objects[at].next_column();
         if attribute.required {
             return Err(invalid(
                 "attribute.required",
@@ -95,12 +96,13 @@ impl Schema {
         }
         let id = (changed.objects[at].id, attribute.id);
         changed.objects[at].attributes.push(attribute);
+        changed.keep_history(at)?;
         changed.relate(relation.map(|relation| (id, relation)).into_iter().collect())?;
         *self = changed.finish()?;
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Schema> {
+    pub(super) fn finish(mut self) -> Result<Schema> {
         self.index_names();
         check::schema(&self).map_err(|reason| Error::new(ErrorKind::InvalidSchema, reason))?;
         if !self.fits_encoding() {
@@ -110,7 +112,7 @@ impl Schema {
     }
 
     /// Resolves the names in references, now that all objects are there.
-    fn relate(&mut self, relations: Vec<((ObjectId, AttributeId), Relation)>) -> Result<()> {
+    pub(super) fn relate(&mut self, relations: Vec<((ObjectId, AttributeId), Relation)>) -> Result<()> {
         let object_id = |schema: &Schema, path: &str, name: &str| {
             let found = schema.objects.iter().find(|object| object.key == name);
             found
@@ -141,7 +143,15 @@ impl Schema {
         Ok(())
     }
 
-    fn take_tree(&mut self) -> Result<TreeId> {
+    /// Gives an object that is to keep history the trees for it.
+    pub(super) fn keep_history(&mut self, at: usize) -> Result<()> {
+        if self.objects[at].keeps_history() && self.objects[at].history_trees.is_none() {
+            self.objects[at].history_trees = Some([self.take_tree()?, self.take_tree()?]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_tree(&mut self) -> Result<TreeId> {
         let tree = self.next_tree;
         let next = tree.0.checked_add(1).ok_or_else(|| invalid("", "all tree numbers are used"))?;
         self.next_tree = TreeId(next);
@@ -192,7 +202,8 @@ fn read_object(schema: &mut Schema, relations: &mut Relations, path: &str, json:
         open: None,
         history: members.get("history")?.unwrap_or(false),
         standing: standing(&mut members)?,
-        system: None,
+        history_trees: None,
+        history_object: None,
         name: Arc::from(""),
         names: Names::default(),
     };
@@ -214,6 +225,9 @@ fn read_object(schema: &mut Schema, relations: &mut Relations, path: &str, json:
         }
     }
     members.finish()?;
+    if object.keeps_history() {
+        object.history_trees = Some([schema.take_tree()?, schema.take_tree()?]);
+    }
     schema.objects.push(object);
     Ok(())
 }
@@ -244,6 +258,13 @@ fn read_attributes(
         object.attributes.push(attribute);
     }
     Ok(())
+}
+
+impl ObjectSchema {
+    /// Whether some attribute's superseded values are to be kept.
+    pub(super) fn keeps_history(&self) -> bool {
+        self.history || self.attributes.iter().any(|attribute| attribute.rules.history)
+    }
 }
 
 /// Whether `archived` is set.

@@ -77,6 +77,24 @@ impl<'a> Members<'a> {
         self.get(name)?.ok_or_else(|| self.invalid(name, "is missing"))
     }
 
+    /// Whether the member is there, were it null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key == name)
+    }
+
+    /// The member as it is.
+    pub(super) fn require_raw(&mut self, name: &str) -> Result<&'a RawValue> {
+        self.take(name).ok_or_else(|| self.invalid(name, "is missing"))
+    }
+
+    /// The only member, with its name.
+    pub(super) fn take_only(&mut self) -> Result<(String, &'a RawValue)> {
+        match self.entries.len() {
+            1 => Ok(self.entries.remove(0)),
+            count => Err(invalid(&self.path, &format!("expected one member, found {count}"))),
+        }
+    }
+
     /// Refuses what nobody took.
     pub(super) fn finish(self) -> Result<()> {
         match self.entries.first() {

@@ -12,7 +12,7 @@ pub(super) fn pretty(schema: &Schema) -> String {
 
 impl ObjectSchema {
     fn is_shown(&self) -> bool {
-        self.system.is_none() && self.standing != Standing::Deleted
+        self.standing != Standing::Deleted
     }
 }
 

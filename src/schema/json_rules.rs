@@ -174,7 +174,11 @@ fn read_options(members: &mut Members<'_>) -> Result<Vec<SelectOption>> {
 }
 
 /// `min` or `max` as a cell. Numbers are taken digit by digit, so that a decimal's limit is exact.
-fn limit(members: &mut Members<'_>, name: &str, attribute: &AttributeSchema) -> Result<Option<Vec<u8>>> {
+pub(super) fn limit(
+    members: &mut Members<'_>,
+    name: &str,
+    attribute: &AttributeSchema,
+) -> Result<Option<Vec<u8>>> {
     let Some(raw) = members.take(name) else {
         return Ok(None);
     };
@@ -304,6 +308,7 @@ pub(super) mod special {
             name: Arc::from(key),
             option_names: Names::default(),
             coding: Coding::default(),
+            has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),
         })

@@ -72,6 +72,7 @@ impl AttributeSchema {
             ValueType::Radio => out.extend_from_slice(&self.option_number(value)?.to_le_bytes()),
             ValueType::Reference => out.extend_from_slice(&reference(value)?.bytes()),
             ValueType::Actor => actor(value)?.append_cell(out),
+            ValueType::Bytes => append_hex(value, out)?,
             ValueType::Currency => self.append_money(value, out)?,
             ValueType::Address
             | ValueType::Location
@@ -112,6 +113,7 @@ impl AttributeSchema {
             }
             ValueType::Reference => Value::Reference(RecordId::from_bytes(fixed(cell)?)),
             ValueType::Actor => Value::Actor(Actor::of_cell(cell)?),
+            ValueType::Bytes => Value::Text(cell.iter().map(|byte| format!("{byte:02x}")).collect()),
             ValueType::Currency => self.money_of(cell)?,
             ValueType::Address
             | ValueType::Location
@@ -258,4 +260,15 @@ pub(super) fn too_many(max: u32, given: usize) -> Refusal {
     let values = if max == 1 { "value" } else { "values" };
     let reason = format!("at most {max} {values} allowed, {given} given");
     Refusal { kind: ErrorKind::TooManyValues, reason }
+}
+
+/// The bytes that pairs of hexadecimal digits stand for.
+fn append_hex(value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+    let text = value.as_text().filter(|text| text.len() % 2 == 0 && text.is_ascii());
+    let text = text.ok_or_else(|| wrong_kind("bytes as hexadecimal digits", value))?;
+    for at in (0..text.len()).step_by(2) {
+        let byte = u8::from_str_radix(&text[at..at + 2], 16);
+        out.push(byte.map_err(|_| wrong_kind("bytes as hexadecimal digits", value))?);
+    }
+    Ok(())
 }

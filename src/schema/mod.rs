@@ -19,6 +19,7 @@
 //! (`coding`).
 
 mod attribute;
+mod change;
 mod check;
 mod check_rules;
 mod coding;
@@ -35,6 +36,8 @@ mod open;
 mod parts;
 mod rules;
 mod scalar;
+mod system;
+mod widen;
 
 #[cfg(test)]
 mod tests;
@@ -44,13 +47,15 @@ mod tests_kinds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::value::ValueType;
+pub(crate) use change::{Asked, Demand};
 use coding::{Coding, Pattern};
 use names::Names;
 pub(crate) use open::unknown_members;
 use rules::Rules;
-pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing, System};
+pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+pub(crate) use system::{ACTOR, ACTORS, REQUESTS, history};
 
 /// Tree of the schema and the dictionaries.
 pub(crate) const CATALOG_TREE: TreeId = TreeId(0);
@@ -59,8 +64,9 @@ pub(crate) const RECORD_ID_TREE: TreeId = TreeId(1);
 /// First tree of an object; those below are the store's own.
 pub(crate) const FIRST_TREE: TreeId = TreeId(16);
 
-/// Most objects of a store: an object id has 16 bits.
-pub(crate) const OBJECTS_MAX: usize = 65_535;
+/// Most objects of a store: an object id has 16 bits, and the upper half is for system objects, of which each
+/// object may have one.
+pub(crate) const OBJECTS_MAX: usize = 32_766;
 /// Most attributes of an object; a record's cells are then found in one frame.
 pub(crate) const ATTRIBUTES_MAX: usize = 10_000;
 /// Most options of a select.
@@ -106,8 +112,11 @@ pub struct ObjectSchema {
     pub(crate) history: bool,
     /// Whether it is in use.
     pub(crate) standing: Standing,
-    /// What the engine keeps in it; such an object is shown to nobody.
-    pub(crate) system: Option<System>,
+    /// Trees of the object that keeps its superseded values, and of that one's index, where some are kept.
+    pub(crate) history_trees: Option<[TreeId; 2]>,
+    /// That object.
+    #[serde(skip)]
+    history_object: Option<Box<ObjectSchema>>,
     /// `key`, to be shared with mutations.
     #[serde(skip)]
     name: Arc<str>,
@@ -164,6 +173,8 @@ pub struct AttributeSchema {
     option_names: Names,
     #[serde(skip)]
     coding: Coding,
+    #[serde(skip)]
+    has_archived_options: bool,
     /// Whether `min` or `max` is asked of each cell.
     #[serde(skip)]
     limited: bool,
@@ -217,7 +228,23 @@ impl Schema {
     #[must_use]
     #[inline]
     pub fn object_by_id(&self, id: ObjectId) -> Option<&ObjectSchema> {
-        self.objects.get(usize::from(id.0))
+        match self.objects.get(usize::from(id.0)) {
+            Some(object) => Some(object),
+            None => self.system_object(id),
+        }
+    }
+
+    /// The system object with this id.
+    #[cold]
+    fn system_object(&self, id: ObjectId) -> Option<&ObjectSchema> {
+        self.system_objects().find(|object| object.id == id)
+    }
+
+    /// The objects that the engine keeps for itself.
+    pub(crate) fn system_objects(&self) -> impl Iterator<Item = &ObjectSchema> {
+        system::always()
+            .iter()
+            .chain(self.objects.iter().filter_map(|object| object.history_object.as_deref()))
     }
 
     #[cold]
@@ -329,6 +356,8 @@ impl ObjectSchema {
     }
 
     fn index_names(&mut self) {
+        let history = self.history_trees.map(|trees| Box::new(system::history_of(self.id, trees)));
+        self.history_object = history;
         self.name = Arc::from(self.key.as_str());
         // The hidden attribute is nobody's to name.
         let names = self.attributes.iter().map(AttributeSchema::name_or_none);
@@ -364,12 +393,6 @@ impl ObjectSchema {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.standing
-    }
-
-    /// What the engine keeps in it.
-    #[must_use]
-    pub fn system(&self) -> Option<System> {
-        self.system
     }
 }
 

@@ -105,17 +105,6 @@ pub enum Standing {
     Deleted,
 }
 
-/// What an object is for that the engine keeps for itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum System {
-    /// Who makes commits.
-    Actors,
-    /// Superseded values of an object.
-    History(ObjectId),
-    /// Keys of requests that were carried out.
-    Idempotency,
-}
-
 impl Standing {
     /// What is found by its name: nothing that was deleted.
     pub(super) fn name_or_none(self, name: &str) -> &str {

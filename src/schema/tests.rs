@@ -252,7 +252,7 @@ fn the_persisted_bytes_are_these() {
         &[1, 0, 0, 0, 0, 0, 0, 0], // indexes
         &[17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], // tree, attributes, primary
         &[0, 0, 0, 0],             // max_record_len, given id, open, history
-        &[0, 0, 0, 0, 0],          // standing, system
+        &[0, 0, 0, 0, 0],          // standing, history_trees
         &[18, 0, 0, 0],            // next_tree
     ];
     assert_eq!(Schema::from_json(json).unwrap().encode(), expected.concat());

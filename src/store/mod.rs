@@ -12,6 +12,7 @@ mod background;
 mod backup;
 mod commit;
 mod config;
+mod history;
 mod object;
 mod opening;
 mod reserve;
@@ -24,6 +25,7 @@ pub use background::Work;
 pub use backup::{BackupProgress, BackupReport};
 pub use commit::Commit;
 pub use config::{Config, Durability, Progress};
+pub use history::PastValue;
 pub use object::Object;
 pub use snapshot::Snapshot;
 pub use stats::{Health, IndexStats, ObjectStats, Stats};
@@ -42,6 +44,7 @@ use crate::schema::Schema;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::txn::{Source, Stage, WriterState};
+use crate::value::Actor;
 use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
 use background::Threads;
 pub(crate) use config::ConfigSource;
@@ -62,6 +65,8 @@ const CLOSE_LOG_LEN: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) handle: Arc<Handle>,
+    /// Who commits through this handle.
+    actor: Option<Arc<Actor>>,
 }
 
 /// Closes the store when it goes.
@@ -203,7 +208,9 @@ impl Store {
             let shared = log.shared().clone();
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
-            let writer = Mutex::new(WriterState { pages: recovered.writer, log, stage, frame, scratch });
+            let (pages, last_actor, next_swept) = (recovered.writer, None, 0);
+            let writer =
+                Mutex::new(WriterState { pages, log, stage, frame, scratch, last_actor, next_swept });
             writing = Some(Writing { writer, shared });
         }
         let sealed = found.live.seal.is_some() && recovered.scan.sealed;
@@ -234,7 +241,30 @@ impl Store {
                 inner.ask_for_checkpoint();
             }
         }
-        Ok(Store { handle: Arc::new(Handle { inner, threads }) })
+        Ok(Store { handle: Arc::new(Handle { inner, threads }), actor: None })
+    }
+
+    /// A handle on the same store whose commits are the actor's: records show it as
+    /// [`Record::created_by`](crate::Record::created_by) and
+    /// [`Record::updated_by`](crate::Record::updated_by), and history keeps it.
+    ///
+    /// ```
+    /// # use vellum::{Actor, ActorKind, Schema, Store, record};
+    /// # let dir = std::env::temp_dir().join(format!("vellum-doc-actor-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&dir);
+    /// # let schema = r#"{"objects":[{"key":"note","attributes":[{"key":"text","type":"text"}]}]}"#;
+    /// # let store = Store::create(&dir, &Schema::from_json(schema)?)?;
+    /// let alice = store.acting_as(Actor::new(ActorKind::User, "alice"));
+    /// let notes = alice.object("note")?;
+    /// let id = notes.create(record! { "text" => "hello" })?.id;
+    /// assert_eq!(notes.get(id)?.unwrap().created_by().unwrap().id, "alice");
+    /// # drop((notes, alice, store));
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), vellum::Error>(())
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Store {
+        Store { handle: self.handle.clone(), actor: Some(Arc::new(actor)) }
     }
 
     /// A handle for one object's records.

@@ -32,6 +32,10 @@ impl Object {
         &self.name
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes a record; see [`record!`](crate::record!).
     ///
     /// # Errors
@@ -135,9 +139,28 @@ impl Object {
         let inner = self.store.inner();
         inner.check_open()?;
         let catalog = inner.records.catalog().clone();
-        find(inner, &catalog, &self.name, key, &mut |object, header, state, slot| {
+        let mut found = find(inner, &catalog, &self.name, key, &mut |object, header, state, slot| {
             read_record(&catalog, object, header, state, slot, wanted)
-        })
+        })?;
+        if let Some(record) = &mut found
+            && record.has_actors()
+        {
+            inner.name_actors(record)?;
+        }
+        Ok(found)
+    }
+}
+
+impl Inner {
+    /// Names the actors of a record that was read from the live state.
+    #[cold]
+    fn name_actors(&self, record: &mut Record) -> Result<()> {
+        let records = &self.records;
+        let named = records.read_live(
+            |root| records.name_actors(root, record).map(Some),
+            |attempt| attempt(&records.pages.live()),
+        );
+        named.map(drop)
     }
 }
 

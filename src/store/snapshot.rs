@@ -39,7 +39,7 @@ impl Snapshot {
     /// As [`Object::get`](crate::Object::get).
     pub fn get(&self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
         let records = &self.handle.inner.records;
-        find_at(
+        let mut found = find_at(
             records,
             &self.catalog,
             &self.view.root,
@@ -48,7 +48,11 @@ impl Snapshot {
             &mut |object, header, state, slot| {
                 read_record(&self.catalog, object, header, state, slot, &|_| true)
             },
-        )
+        )?;
+        if let Some(record) = &mut found {
+            records.name_actors(&self.view.root, record)?;
+        }
+        Ok(found)
     }
 
     /// The record with this key as a struct.
@@ -95,6 +99,18 @@ impl Snapshot {
         Ok(self.view.root.tree(tree).map_or(0, |tree| tree.meta(COUNTER)))
     }
 
+    pub(crate) fn records(&self) -> &crate::records::Records {
+        &self.handle.inner.records
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn root(&self) -> &crate::pagestore::Root {
+        &self.view.root
+    }
+
     fn layout(&self, name: &str) -> Result<&ObjectLayout> {
         let id = self.catalog.schema.object(name)?.id();
         Ok(self.catalog.object(id).expect("a layout for each object of the schema"))
@@ -102,19 +118,31 @@ impl Snapshot {
 
     /// One group at a time: the latch is held for as long as its records take to read.
     fn read_group(&self, object: &ObjectLayout, number: u64) -> Vec<Result<Record>> {
-        let pages = &self.handle.inner.records.pages;
-        let group = match pages.group(&self.view.root, object.tree, number) {
+        let records = &self.handle.inner.records;
+        let group = match records.pages.group(&self.view.root, object.tree, number) {
             Ok(Some(group)) => group,
             Ok(None) => return Vec::new(),
             Err(error) => return vec![Err(error)],
         };
-        let state = group.state.read();
-        let record = |slot| match read_header(&state, slot) {
-            Ok(None) => None,
-            Ok(Some(header)) => Some(read_record(&self.catalog, object, &header, &state, slot, &|_| true)),
-            Err(error) => Some(Err(error)),
+        let mut read: Vec<Result<Record>> = {
+            let state = group.state.read();
+            let record = |slot| match read_header(&state, slot) {
+                Ok(None) => None,
+                Ok(Some(header)) => {
+                    Some(read_record(&self.catalog, object, &header, &state, slot, &|_| true))
+                }
+                Err(error) => Some(Err(error)),
+            };
+            (0..GROUP_ROWS).filter_map(record).collect()
         };
-        (0..GROUP_ROWS).filter_map(record).collect()
+        for item in &mut read {
+            if let Ok(record) = item
+                && let Err(error) = records.name_actors(&self.view.root, record)
+            {
+                *item = Err(error);
+            }
+        }
+        read
     }
 }
 

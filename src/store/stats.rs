@@ -169,7 +169,7 @@ impl Store {
 
 /// What a page is for, by its address.
 fn page_name(catalog: &Catalog, tree: TreeId, column: u32) -> &'static str {
-    let object = catalog.objects().iter().find(|object| object.tree == tree);
+    let object = catalog.all_objects().map(|(object, _)| object).find(|object| object.tree == tree);
     match (object, column) {
         (None, _) if tree == CATALOG_TREE => "schema",
         (None, _) if tree == ID_TREE => "record id index",

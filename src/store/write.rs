@@ -8,8 +8,8 @@ use crate::id::Lsn;
 use crate::schema::Schema;
 use crate::sync::atomic::Ordering;
 use crate::txn::resolve::Staging;
-use crate::txn::{Context, Outcome, WriterState};
-use crate::value::{Name, Record, Value};
+use crate::txn::{Context, Once, Outcome, WriterState};
+use crate::value::{Actor, Name, Record, Value};
 use crate::wal;
 
 /// Disk space is looked at again after an eighth more is dirty or logged, or after this many bytes.
@@ -131,13 +131,40 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let (mut outcomes, lsn) = self.inner().write(false, |staging| {
+        let (mut outcomes, lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
             mutations.iter().map(|mutation| staging.mutate(mutation)).collect::<Result<Vec<Outcome>>>()
         })?;
         for outcome in &mut outcomes {
             outcome.lsn = lsn;
         }
         Ok((outcomes, Commit::new(self.inner(), lsn)))
+    }
+
+    /// Carries out mutations as one transaction, once: the key is stored with their effect. The same request
+    /// under the same key, also after a crash or a restart, is answered with the first outcomes and changes nothing.
+    ///
+    /// ```
+    /// # use vellum::{Action, Mutation, Once, Patch, Schema, Store, record};
+    /// # let dir = std::env::temp_dir().join(format!("vellum-doc-once-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&dir);
+    /// # let schema = r#"{"objects":[{"key":"order","attributes":[{"key":"total","type":"integer"}]}]}"#;
+    /// # let store = Store::create(&dir, &Schema::from_json(schema)?)?;
+    /// let patch = Patch { set: record! { "total" => 5 }, ..Patch::default() };
+    /// let order = [Mutation { object: "order".into(), action: Action::Create, key: None, patch }];
+    /// let first = store.apply_once(&Once::new("request-17"), &order)?;
+    /// let again = store.apply_once(&Once::new("request-17"), &order)?;
+    /// assert_eq!(first[0].id, again[0].id);
+    /// assert_eq!(store.object("order")?.count(), 1);
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), vellum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `RequestConflict` when the key was used for another request, and as [`Store::apply`]. What is refused
+    /// stores no key.
+    pub fn apply_once(&self, once: &Once, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+        self.outcomes(|staging| staging.once(once, mutations)).map(|(outcomes, _)| outcomes)
     }
 
     /// Runs a closure in a transaction and waits as the store's durability says. When the closure fails
@@ -157,7 +184,7 @@ impl Store {
     /// # Errors
     /// As [`Store::transaction`].
     pub fn submit_transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<(T, Commit)> {
-        let (value, lsn) = self.inner().write_with(|context, state| {
+        let (value, lsn) = self.inner().write_with(self.actor.as_deref(), |context, state| {
             let inside = Inside::enter(self.inner());
             let (catalog, root) = (context.records.catalog(), context.records.pages.live());
             let (catalog, root) = (&*catalog, &**root);
@@ -175,7 +202,7 @@ impl Store {
     /// # Errors
     /// `InvalidSchema`.
     pub fn add_object(&self, json: &str) -> Result<Lsn> {
-        self.change_schema(|schema| schema.add_object(json))
+        self.alter(|schema| schema.add_object(json))
     }
 
     /// Adds an attribute to an object, whatever the number of its records: they have no value for it.
@@ -183,11 +210,38 @@ impl Store {
     /// # Errors
     /// `InvalidSchema`, `ObjectNotFound`.
     pub fn add_attribute(&self, object: &str, json: &str) -> Result<Lsn> {
-        self.change_schema(|schema| schema.add_attribute(object, json))
+        self.alter(|schema| schema.add_attribute(object, json))
     }
 
-    fn change_schema(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
-        let ((), lsn) = self.inner().write(false, |staging| {
+    /// Makes changes of the schema in one commit, all or none; see docs/schema-changes.md. What concerns
+    /// records is checked, and done, under the writer lock: a new index is built and a wider type's values are
+    /// moved while others wait.
+    ///
+    /// ```
+    /// # use vellum::{Schema, Store};
+    /// # let dir = std::env::temp_dir().join(format!("vellum-doc-changes-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&dir);
+    /// # let schema = r#"{"objects":[{"key":"deal","attributes":[{"key":"amount","type":"integer"}]}]}"#;
+    /// # let store = Store::create(&dir, &Schema::from_json(schema)?)?;
+    /// store.change_schema(r#"{"changes":[
+    ///     {"widen": {"object": "deal", "attribute": "amount", "type": "decimal", "decimals": 2}},
+    ///     {"add_attribute": {"object": "deal", "attribute": {"key": "code", "type": "text", "unique": true}}}
+    /// ]}"#)?;
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), vellum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidSchema` for changes that are none; `MissingRequired`, `UniqueConflict`, `InvalidValue` or
+    /// `LimitExceeded` when records are in the way, which [`Error::records`] names.
+    pub fn change_schema(&self, json: &str) -> Result<Lsn> {
+        let ((), lsn) = self.outcomes(|staging| staging.stage_changes(json))?;
+        Ok(lsn)
+    }
+
+    fn alter(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
+        let ((), lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
             let mut schema = staging.catalog.schema.clone();
             change(&mut schema)?;
             staging.state.stage.schema = Some(schema);
@@ -198,9 +252,27 @@ impl Store {
     }
 
     fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
-        let (mut outcome, lsn) = self.inner().write(true, |staging| staging.mutate(mutation))?;
+        let (mut outcome, lsn) =
+            self.inner().write(self.actor.as_deref(), true, |staging| staging.mutate(mutation))?;
         outcome.lsn = lsn;
         Ok((outcome, lsn))
+    }
+
+    /// Stages with `body` as one transaction, and waits.
+    pub(super) fn outcomes<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+        let (value, lsn) = self.inner().write(self.actor.as_deref(), false, body)?;
+        self.settle(lsn)?;
+        Ok((value, lsn))
+    }
+
+    /// [`Store::outcomes`] for a body with one outcome.
+    pub(super) fn one_outcome(
+        &self,
+        body: impl FnOnce(&mut Staging<'_>) -> Result<Outcome>,
+    ) -> Result<Outcome> {
+        let (mut outcome, lsn) = self.outcomes(body)?;
+        outcome.lsn = lsn;
+        Ok(outcome)
     }
 
     fn settle(&self, lsn: Lsn) -> Result<()> {
@@ -219,8 +291,13 @@ impl Inner {
 
     /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
     /// nothing changed.
-    fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
-        self.write_with(|context, state| {
+    fn write<T>(
+        &self,
+        actor: Option<&Actor>,
+        single: bool,
+        body: impl FnOnce(&mut Staging<'_>) -> Result<T>,
+    ) -> Result<(T, Lsn)> {
+        self.write_with(actor, |context, state| {
             let (catalog, root) = (self.records.catalog(), self.records.pages.live());
             let mut staging = Staging { state, context, catalog: &catalog, root: &root, single };
             let value = body(&mut staging)?;
@@ -230,13 +307,14 @@ impl Inner {
 
     fn write_with<T>(
         &self,
+        actor: Option<&Actor>,
         body: impl FnOnce(&Context<'_>, &mut WriterState) -> Result<(T, Option<Lsn>)>,
     ) -> Result<(T, Lsn)> {
         self.wait_for_room()?;
         let mut state = self.lock_writer()?;
         state.stage.clear();
         let admit = |state: &WriterState, only_deletes: bool| self.admit(state, only_deletes);
-        let context = Context { records: &self.records, source: &self.source, admit: &admit };
+        let context = Context { records: &self.records, source: &self.source, actor, admit: &admit };
         let result = body(&context, &mut state);
         state.stage.clear();
         state.pages.forget();

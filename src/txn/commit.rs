@@ -2,7 +2,7 @@
 
 use super::key::key_names;
 use super::resolve::{Staging, touch_cell};
-use super::stage::{Fate, NewKey, Stage};
+use super::stage::{Fate, NewKey, Stage, Staged};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
@@ -28,13 +28,24 @@ impl Staging<'_> {
     /// `UniqueConflict`, `DiskFull`, `LimitExceeded`, `Corrupt` in front of the frame: no trace. `Poisoned`
     /// behind it.
     pub(crate) fn commit(&mut self) -> Result<Option<Lsn>> {
-        self.collect_keys()?;
-        self.check_unique()?;
-        let records = self.context.records;
-        if !self.give_rows()? && self.state.stage.schema.is_none() {
+        let stage = &self.state.stage;
+        if stage.records().iter().all(|staged| staged.fate == Fate::Gone) && stage.schema.is_none() {
             return Ok(None);
         }
-        let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
+        let records = self.context.records;
+        // Times rise from commit to commit, so that a moment tells one state from the next.
+        let time = Timestamp(self.context.source.now().0.max(records.commit_time().saturating_add(1)));
+        self.stage_actor()?;
+        if self.state.stage.keeps_history {
+            self.stage_history(time)?;
+        }
+        self.collect_keys()?;
+        self.check_unique()?;
+        self.give_rows()?;
+        self.number_new_actor()?;
+        if self.state.stage.keeps_history {
+            self.link_entries();
+        }
         build_frame(self.state, time);
         touch(records, self.root, self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
@@ -111,13 +122,19 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(self.root, object, &key, header_alone, |_, header, _| {
-            Ok((header.id, header.version))
+        let held = records.find_key(self.root, object, &key, header_alone, |found, header, _| {
+            Ok((header.id, header.version, found.row))
         })?;
-        let Some(((id, version), _)) = held else { return Ok(None) };
+        let Some(((id, version, row), _)) = held else { return Ok(None) };
         // A holder that this transaction deletes, or whose key it changes, gives the key up; what such
         // a record has at the end was compared above.
-        let gives_up = stage.find(id).is_some_and(|other| {
+        let is_holder =
+            |other: &Staged| other.object == object.id && other.row == row && other.fate != Fate::Create;
+        let other = match object.id.is_system() {
+            false => stage.find(id),
+            true => stage.records().iter().position(is_holder),
+        };
+        let gives_up = other.is_some_and(|other| {
             let other = stage.record(other);
             !other.is_live()
                 || other.fate == Fate::Create
@@ -152,17 +169,14 @@ impl Staging<'_> {
         })
     }
 
-    /// Gives creates their rows: free ones first, in the order in which `apply` will take them. False
-    /// when there is nothing to log.
-    fn give_rows(&mut self) -> Result<bool> {
+    /// Gives creates their rows: free ones first, in the order in which `apply` will take them.
+    fn give_rows(&mut self) -> Result<()> {
         let records = self.context.records;
         let live = self.root;
-        let mut any = false;
         let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
-            any |= record.fate != Fate::Gone;
-            if record.fate != Fate::Create {
+            if !matches!(record.fate, Fate::Create | Fate::Spent) {
                 continue;
             }
             let object = self.catalog.object(record.object).expect("staged records have an object");
@@ -184,7 +198,7 @@ impl Staging<'_> {
             self.state.stage.record_mut(staged).row = row;
         }
         self.state.stage.next_rows = next;
-        Ok(any)
+        Ok(())
     }
 }
 
@@ -198,17 +212,25 @@ fn next_free(records: &Records, live: &Root, object: &ObjectLayout, row: RowId) 
 /// Creates first, then updates, then deletes: rows that creates take are those that were free before.
 fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
     let WriterState { stage, frame, .. } = state;
-    frame.start(&FrameHead { commit_time, actor: 0 });
+    frame.start(&FrameHead { commit_time, actor: stage.actor });
     if let Some(schema) = &stage.schema {
         frame.schema(&schema.encode());
     }
     for fate in [Fate::Create, Fate::Update, Fate::Delete] {
-        for staged in stage.records().iter().filter(|staged| staged.fate == fate) {
-            let target =
-                Target { object: staged.object, row: staged.row, id: staged.id, version: staged.version };
-            match fate {
-                Fate::Create => frame.create(&target, staged.at, staged.cells.len()),
-                Fate::Update => frame.update(&target, staged.at, staged.cells.len()),
+        let is_here =
+            |staged: &&Staged| staged.fate == fate || staged.fate == Fate::Spent && fate != Fate::Update;
+        for staged in stage.records().iter().filter(is_here) {
+            let target = Target {
+                object: staged.object,
+                row: staged.row,
+                id: staged.id,
+                version: staged.version,
+                history: staged.history,
+            };
+            match (fate, &staged.origin) {
+                (Fate::Create, None) => frame.create(&target, staged.at, staged.cells.len()),
+                (Fate::Create, Some(origin)) => frame.restore(&target, staged.at, origin, staged.cells.len()),
+                (Fate::Update, _) => frame.update(&target, staged.at, staged.cells.len()),
                 _ => {
                     frame.delete(&target);
                     continue;
@@ -244,7 +266,7 @@ fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -
                 })?;
             }
         }
-        if staged.fate != Fate::Update {
+        if staged.fate != Fate::Update && !staged.object.is_system() {
             index::touch(&records.pages, live, ID_TREE, records.id_hash(staged.id), key_changes)?;
             inserted.push(ID_TREE);
         }
@@ -312,7 +334,7 @@ fn touch_row(
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.
 fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Lsn> {
-    let WriterState { pages, log, frame, scratch, stage } = state;
+    let WriterState { pages, log, frame, scratch, stage, .. } = state;
     pages.expect(stage.first_group());
     log.reserve(frame.body().len())?;
     let lsn = context.records.applied().next();

@@ -225,16 +225,37 @@ impl Staging<'_> {
                 let made = stage.records()[..=staged]
                     .iter()
                     .filter(|other| other.fate == Fate::Create && other.object == record.object)
+                    .filter(|other| other.origin.is_none())
                     .count();
-                Record::new(record.id, record.version, counter + made as u64, now, now, Vec::new())
+                match &record.origin {
+                    None => {
+                        let next = counter + made as u64;
+                        let counter = if record.counter == 0 { next } else { record.counter };
+                        Record::new(record.id, record.version, counter, now, now, Vec::new())
+                    }
+                    Some(origin) => Record::new(
+                        record.id,
+                        record.version,
+                        origin.counter,
+                        origin.created_at,
+                        now,
+                        Vec::new(),
+                    )
+                    .by(origin.created_by, 0),
+                }
             }
         };
+        self.context.records.name_actors(self.root, &mut read)?;
+        let actor = self.context.actor.map(|actor| Arc::new(actor.clone()));
+        if fate == Fate::Create && record.origin.is_none() {
+            read.actors = [actor.clone(), actor.clone()];
+        }
         if record.cells.is_empty() {
             return Ok(Some(read));
         }
         let mut values = Vec::with_capacity(object.layout.attributes.len());
-        for attribute in object.schema.attributes() {
-            if attribute.is_hidden() {
+        for (layout, attribute) in object.layout.attributes.iter().zip(object.schema.attributes()) {
+            if layout.deleted || attribute.is_hidden() {
                 continue;
             }
             let value = match record.cell(attribute.id()) {
@@ -259,7 +280,9 @@ impl Staging<'_> {
                 }
             }
         }
+        let created_by = read.actors[0].take();
         read = Record::new(read.id, record.version, read.counter, read.created_at, now, values);
+        read.actors = [created_by, actor];
         Ok(Some(read))
     }
 
@@ -274,10 +297,14 @@ impl Staging<'_> {
             }
             Some(Located::Stored { row, group, .. }) => {
                 let all = |_: &AttributeLayout| true;
-                in_group(&group, row, |state, slot| {
+                let mut read = in_group(&group, row, |state, slot| {
                     let Some(header) = read_header(state, slot)? else { return Ok(None) };
                     read_record(catalog, object.layout, &header, state, slot, &all).map(Some)
-                })
+                })?;
+                if let Some(record) = &mut read {
+                    self.context.records.name_actors(self.root, record)?;
+                }
+                Ok(read)
             }
         }
     }

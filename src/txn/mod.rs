@@ -16,14 +16,22 @@
 //! Checks look at the end state: delete-then-create of a key, writing a key's own value, and swapping
 //! two keys all work in one transaction.
 
+mod actor;
 mod commit;
+mod demands;
 mod fill;
+mod history;
 pub(crate) mod key;
 mod look;
+mod once;
 mod outcome;
 pub(crate) mod resolve;
+mod sequence;
 mod stage;
+mod undo;
 
+pub(crate) use history::PastValue;
+pub use once::Once;
 pub use outcome::Outcome;
 pub(crate) use stage::Stage;
 
@@ -32,7 +40,7 @@ use crate::error::Result;
 use crate::id::RecordId;
 use crate::pagestore::Writer;
 use crate::records::{ApplyScratch, Records};
-use crate::value::Timestamp;
+use crate::value::{Actor, Timestamp};
 use crate::wal::Log;
 
 /// What the writer lock guards.
@@ -43,6 +51,10 @@ pub(crate) struct WriterState {
     pub(crate) stage: Stage,
     pub(crate) frame: FrameBuilder,
     pub(crate) scratch: ApplyScratch,
+    /// Who committed last, and that actor's number.
+    pub(crate) last_actor: Option<(Actor, u32)>,
+    /// The row of stored requests that is looked at next for one that is kept no longer.
+    pub(crate) next_swept: u64,
 }
 
 /// Where time and randomness come from; `Config` provides them.
@@ -57,6 +69,8 @@ pub(crate) trait Source: Send + Sync {
 pub(crate) struct Context<'a> {
     pub(crate) records: &'a Records,
     pub(crate) source: &'a dyn Source,
+    /// Who commits.
+    pub(crate) actor: Option<&'a Actor>,
     /// Asked once before a frame is logged: whether there is room for it (crash rule 12).
     pub(crate) admit: &'a dyn Fn(&WriterState, bool) -> Result<()>,
 }

@@ -62,7 +62,9 @@ impl Outcome {
         self.changed
             .iter()
             .filter_map(|id| attributes.get(usize::from(id.0)))
-            .filter(|attribute| !attribute.is_hidden())
+            .filter(|attribute| {
+                !attribute.is_hidden() && attribute.standing() != crate::schema::Standing::Deleted
+            })
             .map(|attribute| attribute.key())
     }
 

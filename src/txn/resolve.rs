@@ -11,7 +11,7 @@ use crate::id::{AttributeId, RecordId, RowId};
 use crate::page::{Columns, slots, text};
 use crate::pagestore::{GroupGuard, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, header_alone, in_group};
-use crate::schema::{AttributeSchema, ObjectSchema};
+use crate::schema::{AttributeSchema, ObjectSchema, Standing};
 use crate::value::{Name, Value};
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ impl Staging<'_> {
         };
         let before = self.state.stage.find(id);
         let staged = self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, version);
+        self.state.stage.keeps_history |= object.layout.history.is_some();
         let result = self.fill_create(object, staged, key, patch);
         match result {
             Ok(changed) => {
@@ -137,6 +138,9 @@ impl Staging<'_> {
         }
         self.fill_defaults(object, staged, patch)?;
         self.stage_unknown(object, staged, parts, patch, &mut changed)?;
+        if object.layout.has_sequences {
+            self.give_numbers(object, staged)?;
+        }
         let record = self.state.stage.record_mut(staged);
         record.cells.retain(|cell| cell.bytes.is_some());
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
@@ -149,12 +153,20 @@ impl Staging<'_> {
     }
 
     /// Appends a value's cell to the arena; `None` for null.
-    fn encode(
+    pub(super) fn encode(
         &mut self,
         object: &ObjectSchema,
         attribute: &AttributeSchema,
         value: &Value,
     ) -> Result<Option<std::ops::Range<usize>>> {
+        if attribute.standing() == Standing::Archived {
+            let reason = "the attribute is archived";
+            return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
+        }
+        if let Some(option) = attribute.archived_option(value) {
+            let reason = format!("the option {option:?} is archived");
+            return Err(Error::attribute(ErrorKind::UnknownOption, object.key(), attribute.key(), reason));
+        }
         if attribute.is_read_only() {
             let reason = "the attribute is read-only";
             return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
@@ -238,7 +250,7 @@ impl Staging<'_> {
     }
 
     /// Stages a record that the store has.
-    fn push(
+    pub(super) fn push(
         &mut self,
         object: ObjectRef<'_>,
         (id, row, version): (RecordId, RowId, u64),
@@ -246,6 +258,7 @@ impl Staging<'_> {
         group: GroupGuard,
     ) -> usize {
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
+        self.state.stage.keeps_history |= object.layout.history.is_some();
         self.state.stage.record_mut(staged).group = Some(group);
         staged
     }
@@ -389,7 +402,11 @@ impl Staging<'_> {
             false => None,
         };
         let record = self.state.stage.record_mut(staged);
-        record.fate = if record.fate == Fate::Create { Fate::Gone } else { Fate::Delete };
+        record.fate = match record.fate {
+            Fate::Create if record.counter != 0 => Fate::Spent,
+            Fate::Create => Fate::Gone,
+            _ => Fate::Delete,
+        };
         record.cells.clear();
         record.moves_keys = false;
         for layout in &object.layout.attributes {
@@ -400,14 +417,19 @@ impl Staging<'_> {
         Ok(Outcome { id, version, lsn, created: false, record: before, object, changed, catalog })
     }
 
-    fn check_required(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
+    pub(super) fn check_required(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
         let record = self.state.stage.record(staged);
         let missing = object.layout.attributes.iter().find(|a| a.required && record.cell(a.id).is_none());
         missing.map_or(Ok(()), |attribute| Err(missing_required(object, attribute.id)))
     }
 
     /// Whether a required attribute was cleared by this mutation.
-    fn check_required_of(&self, object: ObjectRef<'_>, staged: usize, changed: &AttributeSet) -> Result<()> {
+    pub(super) fn check_required_of(
+        &self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        changed: &AttributeSet,
+    ) -> Result<()> {
         let record = self.state.stage.record(staged);
         for id in changed.iter() {
             let required = object.layout.attribute(id).is_some_and(|attribute| attribute.required);
@@ -418,7 +440,7 @@ impl Staging<'_> {
         Ok(())
     }
 
-    fn check_record_len(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
+    pub(super) fn check_record_len(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
         let Some(max) = object.schema.max_record_len() else { return Ok(()) };
         let (mut len, mut cell) = (0, Vec::new());
         for attribute in &object.layout.attributes {
@@ -450,7 +472,7 @@ fn cell_equals(state: &GroupState, layout: &AttributeLayout, slot: u32, new: Opt
 }
 
 #[cold]
-fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
+pub(super) fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> Error {
     Error::unique(Conflict {
         object: object.key().to_string(),
         attributes: vec!["id".to_string()],

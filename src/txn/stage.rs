@@ -1,5 +1,7 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
+use super::history::{PastValue, StagedEntry};
+use crate::change::Origin;
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
 use crate::pagestore::GroupGuard;
 use crate::records::KeyBuffers;
@@ -19,6 +21,8 @@ pub(crate) enum Fate {
     Delete,
     /// Made and removed in the same transaction: nothing is logged.
     Gone,
+    /// The same of a record that was given a number, which is spent: both are logged.
+    Spent,
 }
 
 /// One attribute's staged value: a span of the arena, or cleared.
@@ -39,6 +43,12 @@ pub(crate) struct Staged {
     /// Version after the transaction; for a delete the last one.
     pub(crate) version: u64,
     pub(crate) at: Option<Timestamp>,
+    /// Newest entry of its history, as its header will have it; 0: as it is.
+    pub(crate) history: u64,
+    /// The counter that it was promised, where it has a number of a sequence; else 0.
+    pub(crate) counter: u64,
+    /// What a create that is a restore keeps of the record.
+    pub(crate) origin: Option<Origin>,
     pub(crate) cells: Vec<StagedCell>,
     /// Whether a cell of a key is among them.
     pub(crate) moves_keys: bool,
@@ -74,6 +84,16 @@ pub(crate) struct Stage {
     claims: HashMap<(TreeId, u64), usize>,
     /// Bytes of staged cells.
     pub(crate) arena: Vec<u8>,
+    /// Whether a record of an object that keeps history is among them.
+    pub(crate) keeps_history: bool,
+    /// Entries for the history, in the order in which they are made.
+    pub(crate) entries: Vec<StagedEntry>,
+    /// Values that callers insert into the past.
+    pub(crate) past: Vec<PastValue>,
+    /// Number of the actor who commits, once it is known.
+    pub(crate) actor: u32,
+    /// The staged create of an actor who never committed before.
+    pub(crate) new_actor: Option<usize>,
     /// A new schema, where the transaction has one.
     pub(crate) schema: Option<Schema>,
     pub(crate) key: Vec<u8>,
@@ -118,6 +138,11 @@ impl Stage {
         self.arena.clear();
         self.arena.shrink_to(KEPT << 10);
         self.schema = None;
+        self.keeps_history = false;
+        self.entries.clear();
+        self.past.clear();
+        self.actor = 0;
+        self.new_actor = None;
         self.new_keys.clear();
         self.named.clear();
         self.next_rows.clear();
@@ -144,7 +169,7 @@ impl Stage {
     /// The newest staged record with this id.
     pub(crate) fn find(&self, id: RecordId) -> Option<usize> {
         if self.count <= WALK_MAX {
-            return self.records().iter().rposition(|staged| staged.id == id);
+            return self.records().iter().rposition(|staged| staged.id == id && !staged.object.is_system());
         }
         self.by_id.get(&id).copied()
     }
@@ -170,23 +195,38 @@ impl Stage {
                     fate,
                     version,
                     at: None,
+                    history: 0,
+                    counter: 0,
+                    origin: None,
                     cells,
                     moves_keys: false,
                     group: None,
                 };
             }
             None => {
-                let cells = Vec::new();
-                let (at, moves_keys, group) = (None, false, None);
-                self.records.push(Staged { object, id, row, fate, version, at, cells, moves_keys, group });
+                self.records.push(Staged {
+                    object,
+                    id,
+                    row,
+                    fate,
+                    version,
+                    at: None,
+                    history: 0,
+                    counter: 0,
+                    origin: None,
+                    cells: Vec::new(),
+                    moves_keys: false,
+                    group: None,
+                });
             }
         }
         self.count += 1;
         if self.count == WALK_MAX + 1 {
-            self.by_id
-                .extend(self.records[..index].iter().enumerate().map(|(index, staged)| (staged.id, index)));
+            let callers = self.records[..index].iter().enumerate().filter(|(_, s)| !s.object.is_system());
+            self.by_id.extend(callers.map(|(index, staged)| (staged.id, index)));
         }
-        if self.count > WALK_MAX {
+        // Nobody asks for a system record by its id, which need not be its own.
+        if self.count > WALK_MAX && !object.is_system() {
             self.by_id.insert(id, index);
         }
         index

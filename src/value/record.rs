@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::RecordId;
-use crate::value::{Timestamp, Value, Values, de};
+use crate::value::{Actor, Timestamp, Value, Values, de};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -27,6 +27,10 @@ pub struct Record {
     /// When it was last changed.
     pub updated_at: Timestamp,
     values: Vec<(Arc<str>, Value)>,
+    /// Numbers of those who created it and changed it last.
+    pub(crate) actor_numbers: [u32; 2],
+    /// The same by name; looked up once the record was read.
+    pub(crate) actors: [Option<Arc<Actor>>; 2],
 }
 
 impl Record {
@@ -40,7 +44,32 @@ impl Record {
         updated_at: Timestamp,
         values: Vec<(Arc<str>, Value)>,
     ) -> Record {
-        Record { id, version, counter, created_at, updated_at, values }
+        let (actor_numbers, actors) = ([0; 2], [None, None]);
+        Record { id, version, counter, created_at, updated_at, values, actor_numbers, actors }
+    }
+
+    /// The record with the numbers of its actors.
+    pub(crate) fn by(mut self, created_by: u32, updated_by: u32) -> Record {
+        self.actor_numbers = [created_by, updated_by];
+        self
+    }
+
+    /// Whether there are actors to be named.
+    #[inline]
+    pub(crate) fn has_actors(&self) -> bool {
+        self.actor_numbers != [0; 2]
+    }
+
+    /// Who created it, where that was said.
+    #[must_use]
+    pub fn created_by(&self) -> Option<&Actor> {
+        self.actors[0].as_deref()
+    }
+
+    /// Who changed it last, where that was said.
+    #[must_use]
+    pub fn updated_by(&self) -> Option<&Actor> {
+        self.actors[1].as_deref()
     }
 
     /// The value of an attribute; `None` where it has none.

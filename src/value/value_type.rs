@@ -65,6 +65,9 @@ pub enum ValueType {
     Actor,
     /// A number that the engine gives, with its prefix.
     Autonumber,
+    /// Cells as they are: kept by the engine, and no type of a caller's.
+    #[doc(hidden)]
+    Bytes,
 }
 
 /// How a value lies in a page.
@@ -176,6 +179,7 @@ impl ValueType {
             ValueType::Reference => "reference",
             ValueType::Actor => "actor",
             ValueType::Autonumber => "autonumber",
+            ValueType::Bytes => "bytes",
         }
     }
 
@@ -206,6 +210,7 @@ impl ValueType {
         !matches!(
             self,
             T::LongText
+                | T::Bytes
                 | T::Json
                 | T::Address
                 | T::Location

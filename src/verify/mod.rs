@@ -285,7 +285,8 @@ fn name_of_page(catalog: Option<&Catalog>, kind: Kind, address: &Address) -> Str
             name_of_tree(catalog, tree)
         );
     }
-    let object = catalog.and_then(|catalog| catalog.schema.objects().iter().find(|o| o.tree() == tree));
+    let object = catalog
+        .and_then(|catalog| catalog.all_objects().map(|(_, schema)| schema).find(|o| o.tree() == tree));
     let Some(object) = object else {
         return format!("{}, page {number}", name_of_tree(catalog, tree));
     };
@@ -305,7 +306,7 @@ fn name_of_tree(catalog: Option<&Catalog>, tree: TreeId) -> String {
         ID_TREE => return "the index of record ids".to_string(),
         _ => {}
     }
-    for object in catalog.into_iter().flat_map(|catalog| catalog.schema.objects()) {
+    for object in catalog.into_iter().flat_map(|catalog| catalog.all_objects().map(|(_, schema)| schema)) {
         if object.tree() == tree {
             return object.key().to_string();
         }

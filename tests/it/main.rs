@@ -1,6 +1,7 @@
 //! Integration tests of the engine, one binary.
 #![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 
+mod actors;
 mod api;
 mod backup;
 mod bad_input;
@@ -20,8 +21,11 @@ mod golden;
 mod history;
 mod log_damage;
 mod nth_call;
+mod once;
 mod open_cost;
+mod past;
 mod repair;
+mod schema_changes;
 mod torn;
 mod trace;
 mod types;

@@ -5,7 +5,7 @@ use crate::key::parse_key;
 use crate::open;
 use crate::output::{Output, columns};
 use std::path::PathBuf;
-use vellum::{Record, text::format_record};
+use vellum::{Record, Timestamp, text::format_record};
 
 /// Show one record
 #[derive(clap::Args)]
@@ -22,15 +22,22 @@ pub(crate) struct Args {
     /// Only these attributes
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     attributes: Option<Vec<String>>,
+
+    /// The record as it was at this moment; the object must keep history
+    #[arg(long, value_name = "TIME", conflicts_with = "attributes")]
+    as_of: Option<Timestamp>,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open::read_only(&args.store, output)?;
     let key = parse_key(&store.schema(), &args.object, &args.key)?;
     let object = store.object(&args.object)?;
-    let record = match &args.attributes {
-        None => object.get(key)?,
-        Some(names) => object.get_attributes(key, &names.iter().map(String::as_str).collect::<Vec<_>>())?,
+    let record = match (&args.attributes, args.as_of) {
+        (None, None) => object.get(key)?,
+        (None, Some(at)) => object.get_as_of(key, at)?,
+        (Some(names), _) => {
+            object.get_attributes(key, &names.iter().map(String::as_str).collect::<Vec<_>>())?
+        }
     };
     let record = record.ok_or_else(|| Failure::record_not_found(&args.object, &args.key))?;
     match output.is_json() {

@@ -1,10 +1,9 @@
 //! `vellum init`: a new store.
 
 use crate::failure::Failure;
-use crate::input::Input;
+use crate::input::read_text;
 use crate::output::Output;
 use serde::Serialize;
-use std::io::Read;
 use std::path::PathBuf;
 use vellum::{Schema, Store};
 
@@ -30,20 +29,10 @@ struct Answer<'a> {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let schema = Schema::from_json(&read_text(args)?)?;
+    let schema = Schema::from_json(&read_text(&args.schema)?)?;
     Store::create(&args.store, &schema)?.close()?;
     let objects: Vec<&str> = schema.objects().iter().map(|object| object.key()).collect();
     let store = args.store.display().to_string();
     let text = format!("created {store} with {}", objects.join(", "));
     output.answer(&Answer { store, objects }, text)
-}
-
-fn read_text(args: &Args) -> Result<String, Failure> {
-    let mut text = Input::open(&args.schema)?.decode()?;
-    let mut bytes = Vec::new();
-    text.read_to_end(&mut bytes).map_err(|error| text.failure(error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::invalid_input(format!("{} is not UTF-8 at byte {at}", args.schema.display()))
-    })
 }

@@ -10,14 +10,17 @@ mod delete;
 mod dump;
 mod export;
 mod get;
+mod history;
 mod import;
 mod init;
 mod load;
 mod patch;
 mod repair;
 mod restore;
+mod revert;
 mod schema;
 mod stats;
+mod undelete;
 mod verify;
 
 use crate::failure::Failure;
@@ -32,8 +35,11 @@ pub(crate) enum Command {
     Import(import::Args),
     Apply(apply::Args),
     Get(get::Args),
+    History(history::Args),
     Patch(patch::Args),
     Delete(delete::Args),
+    Undelete(undelete::Args),
+    Revert(revert::Args),
     Count(count::Args),
     Export(export::Args),
     Stats(stats::Args),
@@ -55,8 +61,11 @@ impl Command {
             Command::Import(args) => import::run(args, output),
             Command::Apply(args) => apply::run(args, output),
             Command::Get(args) => get::run(args, output),
+            Command::History(args) => history::run(args, output),
             Command::Patch(args) => patch::run(args, output),
             Command::Delete(args) => delete::run(args, output),
+            Command::Undelete(args) => undelete::run(args, output),
+            Command::Revert(args) => revert::run(args, output),
             Command::Count(args) => count::run(args, output),
             Command::Export(args) => export::run(args, output),
             Command::Stats(args) => stats::run(args, output),

@@ -6,7 +6,7 @@ use crate::open;
 use crate::output::Output;
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::{Action, Durability, Mutation, Name, Outcome, Patch};
+use vellum::{Action, Actor, Durability, Mutation, Name, Outcome, Patch};
 
 /// Change attributes of one record
 #[derive(clap::Args)]
@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// Refuse unless the record has this version
     #[arg(long, value_name = "N")]
     if_version: Option<u64>,
+
+    /// Who does it: user:ID, app:ID, api_token:ID, system:
+    #[arg(long, value_name = "KIND:ID")]
+    actor: Option<Actor>,
 }
 
 /// What became of a record.
@@ -46,6 +50,7 @@ struct Answer<'a> {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open::writable(&args.store, Durability::Sync, output)?;
+    let store = open::acting_as(store, args.actor.as_ref());
     let schema = store.schema();
     let key = parse_key(&schema, &args.object, &args.key)?;
     let set = parse_values(&schema, &args.object, &args.values)?;

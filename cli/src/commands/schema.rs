@@ -1,22 +1,37 @@
 //! `vellum schema`: the objects and attributes of a store.
 
 use crate::failure::Failure;
+use crate::input::read_text;
 use crate::open;
 use crate::output::{Output, columns};
 use std::path::PathBuf;
-use vellum::Schema;
+use vellum::{Durability, Schema};
 
-/// Show the objects and attributes of a store
+/// Show the objects and attributes of a store, or change them
 ///
 /// With --json it is the form that `vellum init --schema` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Directory of the store
     store: PathBuf,
+
+    /// Make the changes in this JSON file first (- is standard input); see docs/schema-changes.md
+    #[arg(long, value_name = "FILE")]
+    change: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let schema = open::read_only(&args.store, output)?.schema();
+    let schema = match &args.change {
+        None => open::read_only(&args.store, output)?.schema(),
+        Some(file) => {
+            let changes = read_text(file)?;
+            let store = open::writable(&args.store, Durability::Sync, output)?;
+            store.change_schema(&changes)?;
+            let schema = store.schema();
+            store.close()?;
+            schema
+        }
+    };
     if output.is_json() {
         return output.print(schema.to_json());
     }

@@ -8,5 +8,6 @@ mod environment;
 mod import;
 mod input;
 mod kill;
+mod past;
 mod saving;
 mod support;

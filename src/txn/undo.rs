@@ -1,0 +1,267 @@
+//! The past put back: restore of a deleted record, values inserted into the past, revert of a commit.
+
+use super::PastValue;
+use super::key::{ObjectRef, not_found, object_ref};
+use super::look::Located;
+use super::outcome::{AttributeSet, Outcome};
+use super::resolve::Staging;
+use super::stage::Fate;
+use crate::change::{Action, Key, Mutation, Patch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{Lsn, RecordId, RowId};
+use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
+use crate::schema::{AttributeSchema, Standing};
+use crate::value::{Timestamp, Value};
+use std::collections::BTreeMap;
+
+impl Staging<'_> {
+    /// Stages a record that was deleted, as history has it.
+    pub(crate) fn restore(&mut self, name: &str, id: RecordId) -> Result<Outcome> {
+        let catalog = self.catalog;
+        let object = object_ref(catalog, name)?;
+        let history = catalog.history_of(object.layout).ok_or_else(|| not_historic(object))?;
+        let records = self.context.records;
+        let Some((died, _)) = records.died(self.root, history, id)? else {
+            return Err(not_found(object.schema, &Key::Id(id)));
+        };
+        if let Some(Located::Staged(_)) = self.locate(object, &Key::Id(id))? {
+            return Err(super::resolve::id_conflict(object.schema, id, died.version));
+        }
+        let entries = records.entries(self.root, history, id, died.row.0 + 1)?;
+        let last = entries.iter().skip(1).take_while(|e| e.kind == EntryKind::Value && e.lsn == died.lsn);
+        let before = self.state.stage.find(id);
+        let staged = self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, died.version + 1);
+        self.state.stage.keeps_history = true;
+        let result = self.fill_restored(object, staged, last, &died);
+        match result {
+            Ok(changed) => {
+                self.claim_keys(object.layout, staged)?;
+                self.outcome(object, staged, changed, true, true)
+            }
+            Err(error) => {
+                self.state.stage.pop(before);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill_restored<'e>(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        entries: impl Iterator<Item = &'e Entry>,
+        died: &Entry,
+    ) -> Result<AttributeSet> {
+        let mut changed = AttributeSet::default();
+        for entry in entries {
+            let Some(attribute) = present(object, entry) else { continue };
+            let Some(cell) = &entry.cell else { continue };
+            let cell = attribute.present_cell(entry.value_type, cell)?;
+            let span = self.append(&cell);
+            self.state.stage.record_mut(staged).put(attribute.id(), Some(span));
+            changed.insert(attribute.id());
+        }
+        let record = self.state.stage.record_mut(staged);
+        record.cells.sort_unstable_by_key(|cell| cell.attribute);
+        record.origin = died.origin;
+        record.moves_keys = true;
+        self.check_required(object, staged)?;
+        self.check_record_len(object, staged)?;
+        Ok(changed)
+    }
+
+    fn append(&mut self, cell: &[u8]) -> std::ops::Range<usize> {
+        let arena = &mut self.state.stage.arena;
+        let start = arena.len();
+        arena.extend_from_slice(cell);
+        start..arena.len()
+    }
+
+    /// Stages a value in an interval of the past.
+    pub(crate) fn insert_past(
+        &mut self,
+        name: &str,
+        key: &Key,
+        attribute: &str,
+        value: &Value,
+        (from, until): (Timestamp, Timestamp),
+    ) -> Result<Outcome> {
+        let catalog = self.catalog;
+        let object = object_ref(catalog, name)?;
+        let schema = object.schema.attribute(attribute)?;
+        let layout = object.layout.attribute(schema.id()).filter(|layout| layout.history);
+        if layout.is_none() {
+            let reason = "the attribute keeps no history; give it, or its object, \"history\": true";
+            return Err(Error::attribute(ErrorKind::NotHistoric, name, attribute, reason));
+        }
+        let Some(span) = self.encode(object.schema, schema, value)? else {
+            let reason = "the past has gaps of its own; give a value";
+            return Err(Error::attribute(ErrorKind::InvalidValue, name, attribute, reason));
+        };
+        let staged = match self.locate(object, key)? {
+            None => return Err(not_found(object.schema, key)),
+            Some(Located::Staged(staged)) if self.state.stage.record(staged).fate == Fate::Update => staged,
+            Some(Located::Staged(_)) => {
+                let reason = "a record that the transaction makes has no past yet";
+                return Err(Error::attribute(ErrorKind::HistoryOverlap, name, attribute, reason));
+            }
+            Some(Located::Stored { id, row, version, group }) => {
+                let staged = self.push(object, (id, row, version), Fate::Update, group);
+                self.state.stage.record_mut(staged).version += 1;
+                staged
+            }
+        };
+        let (owner, attribute) = (staged, schema.id());
+        self.state.stage.past.push(PastValue { owner, attribute, cell: span, from, until });
+        self.outcome(object, staged, AttributeSet::default(), false, false)
+    }
+
+    /// Stages the reverse of what a commit did, the last change first.
+    pub(crate) fn revert(&mut self, lsn: Lsn) -> Result<Vec<Outcome>> {
+        let catalog = self.catalog;
+        let mut outcomes = Vec::new();
+        let mut known = false;
+        for (layout, schema) in catalog.objects().iter().zip(catalog.schema.objects()) {
+            let Some(history) = catalog.history_of(layout) else { continue };
+            let entries = self.context.records.entries_of(self.root, history, lsn)?;
+            known |= !entries.is_empty();
+            let object = ObjectRef { schema, layout };
+            let mut of_record: BTreeMap<RowId, Vec<Entry>> = BTreeMap::new();
+            let mut first: BTreeMap<RecordId, RowId> = BTreeMap::new();
+            for entry in entries {
+                let row = *first.entry(entry.record).or_insert(entry.row);
+                of_record.entry(row).or_default().push(entry);
+            }
+            for (_, entries) in of_record.into_iter().rev() {
+                outcomes.extend(self.revert_record(object, history, &entries)?);
+            }
+        }
+        if !known {
+            let message = format!("history has nothing of commit {lsn}: it changed no object that keeps one");
+            return Err(Error::new(ErrorKind::NotHistoric, message));
+        }
+        Ok(outcomes)
+    }
+
+    /// Takes back what a commit did to one record; its entries come in the order in which they were made.
+    fn revert_record(
+        &mut self,
+        object: ObjectRef<'_>,
+        history: &ObjectLayout,
+        entries: &[Entry],
+    ) -> Result<Option<Outcome>> {
+        let Some(last) = entries.last() else { return Ok(None) };
+        let (id, name) = (last.record, object.schema.key());
+        let is_born = entries.iter().any(|entry| entry.kind == EntryKind::Born);
+        let is_dead = entries.iter().any(|entry| entry.kind == EntryKind::Died);
+        let current = self.locate(object, &Key::Id(id))?;
+        if is_dead && !is_born {
+            let died = self.context.records.died(self.root, history, id)?;
+            return match (current, died) {
+                (None, Some((died, _))) if died.lsn == last.lsn => self.restore(name, id).map(Some),
+                _ => Err(changed_since(object, id, "it lives again")),
+            };
+        }
+        let Some(Located::Stored { row, version, group, .. }) = current else {
+            return Err(changed_since(object, id, "it was deleted"));
+        };
+        let Some(header) = in_group(&group, row, read_header)? else { return Ok(None) };
+        let newer = self.context.records.entries(self.root, history, id, header.history)?;
+        let newer: Vec<&Entry> = newer.iter().take_while(|entry| entry.row > last.row).collect();
+        if is_born {
+            if !newer.is_empty() {
+                return Err(changed_since(object, id, "it was changed"));
+            }
+            let key = Some(Key::Id(id));
+            let delete = |staging: &mut Self| {
+                let patch = Patch::default();
+                staging.mutate(&Mutation { object: name.into(), action: Action::Delete, key, patch })
+            };
+            let outcome = delete(self)?;
+            if is_dead {
+                // The commit replaced a record by another one with the same id.
+                return self.restore(name, id).map(Some);
+            }
+            return Ok(Some(outcome));
+        }
+        let values: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == EntryKind::Value).collect();
+        if values.is_empty() {
+            let reason = "it put a value into the past, which stays";
+            return Err(changed_since(object, id, reason));
+        }
+        let staged = self.push(object, (id, row, version), Fate::Update, group);
+        let result = self.put_back(object, staged, &values, &newer);
+        match result {
+            Ok(changed) if changed.is_empty() => {
+                let outcome = self.outcome(object, staged, changed, false, false);
+                self.state.stage.pop(None);
+                outcome.map(Some)
+            }
+            Ok(changed) => {
+                self.state.stage.record_mut(staged).version += 1;
+                if self.state.stage.record(staged).moves_keys {
+                    self.claim_keys(object.layout, staged)?;
+                }
+                self.outcome(object, staged, changed, false, true).map(Some)
+            }
+            Err(error) => {
+                self.state.stage.pop(None);
+                Err(error)
+            }
+        }
+    }
+
+    fn put_back(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        values: &[&Entry],
+        newer: &[&Entry],
+    ) -> Result<AttributeSet> {
+        let id = self.state.stage.record(staged).id;
+        let mut changed = AttributeSet::default();
+        for entry in values {
+            let again =
+                |newer: &&&Entry| newer.kind == EntryKind::Value && newer.attribute == entry.attribute;
+            let Some(attribute) = present(object, entry) else {
+                return Err(changed_since(object, id, "an attribute of it was deleted"));
+            };
+            if newer.iter().any(|newer| again(&newer)) {
+                return Err(changed_since(object, id, &format!("{} was changed", attribute.key())));
+            }
+            let layout = object.layout.attribute(entry.attribute).expect("a layout for each attribute");
+            let span = match &entry.cell {
+                None => None,
+                Some(cell) => {
+                    let cell = attribute.present_cell(entry.value_type, cell)?;
+                    Some(self.append(&cell))
+                }
+            };
+            self.stage_cell(staged, layout, span, &mut changed)?;
+        }
+        self.check_required_of(object, staged, &changed)?;
+        self.check_record_len(object, staged)?;
+        Ok(changed)
+    }
+}
+
+/// The attribute that an entry is about, if it is still there.
+fn present<'c>(object: ObjectRef<'c>, entry: &Entry) -> Option<&'c AttributeSchema> {
+    let attribute = object.schema.attribute_by_id(entry.attribute)?;
+    (attribute.standing() != Standing::Deleted).then_some(attribute)
+}
+
+#[cold]
+fn changed_since(object: ObjectRef<'_>, id: RecordId, what: &str) -> Error {
+    let name = object.schema.key();
+    let message =
+        format!("{name}: record {id} was not left as that commit made it: {what}; nothing was reverted");
+    Error::new(ErrorKind::PreconditionFailed, message)
+}
+
+#[cold]
+fn not_historic(object: ObjectRef<'_>) -> Error {
+    let name = object.schema.key();
+    let reason = format!("{name} keeps no history; give it, or an attribute, \"history\": true");
+    Error::new(ErrorKind::NotHistoric, reason)
+}
