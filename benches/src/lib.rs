@@ -6,6 +6,7 @@
 //! | `bin/random_patch`   | patches a second, bytes written and memory, over a store larger than memory's budget |
 //! | `bin/open_time`      | opening after a clean close costs the same at any size                    |
 //! | `bin/recovery`       | a full log is replayed within a second                                    |
+//! | `bin/instructions`   | instructions of one warm patch, counted by callgrind                      |
 //! | `benches/patch`      | one warm patch, one warm get (criterion)                                  |
 //!
 //! Here is what they share: arguments, the machine, the process's own figures, and a narrow object.

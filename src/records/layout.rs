@@ -20,6 +20,10 @@ pub(crate) struct ObjectLayout {
     /// By attribute id.
     pub(crate) attributes: Vec<AttributeLayout>,
     pub(crate) indexes: Vec<IndexLayout>,
+    /// Attributes that may name records of this object.
+    pub(crate) referrers: Vec<(ObjectId, AttributeId)>,
+    /// Whether a change of its records may be one of others: it refers to some, or is referred to.
+    pub(crate) linked: bool,
 }
 
 /// One attribute's pages.
@@ -50,7 +54,16 @@ pub(crate) struct IndexLayout {
 
 impl Catalog {
     pub(crate) fn new(schema: Schema) -> Catalog {
-        let objects = schema.objects().iter().map(ObjectLayout::new).collect();
+        let mut objects: Vec<ObjectLayout> = schema.objects().iter().map(ObjectLayout::new).collect();
+        for object in schema.objects() {
+            for attribute in object.attributes().iter().filter(|a| a.value_type() == ValueType::Reference) {
+                let allowed = attribute.refers_to();
+                for target in objects.iter_mut().filter(|o| allowed.is_empty() || allowed.contains(&o.id)) {
+                    target.referrers.push((object.id(), attribute.id()));
+                    target.linked = true;
+                }
+            }
+        }
         Catalog { schema, objects }
     }
 
@@ -89,7 +102,16 @@ impl ObjectLayout {
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
             required: attribute.is_required(),
         });
-        ObjectLayout { id: object.id(), tree: object.tree(), attributes: attributes.collect(), indexes }
+        let attributes: Vec<AttributeLayout> = attributes.collect();
+        let linked = attributes.iter().any(|attribute| attribute.value_type == ValueType::Reference);
+        ObjectLayout {
+            id: object.id(),
+            tree: object.tree(),
+            attributes,
+            indexes,
+            referrers: Vec::new(),
+            linked,
+        }
     }
 
     #[inline]

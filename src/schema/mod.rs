@@ -34,6 +34,7 @@ mod names;
 mod parts;
 mod rules;
 mod scalar;
+mod several;
 
 #[cfg(test)]
 mod tests;

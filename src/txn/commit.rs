@@ -28,10 +28,8 @@ impl Staging<'_> {
     /// `UniqueConflict`, `DiskFull`, `LimitExceeded`, `Corrupt` in front of the frame: no trace. `Poisoned`
     /// behind it.
     pub(crate) fn commit(&mut self) -> Result<Option<Lsn>> {
-        self.collect_keys()?;
-        self.check_unique()?;
         let records = self.context.records;
-        if !self.give_rows()? && self.state.stage.schema.is_none() {
+        if !self.check_end()? {
             return Ok(None);
         }
         let time = Timestamp(self.context.source.now().0.max(records.commit_time()));
@@ -40,6 +38,20 @@ impl Staging<'_> {
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
         append_and_apply(self.context, self.state).map(Some)
+    }
+
+    /// Judges the end state of what is staged, and gives rows to what is made. False when there is nothing
+    /// to log.
+    ///
+    /// # Errors
+    /// `UniqueConflict`, `ReferenceRestricted`, `LimitExceeded`, `Corrupt`.
+    pub(crate) fn check_end(&mut self) -> Result<bool> {
+        if !self.state.stage.restricted.is_empty() {
+            self.check_restricted()?;
+        }
+        self.collect_keys()?;
+        self.check_unique()?;
+        Ok(self.give_rows()? || self.state.stage.schema.is_some())
     }
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
@@ -150,6 +162,7 @@ impl Staging<'_> {
             record,
             version,
         })
+        .at_position(staged.position)
     }
 
     /// Gives creates their rows: free ones first, in the order in which `apply` will take them. False

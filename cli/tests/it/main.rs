@@ -8,5 +8,6 @@ mod environment;
 mod import;
 mod input;
 mod kill;
+mod plans;
 mod saving;
 mod support;
