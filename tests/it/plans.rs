@@ -1,5 +1,25 @@
-//! Plans at work: match, parts, ops, conditions, policies, outcomes, batches. Named after the rows of
-//! SEMANTICS.md section 6 and the capabilities of section 7.
+//! Plans at work: match, parts, ops, conditions, policies, outcomes, batches.
+//!
+//! Which test stands for which row of SEMANTICS.md (6: merged features, 7: capabilities; 9 is `refusals`):
+//!
+//! | row | test |
+//! |---|---|
+//! | 6 merge update by id | `an_outcome_has_the_values_before_and_the_record_after` |
+//! | 6 full replacement, 7.2 ReplaceAll | `a_replacement_clears_what_it_does_not_name` |
+//! | 6 create by update, upsert key, 7.3 | `match_tells_none_one_and_many_apart`, `refiners_stand_beside_a_unique_attribute`, `the_match_gives_a_new_record_its_values_and_the_parts_come_first`, `a_create_with_a_match_is_refused_if_the_record_is_there` |
+//! | 6 upsert parts, set-if-empty, 7.4 | `the_six_parts_of_an_upsert_have_their_precedence` |
+//! | 6 clear a value | `refusals::a_value_of_null_and_an_empty_list_are_no_value` |
+//! | 6 multi value write, 7.2 lists | `multi_values_are_replaced_prepended_appended_added_and_removed`, `remove_goes_before_add_so_a_swap_at_the_limit_works` |
+//! | 6 map entry write | `entries_of_a_labelled_list_are_set_and_cleared_one_by_one` |
+//! | 6 side document, 7.2 MergeMeta | `metadata_is_merged_member_by_member` |
+//! | 6 unknown attribute, partial success, 7.6 | `a_strict_mutation_tells_everything_that_is_wrong`, `ignore_invalid_drops_and_lists_what_does_not_fit` |
+//! | 6 unique attribute, conflict answer, 7.7 | `key_lessons`, `refusals` |
+//! | 6 reference by id, by match, nested upsert, 7.5 | `relations::a_reference_by_id_must_be_to_a_record_that_exists_and_is_allowed`, `relations::a_reference_by_match_may_be_null_or_an_error_where_nothing_matches`, `relations::a_nested_upsert_makes_its_record_in_the_same_commit`, `relations::nesting_is_bounded`, `flights_linked` |
+//! | 6 two-sided relations, 7.9 | `relations::writing_one_side_of_a_relation_writes_the_other`, `relations::a_relation_of_one_to_one_moves_both_old_partners` |
+//! | 6 bulk write | `an_atomic_batch_names_the_mutation_that_was_refused`, `a_batch_of_each_on_its_own_goes_on_behind_a_refusal`, `later_mutations_of_a_batch_name_records_made_by_earlier_ones` |
+//! | 6 record counter, 7.10 | `refusals::a_refusal_uses_up_no_number_of_a_sequence` |
+//! | 6 If-Match | `a_condition_on_version_or_values_is_judged_in_the_transaction` |
+//! | 7.1 nothing changes on an error | `refusals::every_refusal_carries_its_data_and_leaves_no_trace` |
 
 use crate::crm::{Crm, list, mutation, texts};
 use vellum::{
