@@ -31,17 +31,33 @@ pub enum ErrorKind {
     UniqueConflict,
     /// The attributes named are no primary key and no unique attribute.
     MatchNotUnique,
-    /// An attribute is given more values than it may have.
+    /// The values named are held by several records.
+    MultipleMatches,
+    /// Two members say which record.
+    AmbiguousKey,
+    /// Nothing says which record.
+    MissingKey,
+    /// A reference names a record that does not exist.
+    ReferenceNotFound,
+    /// A reference names a record of an object that the attribute does not allow.
+    ReferenceNotAllowed,
+    /// The record is referred to by another one, and the attribute there forbids that it goes.
+    ReferenceRestricted,
+    /// An attribute would have more values than it may.
     TooManyValues,
-    /// A value is given an interval in which there is a value already, or one that is none.
+    /// A condition that cannot be judged: an unknown attribute, a value of another type.
+    BadFilter,
+    /// Intervals of one attribute's values overlap.
     HistoryOverlap,
-    /// The object or attribute keeps no history.
+    /// The attribute or object keeps no history.
     NotHistoric,
+    /// A sequence cannot be set to this number.
+    SequenceInvalid,
     /// An idempotency key was used for another request.
     RequestConflict,
     /// A size or count is over its limit.
     LimitExceeded,
-    /// The record has another version than the caller expected.
+    /// The record has another version, or other values, than the caller expected.
     PreconditionFailed,
     /// The schema, or a change to it, is not valid.
     InvalidSchema,
@@ -69,6 +85,8 @@ pub enum ErrorKind {
     Poisoned,
     /// The store was closed.
     Closed,
+    /// Something else is under way; try again.
+    Busy,
 }
 
 impl ErrorKind {
@@ -85,9 +103,17 @@ impl ErrorKind {
             ErrorKind::NotWritable => "not_writable",
             ErrorKind::UniqueConflict => "unique_conflict",
             ErrorKind::MatchNotUnique => "match_not_unique",
+            ErrorKind::MultipleMatches => "multiple_matches",
+            ErrorKind::AmbiguousKey => "ambiguous_key",
+            ErrorKind::MissingKey => "missing_key",
+            ErrorKind::ReferenceNotFound => "reference_not_found",
+            ErrorKind::ReferenceNotAllowed => "reference_not_allowed",
+            ErrorKind::ReferenceRestricted => "reference_restricted",
             ErrorKind::TooManyValues => "too_many_values",
+            ErrorKind::BadFilter => "bad_filter",
             ErrorKind::HistoryOverlap => "history_overlap",
             ErrorKind::NotHistoric => "not_historic",
+            ErrorKind::SequenceInvalid => "sequence_invalid",
             ErrorKind::RequestConflict => "request_conflict",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::PreconditionFailed => "precondition_failed",
@@ -104,6 +130,7 @@ impl ErrorKind {
             ErrorKind::Corrupt => "corrupt",
             ErrorKind::Poisoned => "poisoned",
             ErrorKind::Closed => "closed",
+            ErrorKind::Busy => "busy",
         }
     }
 
@@ -124,6 +151,7 @@ impl ErrorKind {
                 | K::Corrupt
                 | K::Poisoned
                 | K::Closed
+                | K::Busy
         )
     }
 }
@@ -154,6 +182,18 @@ pub struct Place {
     pub reason: String,
 }
 
+/// What an error knows beside its sentence; empty for most.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    path: Option<String>,
+    value_type: Option<&'static str>,
+    given: Option<String>,
+    target: Option<String>,
+    records: Vec<RecordId>,
+    limit: Option<(u64, u64)>,
+    position: Option<usize>,
+}
+
 #[derive(Debug)]
 enum Detail {
     Text(String),
@@ -162,7 +202,13 @@ enum Detail {
         attribute: String,
         reason: String,
     },
+    Several(Vec<Error>),
     Conflict(Conflict),
+    Condition {
+        object: String,
+        record: RecordId,
+        current: u64,
+    },
     /// Records that are in the way of a change, as many as are named.
     Records {
         text: String,
@@ -189,11 +235,87 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     detail: Detail,
+    facts: Option<Box<Facts>>,
 }
 
 impl Error {
     fn build(kind: ErrorKind, detail: Detail) -> Error {
-        Error(Box::new(Inner { kind, detail }))
+        Error(Box::new(Inner { kind, detail, facts: None }))
+    }
+
+    fn facts_mut(&mut self) -> &mut Facts {
+        self.0.facts.get_or_insert_default()
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.0.facts.as_deref()
+    }
+
+    /// One error of all that is wrong with a mutation: its kind is that of the first.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub(crate) fn several(mut errors: Vec<Error>) -> Error {
+        if errors.len() == 1 {
+            return errors.remove(0);
+        }
+        let kind = errors.first().expect("an error is made of at least one").kind();
+        Error::build(kind, Detail::Several(errors))
+    }
+
+    /// Says which type was expected.
+    #[must_use]
+    pub(crate) fn with_type(mut self, name: &'static str) -> Error {
+        self.facts_mut().value_type = Some(name);
+        self
+    }
+
+    /// Says what was given.
+    #[must_use]
+    pub(crate) fn with_given(mut self, given: impl Into<String>) -> Error {
+        self.facts_mut().given = Some(given.into());
+        self
+    }
+
+    /// Says what a reference pointed at.
+    #[must_use]
+    pub(crate) fn with_target(mut self, target: impl Into<String>) -> Error {
+        self.facts_mut().target = Some(target.into());
+        self
+    }
+
+    /// Says which records it is about.
+    #[must_use]
+    pub(crate) fn with_records(mut self, records: Vec<RecordId>) -> Error {
+        self.facts_mut().records = records;
+        self
+    }
+
+    /// Says which limit was passed, and by what.
+    #[must_use]
+    pub(crate) fn with_limit(mut self, max: u64, given: u64) -> Error {
+        self.facts_mut().limit = Some((max, given));
+        self
+    }
+
+    /// Says which of a batch's mutations it is about, unless that is said already.
+    #[must_use]
+    pub(crate) fn at_position(mut self, position: usize) -> Error {
+        self.facts_mut().position.get_or_insert(position);
+        self
+    }
+
+    /// Says that it happened inside the value of an attribute.
+    #[must_use]
+    pub(crate) fn within(mut self, attribute: &str) -> Error {
+        if let Detail::Several(errors) = &mut self.0.detail {
+            let inner = std::mem::take(errors);
+            *errors = inner.into_iter().map(|error| error.within(attribute)).collect();
+            return self;
+        }
+        let path = self.path().map_or_else(|| attribute.to_string(), |path| format!("{attribute}.{path}"));
+        self.facts_mut().path = Some(path);
+        self
     }
 
     /// An error with a sentence of its own.
@@ -231,6 +353,12 @@ impl Error {
         Error::build(ErrorKind::PreconditionFailed, Detail::Version { record, expected, current })
     }
 
+    /// The record's values are not those that the caller wanted it to have.
+    pub(crate) fn condition(object: &str, record: RecordId, current: u64) -> Error {
+        let detail = Detail::Condition { object: object.to_string(), record, current };
+        Error::build(ErrorKind::PreconditionFailed, detail).with_records(vec![record])
+    }
+
     /// Bytes in `file` at `offset` are not what was written.
     #[must_use]
     pub fn corrupt(file: impl Into<String>, offset: u64, reason: impl Into<String>) -> Error {
@@ -266,15 +394,6 @@ impl Error {
         }
     }
 
-    /// Records that are in the way of a change of the schema: some of them, where they are many.
-    #[must_use]
-    pub fn records(&self) -> &[RecordId] {
-        match &self.0.detail {
-            Detail::Records { records, .. } => records,
-            _ => &[],
-        }
-    }
-
     /// The place behind [`ErrorKind::Corrupt`].
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
@@ -293,11 +412,83 @@ impl Error {
         }
     }
 
+    /// Every error of a mutation that was judged as a whole; one that is alone is this one.
+    #[must_use]
+    pub fn all(&self) -> &[Error] {
+        match &self.0.detail {
+            Detail::Several(errors) => errors,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
+    /// Where in the mutation: an attribute, or a way through nested mutations, as `carrier.name`.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        if let Some(path) = self.facts().and_then(|facts| facts.path.as_ref()) {
+            return Some(path.clone());
+        }
+        match &self.0.detail {
+            Detail::Attribute { attribute, .. } => Some(attribute.clone()),
+            Detail::Conflict(conflict) => Some(conflict.attributes.join("+")),
+            Detail::Several(errors) => errors.first().and_then(Error::path),
+            _ => None,
+        }
+    }
+
+    /// Why a value was refused, without the names before it.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.0.detail {
+            Detail::Attribute { reason, .. } => reason.clone(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// The type that a value should have had.
+    #[must_use]
+    pub fn value_type(&self) -> Option<&'static str> {
+        self.facts().and_then(|facts| facts.value_type)
+    }
+
+    /// What was given, as text: an unknown option, a value that does not fit.
+    #[must_use]
+    pub fn given(&self) -> Option<&str> {
+        self.facts().and_then(|facts| facts.given.as_deref())
+    }
+
+    /// What a reference pointed at.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.facts().and_then(|facts| facts.target.as_deref())
+    }
+
+    /// The records that it is about: those that match, those that refer to the one that should go, those in
+    /// the way of a change of the schema (some of them, where they are many).
+    #[must_use]
+    pub fn records(&self) -> &[RecordId] {
+        match &self.0.detail {
+            Detail::Records { records, .. } => records,
+            _ => self.facts().map_or(&[], |facts| &facts.records),
+        }
+    }
+
+    /// The limit that was passed, and the size or count that passed it.
+    #[must_use]
+    pub fn limit(&self) -> Option<(u64, u64)> {
+        self.facts().and_then(|facts| facts.limit)
+    }
+
+    /// Which mutation of a batch it is about, counted from 0.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.facts().and_then(|facts| facts.position)
+    }
+
     /// The version that the record has, behind [`ErrorKind::PreconditionFailed`].
     #[must_use]
     pub fn current_version(&self) -> Option<u64> {
         match &self.0.detail {
-            Detail::Version { current, .. } => Some(*current),
+            Detail::Version { current, .. } | Detail::Condition { current, .. } => Some(*current),
             _ => None,
         }
     }
@@ -306,7 +497,17 @@ impl Error {
     pub(crate) fn again(&self) -> Error {
         match &self.0.detail {
             Detail::Corrupt(place) => Error::build(self.0.kind, Detail::Corrupt(place.clone())),
-            _ => Error::new(self.0.kind, self.to_string()),
+            Detail::Conflict(conflict) => Error::build(self.0.kind, Detail::Conflict(conflict.clone())),
+            Detail::Attribute { object, attribute, reason } => {
+                let mut again = Error::attribute(self.0.kind, object, attribute, reason);
+                again.0.facts.clone_from(&self.0.facts);
+                again
+            }
+            _ => {
+                let mut again = Error::new(self.0.kind, self.to_string());
+                again.0.facts.clone_from(&self.0.facts);
+                again
+            }
         }
     }
 
@@ -326,6 +527,15 @@ impl fmt::Display for Error {
         match &self.0.detail {
             Detail::Text(text) | Detail::Records { text, .. } => f.write_str(text),
             Detail::Attribute { object, attribute, reason } => write!(f, "{object}.{attribute}: {reason}"),
+            Detail::Several(errors) => {
+                for (place, error) in errors.iter().enumerate() {
+                    write!(f, "{}{error}", if place == 0 { "" } else { "; " })?;
+                }
+                Ok(())
+            }
+            Detail::Condition { object, record, current } => {
+                write!(f, "{object}: record {record} at version {current} does not meet the condition")
+            }
             Detail::Conflict(c) => {
                 write!(f, "{}.{}: ", c.object, c.attributes.join("+"))?;
                 write!(

@@ -56,6 +56,7 @@ mod id;
 mod index;
 mod page;
 mod pagestore;
+mod patch;
 mod planted;
 mod records;
 mod recover;
@@ -71,7 +72,9 @@ mod value;
 mod verify;
 mod wal;
 
-pub use change::{Action, Key, Mode, Mutation, Patch};
+pub use change::{
+    Absent, Action, Bounds, Comparison, Filter, Key, Link, Mode, Mutation, Op, Patch, Terms, Validation,
+};
 #[doc(hidden)]
 pub use dump::load_on;
 pub use dump::{LoadReport, dump, load};
@@ -87,7 +90,7 @@ pub use store::{
     BackupProgress, BackupReport, Commit, Config, Durability, Health, IndexStats, Object, ObjectStats,
     PastValue, Progress, Snapshot, Stats, Store, Txn,
 };
-pub use txn::{Once, Outcome};
+pub use txn::{Once, Other, Outcome};
 pub use value::{Actor, ActorKind, CurrencyCode, Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
 pub use verify::verify_on;

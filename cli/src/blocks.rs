@@ -47,6 +47,8 @@ pub(crate) struct Reading {
     pub(crate) keeps_at: bool,
     /// The text of each line is kept for the rejects file.
     pub(crate) keeps_text: bool,
+    /// `returning` counts: somebody prints the records.
+    pub(crate) keeps_returning: bool,
 }
 
 /// The blocks of an input, in order.
@@ -67,7 +69,7 @@ impl Blocks {
                 if !reading.keeps_at {
                     mutation.patch.at = None;
                 }
-                mutation.patch.returning = false;
+                mutation.patch.returning &= reading.keeps_returning;
                 Ok(mutation)
             })
         })

@@ -15,6 +15,8 @@
 //! | `place`           | `corrupt`: `file` in the store, byte `offset`, `reason`                   |
 //! | `object`, `attribute` | an error about one attribute                                          |
 //! | `current_version` | `precondition_failed`                                                     |
+//! | `path`, `type`, `given`, `target`, `limit`, `records` | what the error knows beside its sentence (docs/mutations.md) |
+//! | `errors`          | a mutation with several things wrong: each with `kind`, `path`, `reason`  |
 //!
 //! Kinds of the tool's own: `usage`, `damaged_input` (a .gz that is cut short or damaged), `rejected`
 //! (`import` is done, but some lines are in the rejects file), `incomplete` (`repair` is done, but something
@@ -55,6 +57,36 @@ struct Inner {
     attribute: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    value_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Limit>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    records: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<OneOfSeveral>,
+}
+
+/// A limit and what passed it.
+#[derive(Debug, Serialize)]
+struct Limit {
+    max: u64,
+    given: u64,
+}
+
+/// One thing that is wrong with a mutation.
+#[derive(Debug, Serialize)]
+struct OneOfSeveral {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -210,6 +242,20 @@ impl From<&Error> for Failure {
             failure.0.attribute = Some(attribute.to_string());
         }
         failure.0.current_version = error.current_version();
+        failure.0.path = error.path();
+        failure.0.value_type = error.value_type();
+        failure.0.given = error.given().map(ToString::to_string);
+        failure.0.target = error.target().map(ToString::to_string);
+        failure.0.limit = error.limit().map(|(max, given)| Limit { max, given });
+        failure.0.records = error.records().iter().map(ToString::to_string).collect();
+        if error.all().len() > 1 {
+            let one = |error: &Error| OneOfSeveral {
+                kind: error.kind().name(),
+                path: error.path(),
+                reason: error.reason(),
+            };
+            failure.0.errors = error.all().iter().map(one).collect();
+        }
         failure
     }
 }

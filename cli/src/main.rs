@@ -26,6 +26,7 @@ mod input;
 mod key;
 mod lines;
 mod open;
+mod outcomes;
 mod output;
 mod progress;
 mod rejects;

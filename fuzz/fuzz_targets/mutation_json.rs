@@ -37,7 +37,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The mutation as a line, with every member that its op may have.
+/// The mutation as a line, with every member that its op may have; its terms, which a line says in more
+/// than one way, are left out.
 fn write_line(mutation: &Mutation) -> String {
     let (op, values) = match mutation.action {
         Action::Create => ("create", Some("values")),
@@ -50,6 +51,7 @@ fn write_line(mutation: &Mutation) -> String {
     match &mutation.key {
         Some(Key::Id(id)) => line.push(format!(r#""id":"{id}""#)),
         Some(Key::Attributes(parts)) => line.push(format!(r#""key":{}"#, members(parts))),
+        Some(Key::Named(name)) => line.push(format!(r#""named":{}"#, quoted(name))),
         None => {}
     }
     line.extend(values.map(|name| format!(r#""{name}":{}"#, members(&patch.set))));

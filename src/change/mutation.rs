@@ -1,5 +1,6 @@
 //! One request in the caller's words: names and values, no ids and no bytes yet.
 
+use super::{Filter, Link, Op, Terms, Validation};
 use crate::id::RecordId;
 use crate::value::{Name, Timestamp, Value};
 
@@ -26,13 +27,16 @@ pub enum Mode {
     Replace,
 }
 
-/// Which record: by id, or by the values of a primary key or of one unique attribute.
+/// Which record: by id, by values that include a key, or by the name that an earlier mutation gave it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Key {
     /// By record id.
     Id(RecordId),
-    /// By the attributes of the primary key, in any order, or by one unique attribute.
+    /// By values that include those of the primary key, in any order, or of a unique attribute. The
+    /// record must have the others too; null means no value.
     Attributes(Vec<(Name, Value)>),
+    /// The record that an earlier mutation of the same transaction named (see [`Terms::name`]).
+    Named(Name),
 }
 
 impl From<RecordId> for Key {
@@ -81,6 +85,8 @@ pub struct Patch {
     pub at: Option<Timestamp>,
     /// Whether the outcome brings the whole record.
     pub returning: bool,
+    /// What a plain patch has not: parts, ops, conditions, links.
+    pub terms: Option<Box<Terms>>,
 }
 
 impl Patch {
@@ -130,6 +136,76 @@ impl Patch {
     pub fn returning(mut self) -> Patch {
         self.returning = true;
         self
+    }
+
+    /// The terms, made if there are none yet.
+    pub fn terms_mut(&mut self) -> &mut Terms {
+        self.terms.get_or_insert_default()
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Terms)) -> Patch {
+        change(self.terms_mut());
+        self
+    }
+
+    /// Asks for the values before the change in the outcome.
+    #[must_use]
+    pub fn before(self) -> Patch {
+        self.with(|terms| terms.before = true)
+    }
+
+    /// Sets an attribute of a record that is made.
+    #[must_use]
+    pub fn on_create(self, name: impl Into<Name>, value: impl Into<Value>) -> Patch {
+        self.with(|terms| terms.create.push((name.into(), value.into())))
+    }
+
+    /// Sets an attribute of a record that is changed.
+    #[must_use]
+    pub fn on_update(self, name: impl Into<Name>, value: impl Into<Value>) -> Patch {
+        self.with(|terms| terms.update.push((name.into(), value.into())))
+    }
+
+    /// Sets an attribute of a record that is made, or that has no value yet.
+    #[must_use]
+    pub fn if_empty(self, name: impl Into<Name>, value: impl Into<Value>) -> Patch {
+        self.with(|terms| terms.create_or_update_if_empty.push((name.into(), value.into())))
+    }
+
+    /// Sets an attribute of a record that is changed and has no value yet.
+    #[must_use]
+    pub fn on_update_if_empty(self, name: impl Into<Name>, value: impl Into<Value>) -> Patch {
+        self.with(|terms| terms.update_if_empty.push((name.into(), value.into())))
+    }
+
+    /// Changes an attribute by what is there.
+    #[must_use]
+    pub fn op(self, name: impl Into<Name>, op: Op) -> Patch {
+        self.with(|terms| terms.ops.push((name.into(), op)))
+    }
+
+    /// Refuses unless the record's values meet a condition.
+    #[must_use]
+    pub fn only_if(self, condition: Filter) -> Patch {
+        self.with(|terms| terms.condition = Some(condition))
+    }
+
+    /// Leaves out what does not exist or does not fit, instead of refusing.
+    #[must_use]
+    pub fn ignore_invalid(self) -> Patch {
+        self.with(|terms| terms.validation = Validation::IgnoreInvalid)
+    }
+
+    /// Names the record for later mutations of the transaction.
+    #[must_use]
+    pub fn named(self, name: impl Into<Name>) -> Patch {
+        self.with(|terms| terms.name = Some(name.into()))
+    }
+
+    /// Adds a link, which values call `@name`.
+    #[must_use]
+    pub fn link(self, name: impl Into<Name>, link: Link) -> Patch {
+        self.with(|terms| terms.links.push((name.into(), link)))
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) struct ObjectLayout {
     pub(crate) has_sequences: bool,
     /// The object that keeps superseded values, where some are kept.
     pub(crate) history: Option<ObjectId>,
+    /// Attributes that may name records of this object.
+    pub(crate) referrers: Vec<(ObjectId, AttributeId)>,
+    /// Whether a change of its records may be one of others: it refers to some, or is referred to.
+    pub(crate) linked: bool,
 }
 
 /// One attribute's pages.
@@ -62,7 +66,16 @@ pub(crate) struct IndexLayout {
 
 impl Catalog {
     pub(crate) fn new(schema: Schema) -> Catalog {
-        let objects = schema.objects().iter().map(ObjectLayout::new).collect();
+        let mut objects: Vec<ObjectLayout> = schema.objects().iter().map(ObjectLayout::new).collect();
+        for object in schema.objects() {
+            for attribute in object.attributes().iter().filter(|a| a.value_type() == ValueType::Reference) {
+                let allowed = attribute.refers_to();
+                for target in objects.iter_mut().filter(|o| allowed.is_empty() || allowed.contains(&o.id)) {
+                    target.referrers.push((object.id(), attribute.id()));
+                    target.linked = true;
+                }
+            }
+        }
         let system = schema.system_objects().map(ObjectLayout::new).collect();
         Catalog { schema, objects, system }
     }
@@ -120,14 +133,18 @@ impl ObjectLayout {
             deleted: attribute.standing() == Standing::Deleted,
             history: object.has_history() || attribute.has_history(),
         });
+        let attributes: Vec<AttributeLayout> = attributes.collect();
+        let linked = attributes.iter().any(|attribute| attribute.value_type == ValueType::Reference);
         ObjectLayout {
             id: object.id(),
             tree: object.tree(),
-            attributes: attributes.collect(),
+            attributes,
             indexes,
             has_defaults: object.attributes().iter().any(|attribute| attribute.default_value().is_some()),
             has_sequences: object.attributes().iter().any(|attribute| attribute.sequence().is_some()),
             history: object.history_trees.map(|_| object.id().history()),
+            referrers: Vec::new(),
+            linked,
         }
     }
 

@@ -24,11 +24,21 @@ const NANOS_PER_MICRO: i64 = 1_000;
 pub(super) struct Refusal {
     pub(super) kind: ErrorKind,
     pub(super) reason: String,
+    /// What was given, where a program may want to know.
+    pub(super) given: Option<String>,
+    /// The limit, and what passed it.
+    pub(super) limit: Option<(u64, u64)>,
+}
+
+impl Refusal {
+    pub(super) fn new(kind: ErrorKind, reason: String) -> Refusal {
+        Refusal { kind, reason, given: None, limit: None }
+    }
 }
 
 impl From<String> for Refusal {
     fn from(reason: String) -> Refusal {
-        Refusal { kind: ErrorKind::InvalidValue, reason }
+        Refusal::new(ErrorKind::InvalidValue, reason)
     }
 }
 
@@ -213,7 +223,22 @@ impl AttributeSchema {
 
     #[cold]
     fn refused(&self, object: &ObjectSchema, refusal: Refusal) -> Error {
-        Error::attribute(refusal.kind, &object.key, &self.key, refusal.reason)
+        self.error_of(&object.key, refusal)
+    }
+
+    /// A refusal with names and what is known beside the reason.
+    #[cold]
+    pub(super) fn error_of(&self, object: &str, refusal: Refusal) -> Error {
+        let error = Error::attribute(refusal.kind, object, &self.key, refusal.reason);
+        let error = error.with_type(self.value_type.name());
+        let error = match refusal.given {
+            Some(given) => error.with_given(given),
+            None => error,
+        };
+        match refusal.limit {
+            Some((max, given)) => error.with_limit(max, given),
+            None => error,
+        }
     }
 
     #[inline]
@@ -333,10 +358,8 @@ impl AttributeSchema {
     #[cold]
     fn no_option(&self, name: &str) -> Refusal {
         let hint = names::hint(name, self.options.iter().map(|option| option.key.as_str()));
-        Refusal {
-            kind: ErrorKind::UnknownOption,
-            reason: format!("there is no option {}{hint}", excerpt(name)),
-        }
+        let reason = format!("there is no option {}{hint}", excerpt(name));
+        Refusal { given: Some(name.to_string()), ..Refusal::new(ErrorKind::UnknownOption, reason) }
     }
 
     /// The value of a cell that was read from a page or a frame. A decimal comes with the fewest

@@ -259,7 +259,8 @@ fn actor(value: &Value) -> Result<Actor, String> {
 pub(super) fn too_many(max: u32, given: usize) -> Refusal {
     let values = if max == 1 { "value" } else { "values" };
     let reason = format!("at most {max} {values} allowed, {given} given");
-    Refusal { kind: ErrorKind::TooManyValues, reason }
+    let limit = Some((u64::from(max), given as u64));
+    Refusal { limit, ..Refusal::new(ErrorKind::TooManyValues, reason) }
 }
 
 /// The bytes that pairs of hexadecimal digits stand for.

@@ -36,6 +36,7 @@ mod open;
 mod parts;
 mod rules;
 mod scalar;
+mod several;
 mod system;
 mod widen;
 

@@ -54,8 +54,9 @@ impl ObjectSchema {
         let len = out.len() - start;
         if len > TEXT_LEN_MAX {
             out.truncate(start);
-            let Refusal { kind, reason } = too_long(len);
-            return Err(Error::attribute(kind, &self.key, "unknown members", reason));
+            let Refusal { kind, reason, .. } = too_long(len);
+            let error = Error::attribute(kind, &self.key, "unknown members", reason);
+            return Err(error.with_limit(TEXT_LEN_MAX as u64, len as u64));
         }
         Ok(true)
     }

@@ -23,7 +23,8 @@ pub(super) fn wrong_kind(expected: &str, value: &Value) -> String {
 #[cold]
 pub(super) fn too_long(len: usize) -> Refusal {
     let reason = format!("{len} bytes are over the limit of {TEXT_LEN_MAX} bytes for one value");
-    Refusal { kind: ErrorKind::LimitExceeded, reason }
+    let limit = Some((TEXT_LEN_MAX as u64, len as u64));
+    Refusal { limit, ..Refusal::new(ErrorKind::LimitExceeded, reason) }
 }
 
 #[inline]

@@ -2,12 +2,14 @@
 
 use super::{Inner, Store};
 use crate::change::{Action, Key, Mutation, Patch};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::ObjectId;
-use crate::pagestore::Root;
-use crate::records::{AttributeLayout, Catalog, IndexKey, Records, header_alone, read_key, read_record};
+use crate::pagestore::{GroupState, Root};
+use crate::records::{
+    AttributeLayout, Catalog, IndexKey, Records, header_alone, read_cell, read_key, read_record,
+};
 use crate::txn::Outcome;
-use crate::txn::key::{choose_index, encode_key, object_ref};
+use crate::txn::key::{ObjectRef, choose_index, encode_key, meets, object_ref, refiners};
 use crate::value::{Name, Record, Value, key_hash, values_from};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -216,19 +218,24 @@ struct Look<'a> {
 
 enum By<'a> {
     Id(crate::RecordId),
-    Key(IndexKey<'a>),
+    /// A key, and the values that the record must have beside it.
+    Key(IndexKey<'a>, ObjectRef<'a>, Vec<&'a (Name, Value)>),
 }
 
 impl Look<'_> {
     fn at<R>(&self, root: &Root, read: ReadRow<'_, R>) -> Result<Option<R>> {
         let object = self.object;
         match &self.by {
-            By::Key(key) => {
+            By::Key(key, names, refiners) => {
                 let hit =
                     self.records.find_key(root, object, key, header_alone, |found, header, state| {
-                        read(object, header, state, found.row.slot())
+                        let slot = found.row.slot();
+                        match refiners.is_empty() || refined(*names, state, slot, refiners)? {
+                            true => read(object, header, state, slot).map(Some),
+                            false => Ok(None),
+                        }
                     })?;
-                Ok(hit.map(|(read, _)| read))
+                Ok(hit.and_then(|(read, _)| read))
             }
             By::Id(id) => {
                 let hit =
@@ -262,7 +269,31 @@ fn with_key<R>(
                 return Ok(None);
             }
             let key = IndexKey { index, bytes: &bytes, hash: key_hash(records.hash_seed, &bytes) };
-            look(&Look { records, catalog, object: layout, by: By::Key(key) })
+            let refiners = refiners(object, index, parts).collect();
+            look(&Look { records, catalog, object: layout, by: By::Key(key, object, refiners) })
+        }
+        Key::Named(name) => {
+            let message = format!("the name {name} means a record inside of one transaction only");
+            Err(Error::new(ErrorKind::MissingKey, message))
         }
     }
+}
+
+/// Whether the record in a slot has the values that it must have beside its key.
+fn refined(
+    object: ObjectRef<'_>,
+    state: &GroupState,
+    slot: u32,
+    refiners: &[&(Name, Value)],
+) -> Result<bool> {
+    let mut cell = Vec::new();
+    for (name, value) in refiners {
+        let attribute = object.schema.attribute(name)?;
+        let layout = object.layout.attribute(attribute.id()).expect("a layout for each attribute");
+        let present = read_cell(state, layout, slot, &mut cell)?;
+        if !meets(object.schema, attribute, present.then_some(&cell), value)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

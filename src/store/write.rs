@@ -131,9 +131,9 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let (mut outcomes, lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
-            mutations.iter().map(|mutation| staging.mutate(mutation)).collect::<Result<Vec<Outcome>>>()
-        })?;
+        let actor = self.actor.as_deref();
+        let (mut outcomes, lsn) =
+            self.inner().write(actor, false, |staging| stage_all(staging, mutations))?;
         for outcome in &mut outcomes {
             outcome.lsn = lsn;
         }
@@ -165,6 +165,58 @@ impl Store {
     /// stores no key.
     pub fn apply_once(&self, once: &Once, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
         self.outcomes(|staging| staging.once(once, mutations)).map(|(outcomes, _)| outcomes)
+    }
+
+    /// Carries out mutations each on its own, in order, and waits once at the end: one that is refused
+    /// leaves no trace and the others go on. A name that one gave its record holds for those after it.
+    /// The answers stand in the order of the mutations.
+    ///
+    /// # Errors
+    /// What ends the whole run: `Poisoned`, `Closed`. Refusals, and a full disk, are among the answers.
+    pub fn apply_each(&self, mutations: &[Mutation]) -> Result<Vec<Result<Outcome>>> {
+        let (mut names, mut newest) = (Vec::new(), None);
+        let mut answers = Vec::with_capacity(mutations.len());
+        for (position, mutation) in mutations.iter().enumerate() {
+            let result = self.inner().write(self.actor.as_deref(), false, |staging| {
+                staging.state.stage.names.clone_from(&names);
+                staging.state.stage.position = position;
+                let outcome = staging.mutate(mutation)?;
+                Ok((outcome, staging.state.stage.names.clone()))
+            });
+            answers.push(match result {
+                Ok(((mut outcome, named), lsn)) => {
+                    outcome.lsn = lsn;
+                    names = named;
+                    newest = Some(lsn);
+                    Ok(outcome)
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed) => {
+                    return Err(error);
+                }
+                Err(error) => Err(error.at_position(position)),
+            });
+        }
+        newest.map_or(Ok(()), |lsn| self.settle(lsn))?;
+        Ok(answers)
+    }
+
+    /// What [`Store::apply_batch`] would answer, and nothing is changed: every check is made, on keys and
+    /// references too, but for that of space on the disk. Ids of records that would be made are others in
+    /// the real call, unless the mutation gives them.
+    ///
+    /// # Errors
+    /// As [`Store::apply_batch`].
+    pub fn dry_run(&self, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+        let (outcomes, _) = self.inner().write_with(self.actor.as_deref(), |context, state| {
+            let (catalog, root) = (context.records.catalog(), context.records.pages.live());
+            let mut staging = Staging { state, context, catalog: &catalog, root: &root, single: false };
+            let mut outcomes = stage_all(&mut staging, mutations)?;
+            let applied = context.records.applied();
+            let lsn = if staging.check_end()? { applied.next() } else { applied };
+            outcomes.iter_mut().for_each(|outcome| outcome.lsn = lsn);
+            Ok((outcomes, None))
+        })?;
+        Ok(outcomes)
     }
 
     /// Runs a closure in a transaction and waits as the store's durability says. When the closure fails
@@ -278,6 +330,16 @@ impl Store {
     fn settle(&self, lsn: Lsn) -> Result<()> {
         self.inner().settle(lsn, self.inner().config.durability)
     }
+}
+
+/// Stages mutations one after the other; an error says at which it stopped.
+fn stage_all(staging: &mut Staging<'_>, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::with_capacity(mutations.len());
+    for (position, mutation) in mutations.iter().enumerate() {
+        staging.state.stage.position = position;
+        outcomes.push(staging.mutate(mutation).map_err(|error| error.at_position(position))?);
+    }
+    Ok(outcomes)
 }
 
 impl Inner {

@@ -11,33 +11,31 @@
 //! {"op":"delete","object":"flight","id":"…","if_version":4}
 //! ```
 //!
-//! | member       | with                   | meaning                                                     |
-//! |--------------|------------------------|-------------------------------------------------------------|
-//! | `op`         | all                    | `create`, `update`, `upsert`, `delete`                      |
-//! | `object`     | all                    | name of the object                                          |
-//! | `id`         | all                    | record id; a create gets it                                 |
-//! | `key`        | all but create         | attributes of the primary key, or one unique attribute      |
-//! | `values`     | create                 | the record                                                  |
-//! | `set`        | update, upsert         | attributes to set; null clears                              |
-//! | `clear`      | update, upsert         | attributes to clear                                         |
-//! | `mode`       | update, upsert         | `merge` (default), or `replace`: clear what is not named    |
-//! | `if_version` | update, upsert, delete | the version that the record must have                       |
-//! | `at`         | all                    | the time to show as that of the change                      |
-//! | `returning`  | all                    | true: the answer brings the whole record                    |
+//! Those are the members of a plain line; `docs/mutations.md` has all of them, and [`MUTATION_SCHEMA`] as a
+//! JSON Schema: parts by what is there (`terms`), changes that look at the value (`ops`), conditions
+//! (`filter`), references that are found or made on the way. Lines that were valid once stay valid.
 //!
-//! An update, upsert or delete has `id` or `key`, never both. An unknown member, and a
+//! An update, upsert or delete has one of `id`, `key` (or `match`) and `named`. An unknown member, and a
 //! member or attribute that stands twice, are errors; whether objects and attributes exist and values
 //! fit is judged by the write, in one place. The order is free; `object` before values is fastest.
 
 mod field;
+mod filter;
 mod mutation;
+mod ops;
 mod record;
+mod terms;
 mod values;
 
+#[cfg(test)]
+mod plan_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_kinds;
+
+/// A JSON Schema of mutation lines.
+pub const MUTATION_SCHEMA: &str = include_str!("mutation.schema.json");
 
 pub use field::value_from_text;
 pub use mutation::parse_mutation;

@@ -25,6 +25,19 @@ pub(crate) fn read_values(object: &ObjectSchema, json: &str) -> crate::Result<Va
     values.map_err(|error| crate::Error::invalid_input(error.to_string()))
 }
 
+/// The value of a JSON text, as an attribute has it, which may be unknown.
+pub(super) fn read_value(attribute: Option<&AttributeSchema>, raw: &RawValue) -> serde_json::Result<Value> {
+    ValueSeed(attribute).deserialize(&mut serde_json::Deserializer::from_str(raw.get()))
+}
+
+/// One value of an attribute that may have several.
+pub(super) fn read_one(attribute: &AttributeSchema, raw: &RawValue) -> serde_json::Result<Value> {
+    match raw.get() {
+        "null" => Ok(Value::Null),
+        _ => one(attribute.value_type(), raw),
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for ValuesSeed<'_> {
     type Value = Values;
 

@@ -28,8 +28,7 @@ impl Staging<'_> {
     /// `UniqueConflict`, `DiskFull`, `LimitExceeded`, `Corrupt` in front of the frame: no trace. `Poisoned`
     /// behind it.
     pub(crate) fn commit(&mut self) -> Result<Option<Lsn>> {
-        let stage = &self.state.stage;
-        if stage.records().iter().all(|staged| staged.fate == Fate::Gone) && stage.schema.is_none() {
+        if !self.has_changes()? {
             return Ok(None);
         }
         let records = self.context.records;
@@ -51,6 +50,28 @@ impl Staging<'_> {
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
         append_and_apply(self.context, self.state).map(Some)
+    }
+
+    /// Judges the end state of what is staged. False when there is nothing to log.
+    ///
+    /// # Errors
+    /// `UniqueConflict`, `ReferenceRestricted`, `LimitExceeded`, `Corrupt`.
+    pub(crate) fn check_end(&mut self) -> Result<bool> {
+        if !self.has_changes()? {
+            return Ok(false);
+        }
+        self.collect_keys()?;
+        self.check_unique()?;
+        Ok(true)
+    }
+
+    /// Whether there is anything to log; deletes that others forbid are refused.
+    fn has_changes(&mut self) -> Result<bool> {
+        if !self.state.stage.restricted.is_empty() {
+            self.check_restricted()?;
+        }
+        let stage = &self.state.stage;
+        Ok(stage.schema.is_some() || stage.records().iter().any(|staged| staged.fate != Fate::Gone))
     }
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
@@ -167,6 +188,7 @@ impl Staging<'_> {
             record,
             version,
         })
+        .at_position(staged.position)
     }
 
     /// Gives creates their rows: free ones first, in the order in which `apply` will take them.

@@ -9,25 +9,37 @@ use crate::error::Result;
 use crate::value::{Name, Value};
 
 impl Staging<'_> {
-    /// Gives a record in the making the defaults of attributes that nothing was said about. What was set
-    /// to null stays without a value.
-    pub(super) fn fill_defaults(
+    /// Gives a record in the making what no mutation needs to say: defaults, numbers, unknown members.
+    pub(super) fn complete_new(
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
+        key: &[(Name, Value)],
         patch: &Patch,
     ) -> Result<()> {
+        self.fill_defaults(object, staged, patch)?;
+        self.stage_unknown(object, staged, key, patch, &mut AttributeSet::default())?;
+        if object.layout.has_sequences {
+            self.give_numbers(object, staged)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a record in the making the defaults of attributes that nothing was said about. What was set
+    /// to null stays without a value.
+    fn fill_defaults(&mut self, object: ObjectRef<'_>, staged: usize, patch: &Patch) -> Result<()> {
         if !object.layout.has_defaults {
             return Ok(());
         }
         let now = patch.at.unwrap_or_else(|| self.context.source.now());
+        let actor = self.context.actor;
         for attribute in object.schema.attributes() {
             if self.state.stage.record(staged).cell(attribute.id()).is_some() {
                 continue;
             }
             let arena = &mut self.state.stage.arena;
             let start = arena.len();
-            if attribute.append_default(now, None, arena) {
+            if attribute.append_default(now, actor, arena) {
                 let span = start..arena.len();
                 self.state.stage.record_mut(staged).put(attribute.id(), Some(span));
             }

@@ -31,7 +31,8 @@ pub(super) fn attribute_ref<'c>(
     Ok((schema, layout))
 }
 
-/// The index that is made of exactly these attributes.
+/// The index that is made of exactly these attributes; else one whose attributes are among them and have
+/// values, the primary key first. The others are then refiners.
 ///
 /// # Errors
 /// `MatchNotUnique`, naming the keys that there are; `UnknownAttribute`.
@@ -49,6 +50,15 @@ pub(crate) fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(Name, Value)]) -
     for (name, _) in parts {
         object.schema.attribute(name)?;
     }
+    let is_within = |index: &&IndexLayout| {
+        let given = |id: &AttributeId| {
+            parts.iter().any(|(name, value)| !value.is_null() && name_is(object.schema, *id, name))
+        };
+        index.attributes.iter().all(given)
+    };
+    if let Some(index) = object.layout.indexes.iter().find(is_within) {
+        return Ok(index);
+    }
     let given: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
     let keys: Vec<String> =
         object.layout.indexes.iter().map(|index| key_names(object.schema, index).join("+")).collect();
@@ -65,6 +75,41 @@ pub(crate) fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(Name, Value)]) -
         ),
     };
     Err(Error::new(ErrorKind::MatchNotUnique, message))
+}
+
+/// Values that a record must have beside those of the key it is found by.
+pub(crate) fn refiners<'p>(
+    object: ObjectRef<'_>,
+    index: &IndexLayout,
+    parts: &'p [(Name, Value)],
+) -> impl Iterator<Item = &'p (Name, Value)> {
+    let ids = index.attributes.clone();
+    let schema = object.schema;
+    let exact = ids.len() == parts.len();
+    let parts = if exact { &parts[..0] } else { parts };
+    parts.iter().filter(move |(name, _)| !ids.iter().any(|id| name_is(schema, *id, name)))
+}
+
+/// Whether an attribute's cell is the one that a refiner asks for: the same value, or among several
+/// values one of those given.
+///
+/// # Errors
+/// `UnknownAttribute`; what [`AttributeSchema::encode`] says of the value; `Corrupt` for the cell.
+pub(crate) fn meets(
+    object: &ObjectSchema,
+    attribute: &AttributeSchema,
+    cell: Option<&[u8]>,
+    value: &Value,
+) -> Result<bool> {
+    let mut wanted = Vec::new();
+    let any = !value.is_null() && attribute.encode(object, value, &mut wanted)?;
+    let Some(cell) = cell else { return Ok(!any) };
+    if !any || !attribute.is_multi() {
+        return Ok(any && attribute.compare(cell, &wanted) == std::cmp::Ordering::Equal);
+    }
+    let (has, wanted) = (attribute.decode(cell)?, attribute.decode(&wanted)?);
+    let (has, wanted) = (has.as_list().unwrap_or_default(), wanted.as_list().unwrap_or_default());
+    Ok(wanted.iter().any(|value| has.contains(value)))
 }
 
 fn name_is(object: &ObjectSchema, id: AttributeId, name: &str) -> bool {
@@ -109,6 +154,7 @@ pub(crate) fn not_found(object: &ObjectSchema, key: &Key) -> Error {
                 parts.iter().map(|(name, value)| format!("{name} = {}", value.to_json())).collect();
             parts.join(", ")
         }
+        Key::Named(name) => format!("the name {name} in this transaction"),
     };
     Error::new(ErrorKind::RecordNotFound, format!("{}: no record with {what}", object.key()))
 }

@@ -1,20 +1,20 @@
 //! What a transaction sees: finding a record by id or key among what is staged and what is stored,
 //! and reading it with the staged cells over the stored ones.
 
-use super::key::{ObjectRef, choose_index, encode_key, object_ref};
+use super::key::{ObjectRef, attribute_ref, choose_index, encode_key, meets, object_ref, refiners};
 use super::outcome::{AttributeSet, Outcome};
 use super::resolve::Staging;
 use super::stage::{Fate, Stage, StagedCell};
 use crate::change::Key;
-use crate::error::Result;
-use crate::id::{RecordId, RowId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ObjectId, RecordId, RowId};
 use crate::pagestore::{GroupGuard, GroupState};
 use crate::records::{
-    AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, in_group, prefetch,
-    read_cell, read_header, read_record,
+    AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, header_alone, in_group,
+    prefetch, read_cell, read_header, read_record,
 };
 use crate::schema::unknown_members;
-use crate::value::{Record, key_hash};
+use crate::value::{Name, Record, Value, key_hash};
 use std::sync::Arc;
 
 /// A record that a mutation is about, as the transaction sees it.
@@ -26,25 +26,136 @@ pub(super) enum Located {
     Stored { id: RecordId, row: RowId, version: u64, group: GroupGuard },
 }
 
+/// The values of the key's one attribute, where a list of several is looked for.
+fn several_values<'p>(
+    object: ObjectRef<'_>,
+    index: &IndexLayout,
+    parts: &'p [(Name, Value)],
+) -> Option<&'p [Value]> {
+    let [id] = index.attributes.as_slice() else { return None };
+    let attribute = object.schema.attribute_by_id(*id).filter(|attribute| attribute.is_multi())?;
+    let (_, value) = parts.iter().find(|(name, _)| name == attribute.key())?;
+    value.as_list().filter(|values| values.len() > 1)
+}
+
 impl Staging<'_> {
     /// The record with this key, as the transaction sees it.
     pub(super) fn locate(&mut self, object: ObjectRef<'_>, key: &Key) -> Result<Option<Located>> {
         match key {
             Key::Id(id) => self.locate_id(object, *id),
+            Key::Named(name) => {
+                let id = self.state.stage.named_record(name);
+                id.map_or(Ok(None), |id| self.locate_id(object, id))
+            }
             Key::Attributes(parts) => {
                 let index = choose_index(object, parts)?;
+                if let Some(several) = several_values(object, index, parts) {
+                    return self.locate_any(object, index, parts, several);
+                }
                 let mut bytes = std::mem::take(&mut self.state.stage.key);
                 bytes.clear();
                 let result = encode_key(object, index, parts, &mut bytes).and_then(|complete| {
                     if complete { self.locate_key(object, index, &bytes) } else { Ok(None) }
                 });
                 self.state.stage.key = bytes;
-                result
+                let located = result?;
+                match index.attributes.len() == parts.len() {
+                    true => Ok(located),
+                    false => self.refined(object, index, parts, located),
+                }
             }
         }
     }
 
-    fn locate_id(&self, object: ObjectRef<'_>, id: RecordId) -> Result<Option<Located>> {
+    /// The record that has any of several values of a unique attribute.
+    ///
+    /// # Errors
+    /// `MultipleMatches` when they are held by several records.
+    fn locate_any(
+        &mut self,
+        object: ObjectRef<'_>,
+        index: &IndexLayout,
+        parts: &[(Name, Value)],
+        several: &[Value],
+    ) -> Result<Option<Located>> {
+        let attribute = object.schema.attribute_by_id(index.attributes[0]).expect("indexes name attributes");
+        let mut found: Vec<(RecordId, Located)> = Vec::new();
+        for value in several {
+            let one = [(attribute.key().into(), value.clone())];
+            let mut bytes = Vec::new();
+            if !encode_key(object, index, &one, &mut bytes)? {
+                continue;
+            }
+            if let Some(located) = self.locate_key(object, index, &bytes)? {
+                let (id, _) = self.identity(&located);
+                if !found.iter().any(|(known, _)| *known == id) {
+                    found.push((id, located));
+                }
+            }
+        }
+        if found.len() > 1 {
+            let ids: Vec<RecordId> = found.iter().map(|(id, _)| *id).collect();
+            let reason = format!("the values are held by {} records", ids.len());
+            let kind = ErrorKind::MultipleMatches;
+            return Err(
+                Error::attribute(kind, object.schema.key(), attribute.key(), reason).with_records(ids)
+            );
+        }
+        self.refined(object, index, parts, found.pop().map(|(_, located)| located))
+    }
+
+    /// The record, if it has the other values too.
+    fn refined(
+        &mut self,
+        object: ObjectRef<'_>,
+        index: &IndexLayout,
+        parts: &[(Name, Value)],
+        located: Option<Located>,
+    ) -> Result<Option<Located>> {
+        let mut cell = Vec::new();
+        for (name, value) in refiners(object, index, parts) {
+            let (schema, layout) = attribute_ref(object, name)?;
+            let present = match &located {
+                None => false,
+                Some(located) => self.located_cell(located, layout, &mut cell)?,
+            };
+            // Also without a record: a value that fits no attribute is an error either way.
+            if !meets(object.schema, schema, present.then_some(&cell), value)? {
+                return Ok(None);
+            }
+        }
+        Ok(located)
+    }
+
+    /// An attribute's value of a record that was found; false where it has none.
+    pub(super) fn located_cell(
+        &self,
+        located: &Located,
+        layout: &AttributeLayout,
+        out: &mut Vec<u8>,
+    ) -> Result<bool> {
+        match located {
+            Located::Staged(staged) => self.staged_cell(*staged, layout, out),
+            Located::Stored { row, group, .. } => {
+                in_group(group, *row, |state, slot| read_cell(state, layout, slot, out))
+            }
+        }
+    }
+
+    /// Object and record of an id, whatever the object.
+    pub(super) fn locate_anywhere(&self, id: RecordId) -> Result<Option<ObjectId>> {
+        if let Some(index) = self.state.stage.find(id) {
+            let staged = self.state.stage.record(index);
+            return Ok(staged.is_live().then_some(staged.object));
+        }
+        let hit =
+            self.context
+                .records
+                .find_id(self.root, self.catalog, id, header_alone, |found, _, _| Ok(found.object))?;
+        Ok(hit.map(|(object, _)| object))
+    }
+
+    pub(super) fn locate_id(&self, object: ObjectRef<'_>, id: RecordId) -> Result<Option<Located>> {
         if let Some(index) = self.state.stage.find(id) {
             let staged = self.state.stage.record(index);
             let here = staged.is_live() && staged.object == object.layout.id;
@@ -195,7 +306,8 @@ impl Staging<'_> {
         let lsn = self.context.records.applied();
         let staged = self.state.stage.record(staged);
         let (object, catalog) = (object.layout.id, Arc::clone(self.catalog));
-        Ok(Outcome { id: staged.id, version: staged.version, lsn, created, record, object, changed, catalog })
+        let (id, version) = (staged.id, staged.version);
+        Ok(Outcome { id, version, lsn, created, record, object, changed, catalog, more: None })
     }
 
     /// The whole record as the transaction sees it. Times of what is staged are those of now.

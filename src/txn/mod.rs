@@ -13,6 +13,10 @@
 //! panics, leaves no trace: staging touches nothing but its own buffers, and row numbers, counters and
 //! versions are given at commit.
 //!
+//! A plain patch (`resolve`) is one record's values set or cleared. All else a mutation may have (`plan`)
+//! goes another way, which may stage several records: links (`links`), other sides of relations and what a
+//! delete does (`relations`).
+//!
 //! Checks look at the end state: delete-then-create of a key, writing a key's own value, and swapping
 //! two keys all work in one transaction.
 
@@ -22,9 +26,12 @@ mod demands;
 mod fill;
 mod history;
 pub(crate) mod key;
+mod links;
 mod look;
 mod once;
 mod outcome;
+mod plan;
+mod relations;
 pub(crate) mod resolve;
 mod sequence;
 mod stage;
@@ -32,7 +39,7 @@ mod undo;
 
 pub(crate) use history::PastValue;
 pub use once::Once;
-pub use outcome::Outcome;
+pub use outcome::{Other, Outcome};
 pub(crate) use stage::Stage;
 
 use crate::change::FrameBuilder;

@@ -263,7 +263,7 @@ impl StoredOutcome {
         self.changed.iter().for_each(|id| changed.insert(AttributeId(*id)));
         let record = self.record.map(|record| record.read(catalog, object, id)).transpose()?;
         let (version, created, catalog) = (self.version, self.created, Arc::clone(catalog));
-        Ok(Outcome { id, version, lsn, created, record, object, changed, catalog })
+        Ok(Outcome { id, version, lsn, created, record, object, changed, catalog, more: None })
     }
 }
 

@@ -1,8 +1,9 @@
 //! The answer of a mutation.
 
+use crate::error::Error;
 use crate::id::{AttributeId, Lsn, ObjectId, RecordId};
 use crate::records::Catalog;
-use crate::value::Record;
+use crate::value::{Name, Record, Value};
 use std::sync::Arc;
 
 /// A set of attributes; no allocation for the first 128 of an object.
@@ -21,6 +22,13 @@ impl AttributeSet {
         }
     }
 
+    pub(crate) fn contains(&self, id: AttributeId) -> bool {
+        match self.first.get(usize::from(id.0) / 64) {
+            Some(word) => word & (1 << (id.0 % 64)) != 0,
+            None => self.more.contains(&id.0),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.first == [0, 0] && self.more.is_empty()
     }
@@ -34,6 +42,30 @@ impl AttributeSet {
         };
         bits(0).chain(bits(1)).chain(self.more.iter().copied()).map(AttributeId)
     }
+}
+
+/// Another record that a mutation made, changed or removed: by a link, the other side of a relation, or
+/// what an attribute says of deletes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Other {
+    /// Its object.
+    pub object: Name,
+    /// Its id.
+    pub id: RecordId,
+    /// Its version now; the last one, where it was removed.
+    pub version: u64,
+    /// Whether it was made.
+    pub created: bool,
+    /// Whether it was removed.
+    pub deleted: bool,
+}
+
+/// What few outcomes have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct More {
+    pub(crate) before: Vec<(Name, Value)>,
+    pub(crate) dropped: Arc<[Error]>,
+    pub(crate) others: Vec<Other>,
 }
 
 /// What a mutation did: id, version, LSN, what changed; the whole record if it was asked for.
@@ -52,9 +84,40 @@ pub struct Outcome {
     pub(crate) object: ObjectId,
     pub(crate) changed: AttributeSet,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) more: Option<Box<More>>,
 }
 
 impl Outcome {
+    pub(crate) fn more_mut(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// The values before the change of the attributes that changed, null where there was none; where
+    /// [`Patch::before`](crate::Patch::before) asked for them.
+    #[must_use]
+    pub fn before(&self) -> &[(Name, Value)] {
+        self.more.as_ref().map_or(&[], |more| &more.before)
+    }
+
+    /// What was left out because it does not exist or does not fit (see
+    /// [`Validation::IgnoreInvalid`](crate::Validation::IgnoreInvalid)).
+    #[must_use]
+    pub fn dropped(&self) -> &[Error] {
+        self.more.as_ref().map_or(&[], |more| &more.dropped)
+    }
+
+    /// Other records that were made, changed or removed along with this one.
+    #[must_use]
+    pub fn others(&self) -> &[Other] {
+        self.more.as_ref().map_or(&[], |more| &more.others)
+    }
+
+    /// Ids of all records that were made.
+    pub fn created_ids(&self) -> impl Iterator<Item = RecordId> + '_ {
+        let own = self.created.then_some(self.id);
+        own.into_iter().chain(self.others().iter().filter(|other| other.created).map(|other| other.id))
+    }
+
     /// Names of the attributes whose values changed, in the schema's order.
     pub fn changed(&self) -> impl Iterator<Item = &str> {
         let object = self.catalog.schema.object_by_id(self.object);
@@ -71,6 +134,6 @@ impl Outcome {
     /// Whether the mutation changed nothing: no value, no version, no `updated_at`.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        !self.created && self.changed.is_empty()
+        !self.created && self.changed.is_empty() && self.others().is_empty()
     }
 }

@@ -12,7 +12,7 @@ use crate::page::{Columns, slots, text};
 use crate::pagestore::{GroupGuard, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, header_alone, in_group};
 use crate::schema::{AttributeSchema, ObjectSchema, Standing};
-use crate::value::{Name, Value};
+use crate::value::{Name, Value, ValueType};
 use std::sync::Arc;
 
 /// The staging half of a transaction.
@@ -27,21 +27,35 @@ pub(crate) struct Staging<'a> {
     pub(crate) single: bool,
 }
 
-impl Staging<'_> {
+impl<'a> Staging<'a> {
     /// Stages one mutation and answers what it will have done; the LSN is filled in at commit.
     ///
     /// # Errors
     /// Every refusal; what was staged before stays as it was.
     pub(crate) fn mutate(&mut self, mutation: &Mutation) -> Result<Outcome> {
         let object = object_ref(self.catalog, &mutation.object)?;
+        if is_plain(object, mutation) {
+            match self.mutate_plain(object, mutation) {
+                // There it stops at the first refusal; all that is wrong with a mutation is told.
+                Err(error) if error.attribute_path().is_some() => {}
+                result => return result,
+            }
+        }
+        let outcome = self.mutate_whole(object, mutation, 0);
+        self.state.stage.forget_undo();
+        outcome
+    }
+
+    /// A mutation of one record that has nothing but a patch.
+    fn mutate_plain(&mut self, object: ObjectRef<'_>, mutation: &Mutation) -> Result<Outcome> {
         let arena_len = self.state.stage.arena.len();
         let result = match (mutation.action, &mutation.key) {
             (Action::Create, None) => self.create(object, None, None, &mutation.patch),
             (Action::Create, Some(Key::Id(id))) => self.create(object, Some(*id), None, &mutation.patch),
-            (Action::Create, Some(Key::Attributes(_))) => {
-                Err(Error::invalid_input("a create takes its key from its values; give an id, or nothing"))
+            (Action::Create, Some(_)) => unreachable!("a create with a match is not plain"),
+            (_, None) => {
+                Err(Error::new(ErrorKind::MissingKey, "the mutation names no record; give an id or a key"))
             }
-            (_, None) => Err(Error::invalid_input("the mutation names no record; give an id or a key")),
             (action, Some(key)) => self.change(object, action, key, &mutation.patch),
         };
         if result.is_err() {
@@ -59,6 +73,7 @@ impl Staging<'_> {
             (Action::Upsert, None) => match key {
                 Key::Id(id) => self.create(object, Some(*id), None, patch),
                 Key::Attributes(key) => self.create(object, None, Some(key), patch),
+                Key::Named(_) => Err(not_found(object.schema, key)),
             },
             _ => Err(not_found(object.schema, key)),
         }
@@ -80,8 +95,7 @@ impl Staging<'_> {
             Some(id) => (id, self.version_for_given_id(object, id)?),
         };
         let before = self.state.stage.find(id);
-        let staged = self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, version);
-        self.state.stage.keeps_history |= object.layout.history.is_some();
+        let staged = self.push_new(object, id, version);
         let result = self.fill_create(object, staged, key, patch);
         match result {
             Ok(changed) => {
@@ -97,7 +111,7 @@ impl Staging<'_> {
 
     /// A version never restarts for the same id. An id that the caller gives may have lived before, with
     /// versions no higher than the number of commits then; so its version starts at this commit's.
-    fn version_for_given_id(&self, object: ObjectRef<'_>, id: RecordId) -> Result<u64> {
+    pub(super) fn version_for_given_id(&self, object: ObjectRef<'_>, id: RecordId) -> Result<u64> {
         let next = self.context.records.applied().next().0;
         if let Some(index) = self.state.stage.find(id) {
             let staged = self.state.stage.record(index);
@@ -122,7 +136,6 @@ impl Staging<'_> {
         key: Option<&Vec<(Name, Value)>>,
         patch: &Patch,
     ) -> Result<AttributeSet> {
-        let mut changed = AttributeSet::default();
         let parts = key.map_or(&[][..], Vec::as_slice);
         for (name, value) in parts.iter().chain(&patch.set) {
             if object.schema.takes_unknown(name) {
@@ -136,20 +149,23 @@ impl Staging<'_> {
             let (_, layout) = attribute_ref(object, name)?;
             self.state.stage.record_mut(staged).put(layout.id, None);
         }
-        self.fill_defaults(object, staged, patch)?;
-        self.stage_unknown(object, staged, parts, patch, &mut changed)?;
-        if object.layout.has_sequences {
-            self.give_numbers(object, staged)?;
-        }
+        self.complete_new(object, staged, parts, patch)?;
+        let changed = self.finish_create(staged, patch);
+        self.check_required(object, staged)?;
+        self.check_record_len(object, staged)?;
+        Ok(changed)
+    }
+
+    /// Puts a new record's cells into the order in which frames have them.
+    pub(super) fn finish_create(&mut self, staged: usize, patch: &Patch) -> AttributeSet {
+        let mut changed = AttributeSet::default();
         let record = self.state.stage.record_mut(staged);
         record.cells.retain(|cell| cell.bytes.is_some());
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
         record.cells.iter().for_each(|cell| changed.insert(cell.attribute));
         record.moves_keys = true;
         record.at = patch.at;
-        self.check_required(object, staged)?;
-        self.check_record_len(object, staged)?;
-        Ok(changed)
+        changed
     }
 
     /// Appends a value's cell to the arena; `None` for null.
@@ -171,13 +187,24 @@ impl Staging<'_> {
             let reason = "the attribute is read-only";
             return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
         }
+        self.encode_any(object, attribute, value)
+    }
+
+    /// [`Staging::encode`] for the engine itself, which writes what callers may not.
+    #[inline]
+    pub(super) fn encode_any(
+        &mut self,
+        object: &ObjectSchema,
+        attribute: &AttributeSchema,
+        value: &Value,
+    ) -> Result<Option<std::ops::Range<usize>>> {
         if value.is_null() {
             return Ok(None);
         }
         let arena = &mut self.state.stage.arena;
         let start = arena.len();
         let has_value = attribute.encode(object, value, arena)?;
-        Ok(has_value.then(|| start..arena.len()))
+        Ok(has_value.then_some(start..arena.len()))
     }
 
     fn update(
@@ -206,7 +233,9 @@ impl Staging<'_> {
                 outcome
             }
             Ok(changed) => {
+                let position = self.state.stage.position;
                 let record = self.state.stage.record_mut(staged);
+                record.position = position;
                 if backup.is_none() {
                     record.version += 1;
                 }
@@ -249,6 +278,12 @@ impl Staging<'_> {
         found.map_or_else(|| attribute_ref(object, name), Ok)
     }
 
+    /// Stages a record in the making.
+    pub(super) fn push_new(&mut self, object: ObjectRef<'_>, id: RecordId, version: u64) -> usize {
+        self.state.stage.keeps_history |= object.layout.history.is_some();
+        self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, version)
+    }
+
     /// Stages a record that the store has.
     pub(super) fn push(
         &mut self,
@@ -263,7 +298,7 @@ impl Staging<'_> {
         staged
     }
 
-    fn identity(&self, located: &Located) -> (RecordId, u64) {
+    pub(super) fn identity(&self, located: &Located) -> (RecordId, u64) {
         match located {
             Located::Stored { id, version, .. } => (*id, *version),
             Located::Staged(staged) => {
@@ -345,14 +380,26 @@ impl Staging<'_> {
             }
             return Ok(());
         }
+        self.put_cell(staged, layout, span, changed);
+        Ok(())
+    }
+
+    /// Stages a value that is not the one that is there.
+    #[inline]
+    pub(super) fn put_cell(
+        &mut self,
+        staged: usize,
+        layout: &AttributeLayout,
+        span: Option<std::ops::Range<usize>>,
+        changed: &mut AttributeSet,
+    ) {
         changed.insert(layout.id);
         let record = self.state.stage.record_mut(staged);
         record.put(layout.id, span);
         record.moves_keys |= layout.indexed;
-        Ok(())
     }
 
-    fn is_same(
+    pub(super) fn is_same(
         &self,
         staged: usize,
         layout: &AttributeLayout,
@@ -378,7 +425,12 @@ impl Staging<'_> {
         })
     }
 
-    fn delete(&mut self, object: ObjectRef<'_>, located: Located, patch: &Patch) -> Result<Outcome> {
+    pub(super) fn delete(
+        &mut self,
+        object: ObjectRef<'_>,
+        located: Located,
+        patch: &Patch,
+    ) -> Result<Outcome> {
         let (id, version) = self.identity(&located);
         if let Some(expected) = patch.if_version
             && expected != version
@@ -414,7 +466,7 @@ impl Staging<'_> {
         }
         let (object, catalog) = (object.layout.id, Arc::clone(self.catalog));
         let lsn = self.context.records.applied();
-        Ok(Outcome { id, version, lsn, created: false, record: before, object, changed, catalog })
+        Ok(Outcome { id, version, lsn, created: false, record: before, object, changed, catalog, more: None })
     }
 
     pub(super) fn check_required(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
@@ -453,8 +505,29 @@ impl Staging<'_> {
         }
         let message =
             format!("{}: the record would have {len} bytes, at most {max} are allowed", object.schema.key());
-        Err(Error::new(ErrorKind::LimitExceeded, message))
+        Err(Error::new(ErrorKind::LimitExceeded, message).with_limit(max.into(), len as u64))
     }
+}
+
+/// Whether a mutation is a patch of one record and nothing else: no terms, and nothing that could change
+/// another record.
+#[inline]
+fn is_plain(object: ObjectRef<'_>, mutation: &Mutation) -> bool {
+    let patch = &mutation.patch;
+    if patch.terms.is_some() {
+        return false;
+    }
+    if mutation.action == Action::Create && !matches!(mutation.key, None | Some(Key::Id(_))) {
+        return false;
+    }
+    !object.layout.linked || (mutation.action == Action::Update && names_no_reference(object, patch))
+}
+
+fn names_no_reference(object: ObjectRef<'_>, patch: &Patch) -> bool {
+    let is_reference = |name: &Name| {
+        object.schema.find_attribute(name).is_some_and(|a| a.value_type() == ValueType::Reference)
+    };
+    patch.mode == Mode::Merge && !patch.set.iter().map(|(name, _)| name).chain(&patch.clear).any(is_reference)
 }
 
 /// Whether a slot holds exactly this value.
@@ -483,7 +556,7 @@ pub(super) fn id_conflict(object: &ObjectSchema, id: RecordId, version: u64) -> 
 }
 
 #[cold]
-fn missing_required(object: ObjectRef<'_>, id: AttributeId) -> Error {
+pub(super) fn missing_required(object: ObjectRef<'_>, id: AttributeId) -> Error {
     let name = object.schema.attribute_by_id(id).map_or("", |attribute| attribute.key());
     Error::attribute(ErrorKind::MissingRequired, object.schema.key(), name, "a value is required")
 }

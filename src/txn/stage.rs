@@ -6,7 +6,7 @@ use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
 use crate::pagestore::GroupGuard;
 use crate::records::KeyBuffers;
 use crate::schema::Schema;
-use crate::value::Timestamp;
+use crate::value::{Name, Timestamp};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -54,6 +54,35 @@ pub(crate) struct Staged {
     pub(crate) moves_keys: bool,
     /// The row's group, looked up once; `None` for a create.
     pub(crate) group: Option<GroupGuard>,
+    /// Which mutation of the transaction staged it last.
+    pub(crate) position: usize,
+}
+
+/// A place that a refused mutation goes back to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    count: usize,
+    arena_len: usize,
+    undo_len: usize,
+    names_len: usize,
+    restricted_len: usize,
+}
+
+impl Mark {
+    /// How many records were staged.
+    pub(crate) fn count(self) -> usize {
+        self.count
+    }
+}
+
+/// A reference that forbids that the record goes which it names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restricted {
+    pub(crate) gone: RecordId,
+    pub(crate) object: ObjectId,
+    pub(crate) attribute: AttributeId,
+    pub(crate) referrer: RecordId,
+    pub(crate) position: usize,
 }
 
 impl Staged {
@@ -105,6 +134,15 @@ pub(crate) struct Stage {
     pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
     /// Trees that get entries, one for each.
     pub(crate) inserted: Vec<TreeId>,
+    /// Which mutation of the transaction is at hand.
+    pub(crate) position: usize,
+    /// What records that were staged before were like, newest last; only mutations of several records
+    /// keep it.
+    undo: Vec<(usize, Staged)>,
+    /// Records that mutations of the transaction named.
+    pub(crate) names: Vec<(Name, RecordId)>,
+    /// References that must be gone at the end.
+    pub(crate) restricted: Vec<Restricted>,
 }
 
 /// A key that a staged record has at the end of the transaction.
@@ -147,6 +185,67 @@ impl Stage {
         self.named.clear();
         self.next_rows.clear();
         self.inserted.clear();
+        self.position = 0;
+        self.undo.clear();
+        self.names.clear();
+        self.restricted.clear();
+    }
+
+    /// Where the stage stands.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            count: self.count,
+            arena_len: self.arena.len(),
+            undo_len: self.undo.len(),
+            names_len: self.names.len(),
+            restricted_len: self.restricted.len(),
+        }
+    }
+
+    /// Keeps what a record was like, for [`Stage::rollback`].
+    pub(crate) fn keep(&mut self, index: usize) {
+        self.undo.push((index, self.records[index].clone()));
+    }
+
+    /// Gives up what [`Stage::keep`] kept: nothing goes back behind here.
+    pub(crate) fn forget_undo(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes back everything since the mark.
+    pub(crate) fn rollback(&mut self, mark: Mark) {
+        while self.undo.len() > mark.undo_len {
+            let (index, staged) = self.undo.pop().expect("longer than the mark's");
+            self.records[index] = staged;
+        }
+        while self.count > mark.count {
+            let id = self.records[self.count - 1].id;
+            let before = self.records[..self.count - 1].iter().rposition(|staged| staged.id == id);
+            self.pop(before);
+        }
+        // A claim is a hint. One of a record that is gone leads to any other, from where all are walked.
+        match mark.count.checked_sub(1) {
+            None => self.claims.clear(),
+            Some(last) => self.claims.values_mut().for_each(|staged| *staged = (*staged).min(last)),
+        }
+        self.arena.truncate(mark.arena_len);
+        self.names.truncate(mark.names_len);
+        self.restricted.truncate(mark.restricted_len);
+    }
+
+    /// The records that were staged since the mark, or changed: each once, in the order of their places.
+    pub(crate) fn since(&self, mark: Mark) -> Vec<usize> {
+        let changed = self.undo[mark.undo_len..].iter().map(|(index, _)| *index);
+        let mut places: Vec<usize> =
+            changed.filter(|index| *index < mark.count).chain(mark.count..self.count).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The record that a mutation of the transaction gave this name; the newest one.
+    pub(crate) fn named_record(&self, name: &str) -> Option<RecordId> {
+        self.names.iter().rev().find(|(known, _)| known == name).map(|(_, id)| *id)
     }
 
     pub(crate) fn records(&self) -> &[Staged] {
@@ -183,7 +282,7 @@ impl Stage {
         fate: Fate,
         version: u64,
     ) -> usize {
-        let index = self.count;
+        let (index, position) = (self.count, self.position);
         match self.records.get_mut(index) {
             Some(staged) => {
                 staged.cells.clear();
@@ -201,6 +300,7 @@ impl Stage {
                     cells,
                     moves_keys: false,
                     group: None,
+                    position,
                 };
             }
             None => {
@@ -217,6 +317,7 @@ impl Stage {
                     cells: Vec::new(),
                     moves_keys: false,
                     group: None,
+                    position,
                 });
             }
         }

@@ -249,6 +249,8 @@ impl Model {
                 let (key, parts) = self.key_parts(object, parts)?;
                 Ok(parts.and_then(|parts| self.holders(object, key, &parts).first().copied()))
             }
+            // No mutation that the generator makes gives its record a name.
+            Key::Named(_) => Ok(None),
         }
     }
 
@@ -272,7 +274,11 @@ impl Model {
         match (mutation.action, &mutation.key) {
             (Action::Create, None) => self.create(object, new_id, 1, &[], patch),
             (Action::Create, Some(Key::Id(id))) => self.create_given(object, *id, patch),
-            (Action::Create, Some(_)) | (_, None) => Err(ErrorKind::InvalidInput),
+            (Action::Create, Some(key @ Key::Attributes(parts))) => match self.locate(object, key)? {
+                Some(_) => Err(ErrorKind::UniqueConflict),
+                None => self.create(object, new_id, 1, parts, patch),
+            },
+            (Action::Create, Some(_)) | (_, None) => Err(ErrorKind::MissingKey),
             (action, Some(key)) => match (action, self.locate(object, key)?, key) {
                 (Action::Delete, Some(id), _) => self.delete(id, patch),
                 (_, Some(id), _) => self.update(id, key, patch),

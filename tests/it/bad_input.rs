@@ -165,7 +165,7 @@ fn keys_that_are_missing_not_unique_or_taken_are_told_apart() {
         &["(name) is no key"],
     );
     refused("company", A::Update, by(record! { "nme" => "x" }), patch(), K::UnknownAttribute, &["nme"]);
-    refused("company", A::Update, None, patch(), K::InvalidInput, &["names no record"]);
+    refused("company", A::Update, None, patch(), K::MissingKey, &["names no record"]);
     refused(
         "company",
         A::Create,

@@ -9,15 +9,17 @@ use crate::blocks::{Block, Blocks, Reading};
 use crate::failure::Failure;
 use crate::input::{self, Input};
 use crate::open;
+use crate::outcomes;
 use crate::output::{Output, counted, listed, seconds};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use clap::ValueEnum;
 use serde::Serialize;
+use std::io::{BufWriter, StdoutLock, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
-use vellum::{Action, Conflict, Durability, Error, Key, Mutation, Outcome, Store};
+use vellum::{Action, Commit, Durability, Error, Mutation, Outcome, Store};
 
 /// Apply mutations, one JSON object a line
 #[derive(clap::Args)]
@@ -25,13 +27,17 @@ use vellum::{Action, Conflict, Durability, Error, Key, Mutation, Outcome, Store}
     {\"op\":\"create\",\"object\":\"plane\",\"values\":{\"tailnum\":\"N14228\",\"seats\":149}}\n  \
     {\"op\":\"update\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":150},\"clear\":[\"speed\"],\"if_version\":1}\n  \
     {\"op\":\"upsert\",\"object\":\"plane\",\"key\":{\"tailnum\":\"N14228\"},\"set\":{\"seats\":151}}\n  \
-    {\"op\":\"delete\",\"object\":\"plane\",\"id\":\"01234567-89ab-cdef-0123-456789abcdef\"}")]
+    {\"op\":\"delete\",\"object\":\"plane\",\"id\":\"01234567-89ab-cdef-0123-456789abcdef\"}\n  \
+    {\"op\":\"update\",\"object\":\"plane\",\"match\":{\"tailnum\":\"N14228\"},\"ops\":{\"seats\":{\"increment\":1}},\"if\":{\"speed\":null}}\n\n\
+    docs/mutations.md has all that a line may say; --print-schema prints it as a JSON Schema.")]
 pub(crate) struct Args {
     /// Directory of the store
-    store: PathBuf,
+    #[arg(required_unless_present = "print_schema")]
+    store: Option<PathBuf>,
 
     /// NDJSON, plain or gzip; - for stdin
-    file: PathBuf,
+    #[arg(required_unless_present = "print_schema")]
+    file: Option<PathBuf>,
 
     /// Lines of one transaction; it takes effect whole or not at all
     #[arg(long, value_name = "N", default_value = "1")]
@@ -60,6 +66,20 @@ pub(crate) struct Args {
     /// Show the line's `at` as the time of the change; without this flag `at` is ignored
     #[arg(long)]
     at_from_input: bool,
+
+    /// Change nothing: judge each transaction as if it were the next one
+    ///
+    /// Keys and references are judged too; what an earlier transaction of the input would have changed is not there.
+    #[arg(long, conflicts_with = "ack")]
+    dry_run: bool,
+
+    /// Print what became of each line as JSON, once it holds; the summary goes to stderr
+    #[arg(long, conflicts_with = "ack")]
+    outcomes: bool,
+
+    /// Print a JSON Schema of the lines, and do nothing else
+    #[arg(long, conflicts_with_all = ["store", "file"])]
+    print_schema: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,43 +116,56 @@ struct Summary {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let rejects = rejects_of(args)?;
-    let input = Input::open(&args.file)?;
-    let store = open::writable(&args.store, args.durability, output)?;
+    if args.print_schema {
+        return output.print(vellum::text::MUTATION_SCHEMA.trim_end());
+    }
+    let (Some(store), Some(file)) = (&args.store, &args.file) else {
+        return Err(Failure::usage("name the store and the file"));
+    };
+    let rejects = rejects_of(args, file)?;
+    let input = Input::open(file)?;
+    let store = open::writable(store, args.durability, output)?;
     let start = Instant::now();
-    let reading = Reading { keeps_at: args.at_from_input, keeps_text: rejects.is_some() };
+    let reading = Reading {
+        keeps_at: args.at_from_input,
+        keeps_text: rejects.is_some(),
+        keeps_returning: args.outcomes,
+    };
     let blocks = Blocks::of_mutations(input, store.schema(), reading);
     let waits = args.ack || matches!(args.durability, Durability::Sync);
     let acks = if waits { Acks::spawn(args.ack) } else { Acks::none() };
     let mut applier = Applier {
         store: &store,
         batch_len: args.batch.get(),
+        dry_run: args.dry_run,
+        outcomes: args.outcomes.then(|| output.stream()),
         batch: Batch::default(),
         rejects,
         acks,
         summary: Summary::default(),
     };
     let applied = applier.apply_all(blocks, output);
+    let printed = applier.outcomes.as_mut().map_or(Ok(()), Write::flush).map_err(Failure::stdout);
     let Applier { acks, mut summary, .. } = applier;
     // What was submitted is waited for and printed also when a later line failed. A failure of the
     // waiting comes first: it is about the disk, or about who listens.
     let held = acks.finish();
     summary.lsn = store.applied_lsn().0;
     let closed = store.close().map_err(Failure::from);
-    held.and(applied).and(closed).map_err(|failure| failure.after(summary.applied))?;
+    held.and(applied).and(printed).and(closed).map_err(|failure| failure.after(summary.applied))?;
     summary.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     if summary.applied + summary.rejected == 0 {
         output.note("the input has no lines");
     }
     let text = summary.described(args);
-    if args.ack {
+    if args.ack || args.outcomes {
         output.answer_aside(&summary, text);
         return Ok(());
     }
     output.answer(&summary, text)
 }
 
-fn rejects_of(args: &Args) -> Result<Option<Rejects>, Failure> {
+fn rejects_of(args: &Args, file: &Path) -> Result<Option<Rejects>, Failure> {
     let Some(path) = &args.rejects else {
         return Ok(None);
     };
@@ -141,7 +174,7 @@ fn rejects_of(args: &Args) -> Result<Option<Rejects>, Failure> {
             "--rejects needs --on-error skip; without it the first refusal ends the run",
         ));
     }
-    if input::is_same_file(path, &args.file) {
+    if input::is_same_file(path, file) {
         return Err(Failure::usage(
             "--rejects names the input, which would be overwritten; name another file",
         ));
@@ -167,7 +200,8 @@ impl Summary {
             (self.unchanged, "unchanged"),
             (self.deleted, "deleted"),
         ];
-        let mut text = format!("{} applied in {}", counted(self.applied, "line"), seconds(self.elapsed_ms));
+        let done = if args.dry_run { "tried" } else { "applied" };
+        let mut text = format!("{} {done} in {}", counted(self.applied, "line"), seconds(self.elapsed_ms));
         text += &listed(": ", &numbers);
         if let (Some(path), 1..) = (&args.rejects, self.rejected) {
             text += &format!("; {} rejected, see {}", counted(self.rejected, "line"), path.display());
@@ -188,6 +222,9 @@ struct Batch {
 struct Applier<'a> {
     store: &'a Store,
     batch_len: usize,
+    dry_run: bool,
+    /// Where outcomes go, if somebody asks for them.
+    outcomes: Option<BufWriter<StdoutLock<'static>>>,
     batch: Batch,
     rejects: Option<Rejects>,
     acks: Acks,
@@ -225,15 +262,43 @@ impl Applier<'_> {
             let text = &block.text[item.text.clone()];
             match &item.mutation {
                 Err(error) => self.refuse(item.line, error, text)?,
+                Ok(mutation) if self.dry_run => match self.store.dry_run(std::slice::from_ref(mutation)) {
+                    Err(error) => self.refuse(item.line, &error, text)?,
+                    Ok(outcomes) => self.done(&[item.line], &[mutation.action], &outcomes, None)?,
+                },
                 Ok(mutation) => match self.store.submit(mutation) {
                     Err(error) => self.refuse(item.line, &error, text)?,
                     Ok((outcome, commit)) => {
-                        self.summary.add(mutation.action, &outcome);
-                        self.summary.transactions += 1;
-                        self.acks.submitted([item.line], commit);
+                        self.done(&[item.line], &[mutation.action], &[outcome], Some(commit))?;
                     }
                 },
             }
+        }
+        Ok(())
+    }
+
+    /// Counts a transaction, and prints what it did where that is asked for.
+    fn done(
+        &mut self,
+        lines: &[u64],
+        actions: &[Action],
+        outcomes: &[Outcome],
+        commit: Option<Commit>,
+    ) -> Result<(), Failure> {
+        self.summary.transactions += 1;
+        for (action, outcome) in actions.iter().zip(outcomes) {
+            self.summary.add(*action, outcome);
+        }
+        if let Some(stdout) = &mut self.outcomes {
+            commit.as_ref().map_or(Ok(()), Commit::wait)?;
+            for ((line, action), outcome) in lines.iter().zip(actions).zip(outcomes) {
+                let answer = outcomes::answer(*line, *action, outcome);
+                let text = serde_json::to_string(&answer).expect("answers have text keys and plain values");
+                writeln!(stdout, "{text}").map_err(Failure::stdout)?;
+            }
+        }
+        if let Some(commit) = commit {
+            self.acks.submitted(lines.iter().copied(), commit);
         }
         Ok(())
     }
@@ -276,37 +341,20 @@ impl Applier<'_> {
         if let Some((at, error)) = broken {
             return self.refuse_batch(&lines, Some(at), error);
         }
-        let (outcomes, commit) = match self.store.submit_batch(&mutations) {
+        let submitted = match self.dry_run {
+            true => self.store.dry_run(&mutations).map(|outcomes| (outcomes, None)),
+            false => self.store.submit_batch(&mutations).map(|(outcomes, commit)| (outcomes, Some(commit))),
+        };
+        let (outcomes, commit) = match submitted {
             Ok(submitted) => submitted,
             Err(error) if error.kind().is_refusal() => {
-                return self.refuse_batch(&lines, self.culprit(&mutations, &error), error);
+                return self.refuse_batch(&lines, error.position(), error);
             }
             Err(error) => return Err(Failure::from(error).at_line(lines[0].0)),
         };
-        self.summary.transactions += 1;
-        for (mutation, outcome) in mutations.iter().zip(&outcomes) {
-            self.summary.add(mutation.action, outcome);
-        }
-        self.acks.submitted(lines.iter().map(|(line, _)| *line), commit);
-        Ok(())
-    }
-
-    /// Which mutation of a refused batch it was, as far as that can be told. They are tried once more in
-    /// a transaction that leaves no trace; keys are judged only at its end, so for a conflict it is the
-    /// last one that asks for the key.
-    fn culprit(&self, mutations: &[Mutation], error: &Error) -> Option<usize> {
-        if let Some(conflict) = error.conflict() {
-            return mutations.iter().rposition(|mutation| asks_for(mutation, conflict));
-        }
-        let mut culprit = None;
-        let tried: vellum::Result<()> = self.store.transaction(|txn| {
-            for (at, mutation) in mutations.iter().enumerate() {
-                txn.apply(mutation).inspect_err(|_| culprit = Some(at))?;
-            }
-            Err(Error::invalid_input("this was a trial"))
-        });
-        drop(tried);
-        culprit
+        let lines: Vec<u64> = lines.iter().map(|(line, _)| *line).collect();
+        let actions: Vec<Action> = mutations.iter().map(|mutation| mutation.action).collect();
+        self.done(&lines, &actions, &outcomes, commit)
     }
 
     fn refuse_batch(
@@ -339,19 +387,6 @@ impl Applier<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether the mutation gives its record the key in conflict.
-fn asks_for(mutation: &Mutation, conflict: &Conflict) -> bool {
-    let key = match &mutation.key {
-        Some(Key::Attributes(values)) => values.as_slice(),
-        _ => &[],
-    };
-    // What is set comes first: an update may move its record away from the key it was found by.
-    let value_of = |name: &String| mutation.patch.set.iter().chain(key).find(|(set, _)| set == name);
-    let mut parts = conflict.attributes.iter().zip(&conflict.key);
-    mutation.object == conflict.object
-        && parts.all(|(name, text)| value_of(name).is_some_and(|(_, value)| value.to_string() == *text))
 }
 
 /// Kind of a reject that is sound itself, in a batch that is not.

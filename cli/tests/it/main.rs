@@ -9,5 +9,6 @@ mod import;
 mod input;
 mod kill;
 mod past;
+mod plans;
 mod saving;
 mod support;

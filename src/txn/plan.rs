@@ -1,0 +1,539 @@
+//! A mutation with everything that it may have: parts chosen by what is there, ops, conditions, links, all
+//! refusals told at once. What is here may be slow; a plain patch of a record that refers to nothing goes
+//! another way (`resolve`), and comes here to have everything told that is wrong with it.
+//!
+//! ```text
+//! find the record          by key and refiners
+//! judge the condition      version, filter
+//! choose values and ops    parts by precedence; links are found, or made by mutations of their own
+//! stage them               on the newest state: a nested mutation may have changed the record
+//! check the end state      required attributes, size
+//! carry relations on       the other sides, what a delete does to those that refer
+//! ```
+//!
+//! Several records are staged on the way. When the mutation is refused, all of them go back to what they
+//! were ([`Stage::rollback`](super::stage::Stage::rollback)).
+
+use super::key::{ObjectRef, attribute_ref, not_found};
+use super::links::Scope;
+use super::look::Located;
+use super::outcome::{AttributeSet, Other, Outcome};
+use super::resolve::{Staging, missing_required};
+use super::stage::{Fate, Mark};
+use crate::change::{Action, Key, Mode, Mutation, Op, Patch, Validation};
+use crate::error::{Conflict, Error, ErrorKind, Result};
+use crate::id::{AttributeId, RecordId};
+use crate::patch::{self, Place, When};
+use crate::records::AttributeLayout;
+use crate::schema::AttributeSchema;
+use crate::value::{Name, Value};
+use std::borrow::Cow;
+
+/// Deepest nesting of mutations in links.
+pub(super) const DEPTH_MAX: usize = 8;
+
+/// What is wrong with a mutation so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    ignore: bool,
+    /// Where in the mutation the value or op stands that is at hand.
+    place: usize,
+    errors: Vec<(usize, Error)>,
+    dropped: Vec<Error>,
+}
+
+impl Problems {
+    fn new(patch: &Patch) -> Problems {
+        let validation = patch.terms.as_ref().map(|terms| terms.validation);
+        Problems { ignore: validation == Some(Validation::IgnoreInvalid), ..Problems::default() }
+    }
+
+    /// Takes a refusal down: as an error, or as something that is left out.
+    ///
+    /// # Errors
+    /// What speaks of the store and not of the mutation.
+    fn note(&mut self, error: Error, required: bool) -> Result<()> {
+        if !error.kind().is_refusal() {
+            return Err(error);
+        }
+        match self.ignore && !required {
+            true => self.dropped.extend(each(error)),
+            false => {
+                let place = self.place;
+                self.errors.extend(each(error).into_iter().map(|error| (place, error)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A refusal that no policy leaves out.
+    fn refuse(&mut self, error: Error) {
+        self.errors.push((usize::MAX, error));
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match self.errors.is_empty() {
+            true => Ok(()),
+            false => {
+                // Names were judged before values; told are they in the order in which they stand.
+                self.errors.sort_by_key(|(place, _)| *place);
+                let errors = std::mem::take(&mut self.errors);
+                Err(Error::several(errors.into_iter().map(|(_, error)| error).collect()))
+            }
+        }
+    }
+}
+
+fn each(error: Error) -> Vec<Error> {
+    match error.all() {
+        [_] => vec![error],
+        several => several.iter().map(Error::again).collect(),
+    }
+}
+
+/// A value or an op that counts: its place in the mutation, its attribute, and what it says.
+type Chosen<'c, 'p, T> = (usize, &'c AttributeSchema, &'c AttributeLayout, Cow<'p, T>);
+
+/// What a mutation chose for its record.
+struct Choice<'c, 'p> {
+    values: Vec<Chosen<'c, 'p, Value>>,
+    ops: Vec<Chosen<'c, 'p, Op>>,
+}
+
+impl<'a> Staging<'a> {
+    /// Stages a mutation whatever it has.
+    ///
+    /// # Errors
+    /// Every refusal; what was staged before stays as it was.
+    pub(super) fn mutate_whole(
+        &mut self,
+        object: ObjectRef<'a>,
+        mutation: &Mutation,
+        depth: usize,
+    ) -> Result<Outcome> {
+        if depth > DEPTH_MAX {
+            let message = format!("mutations are nested deeper than {DEPTH_MAX}");
+            return Err(
+                Error::new(ErrorKind::LimitExceeded, message).with_limit(DEPTH_MAX as u64, depth as u64)
+            );
+        }
+        // What this mutation stages is looked up by it again.
+        let single = std::mem::replace(&mut self.single, false);
+        let mark = self.state.stage.mark();
+        let result = self.whole(object, mutation, depth, mark);
+        self.single = single;
+        if result.is_err() {
+            self.state.stage.rollback(mark);
+        }
+        result
+    }
+
+    fn whole(
+        &mut self,
+        object: ObjectRef<'a>,
+        mutation: &Mutation,
+        depth: usize,
+        mark: Mark,
+    ) -> Result<Outcome> {
+        let patch = &mutation.patch;
+        let condition = patch.terms.as_ref().and_then(|terms| terms.condition.as_ref());
+        condition.map_or(Ok(()), |filter| patch::check(object.schema, filter))?;
+        let mut problems = Problems::new(patch);
+        let mut outcome = match (mutation.action, &mutation.key) {
+            (Action::Create, None) => self.make(object, None, &[], patch, depth, &mut problems),
+            (Action::Create, Some(Key::Id(id))) => {
+                self.make(object, Some(*id), &[], patch, depth, &mut problems)
+            }
+            (Action::Create, Some(Key::Named(_))) => Err(Error::new(
+                ErrorKind::MissingKey,
+                "a create makes a record; it cannot be one that has a name",
+            )),
+            (_, None) => {
+                Err(Error::new(ErrorKind::MissingKey, "the mutation names no record; give an id or a key"))
+            }
+            (action, Some(key)) => self.choose(object, action, key, patch, depth, &mut problems),
+        }?;
+        if let Some(name) = patch.terms.as_ref().and_then(|terms| terms.name.clone()) {
+            self.state.stage.names.push((name, outcome.id));
+        }
+        let others = self.others_since(mark, outcome.id);
+        if !(others.is_empty() && problems.dropped.is_empty()) {
+            let more = outcome.more_mut();
+            more.others = others;
+            more.dropped = problems.dropped.into();
+        }
+        Ok(outcome)
+    }
+
+    fn choose(
+        &mut self,
+        object: ObjectRef<'a>,
+        action: Action,
+        key: &Key,
+        patch: &Patch,
+        depth: usize,
+        problems: &mut Problems,
+    ) -> Result<Outcome> {
+        let located = self.locate(object, key)?;
+        if let Some(located) = &located
+            && action != Action::Create
+        {
+            self.check_condition(object, located, patch)?;
+        }
+        match (action, located) {
+            (Action::Create, Some(located)) => Err(self.is_there(object, key, &located)),
+            (Action::Update | Action::Upsert, Some(located)) => {
+                self.change_whole(object, located, key, patch, depth, problems)
+            }
+            (Action::Delete, Some(located)) => self.delete_whole(object, located, patch),
+            (Action::Create | Action::Upsert, None) => match key {
+                Key::Id(id) => self.make(object, Some(*id), &[], patch, depth, problems),
+                Key::Attributes(parts) => self.make(object, None, parts, patch, depth, problems),
+                Key::Named(_) => Err(not_found(object.schema, key)),
+            },
+            (Action::Update | Action::Delete, None) => Err(not_found(object.schema, key)),
+        }
+    }
+
+    /// The refusal of a create that looked for its record and found one.
+    fn is_there(&self, object: ObjectRef<'_>, key: &Key, located: &Located) -> Error {
+        let (record, version) = self.identity(located);
+        let (attributes, key) = match key {
+            Key::Attributes(parts) => {
+                parts.iter().map(|(name, value)| (name.to_string(), value.to_string())).unzip()
+            }
+            _ => (vec!["id".to_string()], vec![record.to_string()]),
+        };
+        Error::unique(Conflict { object: object.schema.key().to_string(), attributes, key, record, version })
+    }
+
+    fn check_condition(&mut self, object: ObjectRef<'_>, located: &Located, patch: &Patch) -> Result<()> {
+        let (id, version) = self.identity(located);
+        if let Some(expected) = patch.if_version
+            && expected != version
+        {
+            return Err(Error::version(id, expected, version));
+        }
+        let Some(filter) = patch.terms.as_ref().and_then(|terms| terms.condition.as_ref()) else {
+            return Ok(());
+        };
+        let mut read = |id: AttributeId, cell: &mut Vec<u8>| {
+            let layout = object.layout.attribute(id).expect("a layout for each attribute of the schema");
+            self.located_cell(located, layout, cell)
+        };
+        match patch::holds(object.schema, filter, &mut read)? {
+            true => Ok(()),
+            false => Err(Error::condition(object.schema.key(), id, version)),
+        }
+    }
+
+    /// Values and ops that count, with their links resolved.
+    fn chosen<'p>(
+        &mut self,
+        object: ObjectRef<'a>,
+        given: &[patch::Given<'p>],
+        located: Option<&Located>,
+        scope: &mut Scope<'p>,
+        problems: &mut Problems,
+    ) -> Result<Choice<'a, 'p>> {
+        let mut choice = Choice { values: Vec::with_capacity(given.len()), ops: Vec::new() };
+        let mut cell = Vec::new();
+        for (place, given) in given.iter().enumerate() {
+            problems.place = place;
+            let Some((schema, layout)) = self.writable(object, given.name, problems)? else { continue };
+            if given.if_empty
+                && let Some(located) = located
+                && self.located_cell(located, layout, &mut cell)?
+            {
+                continue;
+            }
+            match self.resolve_value(object, schema, given.value, scope) {
+                Ok(value) => choice.values.push((place, schema, layout, value)),
+                Err(error) => problems.note(error, schema.is_required())?,
+            }
+        }
+        let ops = scope.terms.map_or(&[][..], |terms| &terms.ops);
+        for (place, (name, op)) in patch::ordered(ops).enumerate() {
+            let place = given.len() + place;
+            problems.place = place;
+            let Some((schema, layout)) = self.writable(object, name, problems)? else { continue };
+            match self.resolve_op(object, schema, op, scope) {
+                Ok(op) => choice.ops.push((place, schema, layout, op)),
+                Err(error) => problems.note(error, schema.is_required())?,
+            }
+        }
+        Ok(choice)
+    }
+
+    /// The attribute of this name, if it exists and callers may write it.
+    fn writable(
+        &self,
+        object: ObjectRef<'a>,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Result<Option<(&'a AttributeSchema, &'a AttributeLayout)>> {
+        match attribute_ref(object, name) {
+            Ok((schema, layout)) if !schema.is_read_only() => Ok(Some((schema, layout))),
+            Ok((schema, _)) => {
+                let reason = "the attribute is read-only";
+                let kind = ErrorKind::NotWritable;
+                let error = Error::attribute(kind, object.schema.key(), schema.key(), reason);
+                problems.note(error, false).map(|()| None)
+            }
+            // What an open object does not know is kept apart.
+            Err(_) if object.schema.takes_unknown(name) => Ok(None),
+            Err(error) => problems.note(error, false).map(|()| None),
+        }
+    }
+
+    /// Stages what was chosen on a record that is staged: for each attribute what its value and its ops
+    /// make of it together, so that one that ends as it began is no change.
+    fn put_chosen(
+        &mut self,
+        object: ObjectRef<'a>,
+        staged: usize,
+        choice: &Choice<'_, '_>,
+        changed: &mut AttributeSet,
+        problems: &mut Problems,
+    ) -> Result<()> {
+        let mut ends: Vec<(&AttributeLayout, Option<std::ops::Range<usize>>)> =
+            Vec::with_capacity(choice.values.len() + choice.ops.len());
+        for (place, schema, layout, value) in &choice.values {
+            problems.place = *place;
+            match self.encode(object.schema, schema, value) {
+                Ok(span) => ends.push((layout, span)),
+                Err(error) => problems.note(error, schema.is_required())?,
+            }
+        }
+        let mut cell = Vec::new();
+        let now = self.context.source.now();
+        for (place, schema, layout, op) in &choice.ops {
+            problems.place = *place;
+            let before = ends.iter().position(|(known, _)| known.id == layout.id);
+            let present = match before.map(|at| &ends[at].1) {
+                None => self.staged_cell(staged, layout, &mut cell)?,
+                Some(span) => {
+                    cell.clear();
+                    cell.extend_from_slice(
+                        span.as_ref().map_or(&[], |span| &self.state.stage.arena[span.clone()]),
+                    );
+                    span.is_some()
+                }
+            };
+            let arena = &mut self.state.stage.arena;
+            let start = arena.len();
+            let at = Place { object: object.schema, attribute: schema, now };
+            match patch::apply(at, present.then_some(&cell), op, arena) {
+                Ok(made) => {
+                    let span = made.then_some(start..arena.len());
+                    match before {
+                        Some(at) => ends[at].1 = span,
+                        None => ends.push((layout, span)),
+                    }
+                }
+                Err(error) => problems.note(error, schema.is_required())?,
+            }
+        }
+        for (layout, span) in ends {
+            if !self.is_same(staged, layout, span.as_ref())? {
+                self.put_cell(staged, layout, span, changed);
+            }
+        }
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        object: ObjectRef<'a>,
+        id: Option<RecordId>,
+        parts: &[(Name, Value)],
+        patch: &Patch,
+        depth: usize,
+        problems: &mut Problems,
+    ) -> Result<Outcome> {
+        if let Some(expected) = patch.if_version {
+            let message = format!("no record yet, so it cannot be at version {expected}");
+            return Err(Error::new(ErrorKind::PreconditionFailed, message));
+        }
+        let (id, version) = match id {
+            None => (self.context.source.new_id(self.context.source.now()), 1),
+            Some(id) => (id, self.version_for_given_id(object, id)?),
+        };
+        let given = patch::given(patch, parts, When::Create);
+        let mut scope = Scope::new(patch, depth, (object.layout.id, id));
+        let choice = self.chosen(object, &given, None, &mut scope, problems)?;
+        let staged = self.push_new(object, id, version);
+        let mut changed = AttributeSet::default();
+        self.put_chosen(object, staged, &choice, &mut changed, problems)?;
+        self.complete_new(object, staged, parts, patch)?;
+        let changed = self.finish_create(staged, patch);
+        for attribute in self.missing(object, staged) {
+            if !problems.errors.iter().any(|(_, error)| is_about(error, object, attribute)) {
+                problems.refuse(missing_required(object, attribute));
+            }
+        }
+        problems.finish()?;
+        self.check_record_len(object, staged)?;
+        self.claim_keys(object.layout, staged)?;
+        self.relate(object, staged, &[])?;
+        self.outcome(object, staged, changed, true, patch.returning)
+    }
+
+    fn change_whole(
+        &mut self,
+        object: ObjectRef<'a>,
+        located: Located,
+        key: &Key,
+        patch: &Patch,
+        depth: usize,
+        problems: &mut Problems,
+    ) -> Result<Outcome> {
+        let (id, _) = self.identity(&located);
+        let given = patch::given(patch, &[], When::Update);
+        let mut scope = Scope::new(patch, depth, (object.layout.id, id));
+        let choice = self.chosen(object, &given, Some(&located), &mut scope, problems)?;
+        // A nested mutation may have changed this very record.
+        let located = self.locate_id(object, id)?.ok_or_else(|| not_found(object.schema, &Key::Id(id)))?;
+        let before = match patch.terms.as_ref().is_some_and(|terms| terms.before) {
+            true => self.all_values(object, &located)?,
+            false => Vec::new(),
+        };
+        let partners = self.partners(object, &located)?;
+        let (staged, pushed) = self.open(object, located);
+        let mut changed = AttributeSet::default();
+        self.put_chosen(object, staged, &choice, &mut changed, problems)?;
+        self.stage_unknown(object, staged, &[], patch, &mut changed)?;
+        if patch.mode == Mode::Replace {
+            self.clear_rest(object, staged, key, patch, &mut changed)?;
+        }
+        for attribute in changed.iter() {
+            let required = object.layout.attribute(attribute).is_some_and(|attribute| attribute.required);
+            let cell = self.state.stage.record(staged).cell(attribute);
+            if required && cell.is_some_and(|cell| cell.bytes.is_none()) {
+                problems.refuse(missing_required(object, attribute));
+            }
+        }
+        problems.finish()?;
+        if changed.is_empty() {
+            let outcome = self.outcome(object, staged, changed, false, patch.returning);
+            if pushed {
+                self.state.stage.pop(None);
+            }
+            return outcome;
+        }
+        self.check_record_len(object, staged)?;
+        self.opened_is_changed(object, staged, pushed, patch)?;
+        self.relate(object, staged, &partners)?;
+        let before = before.into_iter().filter(|(id, ..)| changed.contains(*id));
+        let before: Vec<(Name, Value)> = before.map(|(_, name, value)| (name, value)).collect();
+        let mut outcome = self.outcome(object, staged, changed, false, patch.returning)?;
+        if !before.is_empty() {
+            outcome.more_mut().before = before;
+        }
+        Ok(outcome)
+    }
+
+    /// Stages a record that was found, with what it is like now kept; true where it was not staged before.
+    pub(super) fn open(&mut self, object: ObjectRef<'_>, located: Located) -> (usize, bool) {
+        match located {
+            Located::Staged(staged) => {
+                self.state.stage.keep(staged);
+                (staged, false)
+            }
+            Located::Stored { id, row, version, group } => {
+                (self.push(object, (id, row, version), Fate::Update, group), true)
+            }
+        }
+    }
+
+    /// Notes that a record that was opened has changed: its version, its time, its keys.
+    pub(super) fn opened_is_changed(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        pushed: bool,
+        patch: &Patch,
+    ) -> Result<()> {
+        let position = self.state.stage.position;
+        let record = self.state.stage.record_mut(staged);
+        record.version += u64::from(pushed);
+        record.at = patch.at.or(record.at);
+        record.position = position;
+        match record.moves_keys {
+            true => self.claim_keys(object.layout, staged),
+            false => Ok(()),
+        }
+    }
+
+    /// Clears what neither the parts, the ops nor the key name.
+    fn clear_rest(
+        &mut self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        key: &Key,
+        patch: &Patch,
+        changed: &mut AttributeSet,
+    ) -> Result<()> {
+        let given = patch::given(patch, &[], When::Update);
+        let ops = patch.terms.as_ref().map_or(&[][..], |terms| &terms.ops);
+        let parts = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
+        for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
+            let named = given.iter().any(|given| given.name == schema.key())
+                || ops.iter().any(|(name, _)| name == schema.key())
+                || parts.iter().any(|(name, _)| name == schema.key());
+            if !named && !schema.is_read_only() {
+                self.stage_cell(staged, layout, None, changed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Required attributes that a record lacks.
+    fn missing(&self, object: ObjectRef<'_>, staged: usize) -> Vec<AttributeId> {
+        let record = self.state.stage.record(staged);
+        let lacks = |attribute: &&AttributeLayout| attribute.required && record.cell(attribute.id).is_none();
+        object.layout.attributes.iter().filter(lacks).map(|attribute| attribute.id).collect()
+    }
+
+    /// Every attribute of a record that was found, null where it has no value.
+    pub(super) fn all_values(
+        &self,
+        object: ObjectRef<'_>,
+        located: &Located,
+    ) -> Result<Vec<(AttributeId, Name, Value)>> {
+        let mut values = Vec::with_capacity(object.layout.attributes.len());
+        let mut cell = Vec::new();
+        for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
+            let value = match self.located_cell(located, layout, &mut cell)? {
+                true => schema.decode(&cell)?,
+                false => Value::Null,
+            };
+            values.push((layout.id, schema.name().into(), value));
+        }
+        Ok(values)
+    }
+
+    /// What a mutation staged beside its own record.
+    fn others_since(&self, mark: Mark, own: RecordId) -> Vec<Other> {
+        let stage = &self.state.stage;
+        let other = |staged: usize| {
+            let record = stage.record(staged);
+            let object = self.catalog.schema.object_by_id(record.object)?;
+            let shown = record.id != own && record.fate != Fate::Gone && !record.object.is_system();
+            shown.then(|| Other {
+                object: object.name().into(),
+                id: record.id,
+                version: record.version,
+                created: record.fate == Fate::Create && staged >= mark.count(),
+                deleted: record.fate == Fate::Delete,
+            })
+        };
+        stage.since(mark).into_iter().filter_map(other).collect()
+    }
+}
+
+/// Whether a refusal is about this attribute, so that it need not be called missing too.
+fn is_about(error: &Error, object: ObjectRef<'_>, attribute: AttributeId) -> bool {
+    let name = object.schema.attribute_by_id(attribute).map(AttributeSchema::key);
+    error.attribute_path().is_some_and(|(of, path)| of == object.schema.key() && Some(path) == name)
+}
