@@ -86,7 +86,7 @@ fn members_may_come_in_any_order() {
         r#"{"set":{"price":1.50,"extra":[ 1 ]},"key":{"date":"2013-01-01"},"op":"update","object":"flight"}"#;
     assert_eq!(read(usual), read(odd));
     let twice = r#"{"set":{},"set":{},"op":"update","object":"flight","key":{"flight":1}}"#;
-    assert!(refused(twice).contains("set stands twice"));
+    assert!(refused(twice).contains("set or create_or_update stands twice"));
     let inside = r#"{"op":"update","set":{"dest":"a","dest":"b"},"object":"flight","key":{"flight":1}}"#;
     assert!(refused(inside).contains("\"dest\" stands twice"));
 }

@@ -177,7 +177,7 @@ fn a_dump_that_was_cut_or_changed_at_any_byte_is_refused() {
     let twice = [&text[..next], &text[line_end..]].concat();
     refused(&twice, "a line twice");
     refused(&[&text[..], b"\n"].concat(), "a line more");
-    let newer = String::from_utf8(text).unwrap().replacen("\"vellum_dump\":1", "\"vellum_dump\":2", 1);
+    let newer = String::from_utf8(text).unwrap().replacen("\"vellum_dump\":2", "\"vellum_dump\":3", 1);
     let error = load_on(&mut newer.as_bytes(), Arc::new(MemDisk::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownFormat, "{error}");
 }
@@ -231,10 +231,11 @@ fn a_load_refuses_a_directory_that_is_not_empty_and_keys_that_stand_twice() {
     assert_eq!(error.kind(), ErrorKind::UniqueConflict, "{error}");
 }
 
-/// A dump of format 1, as the first version wrote it.
-const GOLDEN: &str = include_str!("../golden/v1/dump.ndjson");
+/// Dumps of each format, as they were written when it was declared.
+const GOLDEN: [&str; 2] =
+    [include_str!("../golden/v1/dump.ndjson"), include_str!("../golden/v2/dump.ndjson")];
 
-/// What the golden dump was made of: `VELLUM_WRITE_GOLDEN=1 cargo test golden` writes it anew.
+/// What the golden dumps were made of: `VELLUM_WRITE_GOLDEN=1 cargo test golden` writes it anew.
 fn golden() -> Vec<u8> {
     let store = config().create_on(Arc::new(MemDisk::new()), &Schema::from_json(TYPES).unwrap()).unwrap();
     every_type(&store);
@@ -247,21 +248,23 @@ fn golden() -> Vec<u8> {
 }
 
 #[test]
-fn golden_dump_of_format_1_loads_and_is_written_as_it_stands() {
+fn golden_dumps_of_each_format_load_and_the_newest_is_written_as_it_stands() {
     if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1/dump.ndjson");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2/dump.ndjson");
         return std::fs::write(file, golden()).unwrap();
     }
-    assert_eq!(String::from_utf8(golden()).unwrap(), GOLDEN);
-    let disk = MemDisk::new();
-    load_on(&mut GOLDEN.as_bytes(), Arc::new(disk.clone())).unwrap();
-    let store = config().open_on(Arc::new(disk)).unwrap();
-    assert_eq!(store.schema(), Schema::from_json(TYPES).unwrap());
-    let records = content(&store);
-    assert_eq!(records.len(), 9);
-    let text = String::from_utf8(dumped(&store)).unwrap();
-    let records_of = |text: &str| -> Vec<String> {
-        text.lines().filter(|line| line.starts_with(r#"{"object""#)).map(str::to_string).collect()
-    };
-    assert_eq!(records_of(&text), records_of(GOLDEN));
+    assert_eq!(String::from_utf8(golden()).unwrap(), GOLDEN[1]);
+    for golden in GOLDEN {
+        let disk = MemDisk::new();
+        load_on(&mut golden.as_bytes(), Arc::new(disk.clone())).unwrap();
+        let store = config().open_on(Arc::new(disk)).unwrap();
+        assert_eq!(store.schema(), Schema::from_json(TYPES).unwrap());
+        let records = content(&store);
+        assert_eq!(records.len(), 9);
+        let text = String::from_utf8(dumped(&store)).unwrap();
+        let records_of = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| line.starts_with(r#"{"object""#)).map(str::to_string).collect()
+        };
+        assert_eq!(records_of(&text), records_of(golden));
+    }
 }
