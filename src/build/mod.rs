@@ -127,7 +127,8 @@ impl Build {
         let pages = &self.records.pages;
         let frozen = pages.freeze(&mut self.writer);
         let lsn = self.records.applied();
-        let mut written = pages.write_checkpoint(&frozen, lsn, self.commit_time, Compaction::Bounded)?;
+        let mut written =
+            pages.write_checkpoint(&frozen, lsn, self.commit_time, Compaction::Bounded, None)?;
         pages.map_new(&written)?;
         pages.adopt(&written);
         while !pages.install(&mut self.writer, &mut written, INSTALL_BATCH)? {}
