@@ -26,7 +26,7 @@ pub fn write(path: &Path, session: &Session) -> Result<()> {
         // The command that wrote the page names places of one machine; the one below says how to do it elsewhere.
         vellum_bench::machine::head(&session.dir, &session.settings)
             .split_inclusive('\n')
-            .filter(|line| !line.starts_with("command") && !line.starts_with("busy"))
+            .filter(|line| ["machine", "system", "settings"].iter().any(|name| line.starts_with(name)))
             .collect::<String>(),
         "cd benches/peers && cargo run --release -- --dir DIR --results figures.tsv --report ../../docs/benchmarks.md",
         session.note.as_ref().map_or(String::new(), |note| format!("{note}\n\n"))
