@@ -79,8 +79,8 @@ impl Batch {
     }
 }
 
-/// Work while a snapshot lives: a function that reads every record of it.
-pub type ReadAll<'a> = &'a mut dyn FnMut() -> Result<u64>;
+/// Work while a snapshot lives: a function that reads every record of it, as long as its argument says so.
+pub type ReadAll<'a> = &'a mut dyn FnMut(&mut dyn FnMut() -> bool) -> Result<u64>;
 
 /// Makes a new value of the old one.
 pub type MakeValue<'a> = &'a mut dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>>;

@@ -14,9 +14,10 @@
 //! the machine does meets all. Stores stay in `--dir` when it is given, and a later run with other steps
 //! goes on with them and adds to the same file of results; without it they are removed at the end.
 //!
-//! Options: `--records 1000000`, `--ms 700` a measurement, `--rounds 3`, `--engines all`, `--steps all`,
+//! Options: `--records 1000000`, `--ms 400` a measurement, `--rounds 3`, `--engines all`, `--steps all`,
 //! `--dir DIR`, `--results FILE` (tab separated), `--report FILE.md` to write tables, and a plot beside
-//! it, from the results, `--year FILE` of flights for the step `year`.
+//! it, from the results (`--steps none` measures nothing more), `--note TEXT` for that page, `--year FILE` of
+//! flights for the step `year`.
 
 mod engine;
 mod engines;

@@ -22,9 +22,14 @@ pub fn write(path: &Path, session: &Session) -> Result<()> {
          every engine is measured once, one after the other, in the same process. Rows are sorted, the best first, and\n\
          those where vellum is not first stay where they are.\n\n\
          ![Patches and reads a second]({picture})\n\n\
-         ## How it was measured\n\n```text\n{}```\n\n```sh\n{}\n```\n\n",
-        vellum_bench::machine::head(&session.dir, &session.settings),
-        "cd benches/peers && cargo run --release -- --dir DIR --results figures.tsv --report ../../docs/benchmarks.md"
+         ## How it was measured\n\n```text\n{}```\n\n```sh\n{}\n```\n\n{}",
+        // The command that wrote the page names places of one machine; the one below says how to do it elsewhere.
+        vellum_bench::machine::head(&session.dir, &session.settings)
+            .split_inclusive('\n')
+            .filter(|line| ["machine", "system", "settings"].iter().any(|name| line.starts_with(name)))
+            .collect::<String>(),
+        "cd benches/peers && cargo run --release -- --dir DIR --results figures.tsv --report ../../docs/benchmarks.md",
+        session.note.as_ref().map_or(String::new(), |note| format!("{note}\n\n"))
     );
     page.push_str(WORK);
     page.push_str("| engine | set up |\n|---|---|\n");
@@ -58,12 +63,13 @@ of it and putting it back, and their reads hand out the row's bytes, not values.
 
 What an acknowledged transaction outlives stands beside each figure: compare within the same. A third of the
 records is read at random after opening, and before every measurement of patches or reads the engine works for half that
-time without being measured; after it, what it left to do in the background is waited for. RocksDB's merge operator is blind: it writes the change without a look at the record.
+time without being measured; after it, what it left to do in the background is waited for. RocksDB's merge operator is blind: it
+writes the change without a look at the record.
 
 In parentheses stands the machine itself: the same memory and file operations without an engine around them.
 
-DuckDB is not here: it updates by rewriting row versions of columnar segments and is made for analytics; its build takes
-longer than all others together.
+DuckDB is not here: it is made for analytics, patches by writing new versions of rows into columnar segments, and building
+it from its sources is out of proportion to that.
 
 ";
 

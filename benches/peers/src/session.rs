@@ -10,8 +10,10 @@ use vellum_bench::args::Args;
 use vellum_bench::{Random, WorkDir, machine, narrow};
 
 /// Names of all options.
-pub const OPTIONS: &[&str] =
-    &["records", "ms", "rounds", "engines", "steps", "dir", "results", "report", "year", "as-child", "store"];
+pub const OPTIONS: &[&str] = &[
+    "records", "ms", "rounds", "engines", "steps", "dir", "results", "report", "note", "year", "as-child",
+    "store",
+];
 
 /// A store that is open.
 pub struct Open {
@@ -37,6 +39,8 @@ pub struct Session {
     pub dir: PathBuf,
     /// What was measured.
     pub results: Results,
+    /// What else a reader of the page must know.
+    pub note: Option<String>,
     /// A file of flights.
     pub year: Option<PathBuf>,
     open: Vec<Open>,
@@ -70,7 +74,9 @@ impl Session {
             .into_iter()
             .filter(|family| wanted.as_ref().is_none_or(|names| names.iter().any(|name| name == family.name)))
             .collect();
-        let steps = list("steps").unwrap_or_else(|| work::STEPS.iter().map(ToString::to_string).collect());
+        let steps: Vec<String> =
+            list("steps").unwrap_or_else(|| work::STEPS.iter().map(ToString::to_string).collect());
+        let steps = steps.into_iter().filter(|step| step != "none").collect();
         let records = args.number("records", 1_000_000)?;
         let (dir, work) = match args.text("dir") {
             Some(dir) => (PathBuf::from(dir), None),
@@ -80,7 +86,7 @@ impl Session {
             }
         };
         std::fs::create_dir_all(&dir)?;
-        let (time, rounds) = (Duration::from_millis(args.number("ms", 700)?), args.number("rounds", 3)?);
+        let (time, rounds) = (Duration::from_millis(args.number("ms", 400)?), args.number("rounds", 3)?);
         let settings = format!("{records} records, {rounds} rounds of {} ms", time.as_millis());
         machine::print_head(&dir, &settings);
         Ok(Session {
@@ -91,6 +97,7 @@ impl Session {
             families,
             dir,
             results: Results::open(args.text("results").map(PathBuf::from))?,
+            note: args.text("note").map(str::to_string),
             year: args.text("year").map(PathBuf::from),
             open: Vec::new(),
             steps,

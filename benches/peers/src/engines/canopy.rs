@@ -99,11 +99,14 @@ impl Engine for Canopy {
     fn with_snapshot(&self, work: &mut dyn FnMut(ReadAll<'_>) -> Result<()>) -> Result<Option<()>> {
         let txn = self.database.begin_read()?;
         let rows = txn.get_tree(ROWS)?.ok_or("no such tree")?;
-        work(&mut || {
+        work(&mut |go_on| {
             let mut count = 0;
             for item in rows.iter()? {
                 std::hint::black_box(item?.1.to_vec());
                 count += 1;
+                if !go_on() {
+                    break;
+                }
             }
             Ok(count)
         })?;

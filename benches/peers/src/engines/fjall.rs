@@ -97,11 +97,14 @@ impl Engine for Fjall {
 
     fn with_snapshot(&self, work: &mut dyn FnMut(ReadAll<'_>) -> Result<()>) -> Result<Option<()>> {
         let snapshot = self.database.snapshot();
-        work(&mut || {
+        work(&mut |go_on| {
             let mut count = 0;
             for item in snapshot.iter(&self.rows) {
                 std::hint::black_box(item.value()?.to_vec());
                 count += 1;
+                if !go_on() {
+                    break;
+                }
             }
             Ok(count)
         })?;

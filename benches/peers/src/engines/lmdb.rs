@@ -123,11 +123,14 @@ impl Engine for Lmdb {
     fn with_snapshot(&self, work: &mut dyn FnMut(ReadAll<'_>) -> Result<()>) -> Result<Option<()>> {
         let Open { env, rows, .. } = self.open();
         let txn = env.read_txn()?;
-        work(&mut || {
+        work(&mut |go_on| {
             let mut count = 0;
             for item in rows.iter(&txn)? {
                 std::hint::black_box(item?.1.to_vec());
                 count += 1;
+                if !go_on() {
+                    break;
+                }
             }
             Ok(count)
         })?;

@@ -104,11 +104,14 @@ impl Engine for Redb {
 
     fn with_snapshot(&self, work: &mut dyn FnMut(ReadAll<'_>) -> Result<()>) -> Result<Option<()>> {
         let txn = self.database.begin_read()?;
-        work(&mut || {
+        work(&mut |go_on| {
             let mut count = 0;
             for item in txn.open_table(ROWS)?.iter()? {
                 std::hint::black_box(item?.1.value().to_vec());
                 count += 1;
+                if !go_on() {
+                    break;
+                }
             }
             Ok(count)
         })?;

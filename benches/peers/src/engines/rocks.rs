@@ -158,11 +158,14 @@ impl Engine for Rocks {
     fn with_snapshot(&self, work: &mut dyn FnMut(ReadAll<'_>) -> Result<()>) -> Result<Option<()>> {
         let snapshot = self.db.snapshot();
         let rows = self.family("rows");
-        work(&mut || {
+        work(&mut |go_on| {
             let mut count = 0;
             for item in snapshot.iterator_cf(&rows, IteratorMode::Start) {
                 std::hint::black_box(item?.1);
                 count += 1;
+                if !go_on() {
+                    break;
+                }
             }
             Ok(count)
         })?;

@@ -88,11 +88,14 @@ impl Engine for Vellum {
 
     fn with_snapshot(&self, work: &mut dyn FnMut(ReadAll<'_>) -> Result<()>) -> Result<Option<()>> {
         let snapshot = self.store.snapshot()?;
-        work(&mut || {
+        work(&mut |go_on| {
             let mut count = 0;
             for record in snapshot.iter(wide::OBJECT)? {
                 record?;
                 count += 1;
+                if !go_on() {
+                    break;
+                }
             }
             Ok(count)
         })?;

@@ -19,7 +19,9 @@ pub fn run(session: &mut Session) -> Result<()> {
         })
     })?;
     session.take_turns("patch, a snapshot iterated", "patches/s", is_buffered, |engine, round| {
-        beside(engine, records, 800 + round, time, &mut |read_all, _| read_all().map(drop))
+        beside(engine, records, 800 + round, time, &mut |read_all, done| {
+            read_all(&mut || !done.load(Ordering::Relaxed)).map(drop)
+        })
     })
 }
 
