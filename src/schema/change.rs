@@ -314,7 +314,7 @@ impl Changing<'_> {
         attribute.unique = true;
         let object = &self.schema.objects[at];
         // A primary key of this attribute alone is its index already.
-        if !object.primary_key().is_some_and(|index| index.attributes == [id]) {
+        if object.primary_key().is_none_or(|index| index.attributes != [id]) {
             self.add_index(at, id)?;
             self.demand(at, Asked::Unique(id));
         }

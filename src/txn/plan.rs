@@ -334,9 +334,13 @@ impl<'a> Staging<'a> {
                 Err(error) => problems.note(error, schema.is_required())?,
             }
         }
+        let is_new = self.state.stage.record(staged).fate == Fate::Create;
         for (layout, span) in ends {
             if !self.is_same(staged, layout, span.as_ref())? {
                 self.put_cell(staged, layout, span, changed);
+            } else if is_new && span.is_none() {
+                // Null was said: no default stands in for it.
+                self.state.stage.record_mut(staged).put(layout.id, None);
             }
         }
         Ok(())

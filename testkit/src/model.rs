@@ -106,7 +106,7 @@ impl Model {
         change(Arc::make_mut(&mut self.objects));
         self.counters.resize(self.objects.len(), 0);
         self.lsn += 1;
-        self.commit_time = self.commit_time.max(now);
+        self.commit_time = (self.commit_time + 1).max(now);
     }
 
     /// The state as it is now.
@@ -421,7 +421,7 @@ impl Model {
             return Ok(self.lsn);
         }
         self.lsn += 1;
-        self.commit_time = self.commit_time.max(now);
+        self.commit_time = (self.commit_time + 1).max(now);
         for entry in entries {
             if !matches!(entry.fate, Fate::Create | Fate::Update) {
                 continue;

@@ -21,8 +21,11 @@ fn by(created: &str, updated: &str) -> (Option<String>, Option<String>) {
     (name(created), name(updated))
 }
 
+/// A record, and who made and who changed it.
+type Signed = (RecordId, (Option<String>, Option<String>));
+
 /// Four companies: alice's, alice's that an app changed, nobody's, and one that the system took over.
-fn fill(store: &Store) -> Vec<(RecordId, (Option<String>, Option<String>))> {
+fn fill(store: &Store) -> Vec<Signed> {
     let make = |store: &Store, number: i64| {
         let made = store.object("company").unwrap();
         made.create(record! { "country" => "DE", "number" => number }).unwrap().id
@@ -41,7 +44,7 @@ fn fill(store: &Store) -> Vec<(RecordId, (Option<String>, Option<String>))> {
     ]
 }
 
-fn check(store: &Store, expected: &[(RecordId, (Option<String>, Option<String>))]) {
+fn check(store: &Store, expected: &[Signed]) {
     let (companies, snapshot) = (store.object("company").unwrap(), store.snapshot().unwrap());
     for (id, names) in expected {
         assert_eq!(&who(&companies.get(id).unwrap().unwrap()), names);

@@ -441,7 +441,8 @@ fn a_model_of_the_past_and_the_store_agree_at_every_moment() {
         let mut random = vellum_testkit::Rng::new(seed);
         let mut store = create(&dir);
         let mut deals: Vec<(RecordId, Lives)> = Vec::new();
-        let mut commits: Vec<(Lsn, RecordId, Option<Vec<(String, Value)>>)> = Vec::new();
+        type Before = Option<Vec<(String, Value)>>;
+        let mut commits: Vec<(Lsn, RecordId, Before)> = Vec::new();
         for step in 0..120 {
             let object = store.object("deal").unwrap();
             let now = |id: RecordId, store: &Store| {

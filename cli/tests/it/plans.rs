@@ -90,7 +90,7 @@ fn everything_that_is_wrong_is_printed_or_dropped() {
     };
     let error = apply(&dir, &["--json"], &[bad("strict")]).refused().error();
     let paths: Vec<&Value> = error["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
-    assert_eq!(paths, ["seats", "colour"]);
+    assert_eq!(paths, ["colour", "seats"]);
     let answer = apply(&dir, &["--outcomes"], &[bad("ignore_invalid")]).done();
     let kinds: Vec<Value> = outcomes(&answer)[0]["dropped"]
         .as_array()

@@ -15,7 +15,7 @@ fn filled() -> Dir {
 fn a_dump_loads_into_the_same_store() {
     let dir = filled();
     let dump = dir.run(&["dump", "store"]).done().out;
-    assert!(dump.lines().next().unwrap().starts_with(r#"{"vellum_dump":1,"#));
+    assert!(dump.lines().next().unwrap().starts_with(r#"{"vellum_dump":2,"#));
     dir.write("dump.ndjson", &dump);
     let answer = dir.run(&["load", "dump.ndjson", "loaded", "--json"]).done().json();
     assert_eq!(answer["record_count"], 50);
@@ -113,8 +113,9 @@ fn a_store_is_read_and_copied_beside_the_process_that_writes_it() {
     assert_eq!(dir.export("item").len(), 60);
     dir.run(&["backup", "store", "copy"]).done().says(&["60 records"]);
     assert_eq!(dir.run(&["dump", "store"]).done().out.lines().count(), 62);
-    // Who writes, and who checks every byte, needs the store alone, and is told so.
-    for args in [&["checkpoint", "store"][..], &["verify", "store"], &["repair", "store", "--into", "new"]] {
+    dir.run(&["verify", "store"]).done();
+    // Who writes needs the store alone, and is told so.
+    for args in [&["checkpoint", "store"][..], &["repair", "store", "--into", "new"]] {
         dir.run(args).ends_with(3).says(&["is open in process"]);
     }
     drop(lines);
