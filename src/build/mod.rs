@@ -127,8 +127,7 @@ impl Build {
         let pages = &self.records.pages;
         let frozen = pages.freeze(&mut self.writer);
         let lsn = self.records.applied();
-        let mut written =
-            pages.write_checkpoint(&frozen, lsn, self.commit_time, Compaction::Bounded, None)?;
+        let mut written = pages.write_checkpoint(&frozen, lsn, self.commit_time, Compaction::Bounded)?;
         pages.map_new(&written)?;
         pages.adopt(&written);
         while !pages.install(&mut self.writer, &mut written, INSTALL_BATCH)? {}

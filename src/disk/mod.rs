@@ -106,8 +106,6 @@ pub trait File: Send + Sync + Debug {
     fn allocate(&self, len: u64) -> Result<()> {
         self.allocate_zeroed(len)
     }
-    /// Cuts the file to `len` bytes; the room behind them is the disk's again. For files that nobody maps.
-    fn cut(&self, len: u64) -> Result<()>;
     /// Makes contents and length durable (fdatasync).
     fn sync(&self) -> Result<()>;
     /// Starts writing back without waiting, so that a later sync finds little to do. A hint.

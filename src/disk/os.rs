@@ -301,10 +301,6 @@ impl File for OsFile {
         if self.reserve_blocks(len)? { Ok(()) } else { self.write_zeros(found, len) }
     }
 
-    fn cut(&self, len: u64) -> Result<()> {
-        self.file.set_len(len).map_err(|e| self.fail("cutting", e))
-    }
-
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|e| self.fail("syncing", e))
     }

@@ -20,7 +20,6 @@ use super::tree::{Chunk, Group, Root, Tree};
 use super::{
     CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address,
 };
-use crate::disk::File;
 use crate::error::{Error, Result};
 use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
 use crate::page::Columns;
@@ -60,8 +59,6 @@ pub(crate) struct Checkpoint {
     entries: BTreeMap<SegmentId, SegmentEntry>,
     next_segment: u32,
     freed: Vec<SegmentEntry>,
-    /// A segment whose file was given, and goes back to the giver when the checkpoint fails.
-    roomy: Option<SegmentId>,
     groups: Vec<GroupDone>,
     /// Frozen groups whose live ones know their places: freeing them takes longer than installing them.
     spent: Vec<Arc<Group>>,
@@ -97,31 +94,22 @@ impl PageStore {
         self.memory.end_checkpoint(false);
     }
 
-    /// The name of the next checkpoint's first segment.
-    pub(crate) fn next_segment_name(&self) -> String {
-        file_name(SegmentId(self.table.lock().next_segment))
-    }
-
-    /// Writes and syncs all images of the frozen state that are not on disk yet; first into `roomy`, a file
-    /// under [`PageStore::next_segment_name`] that has its room on the disk.
+    /// Writes and syncs all images of the frozen state that are not on disk yet.
     ///
     /// # Errors
-    /// `Io`, `DiskFull`, `Corrupt`: the new files are removed but for `roomy`, the store is as it was.
+    /// `Io`, `DiskFull`, `Corrupt`: the new files are removed, the store is as it was.
     pub(crate) fn write_checkpoint(
         &self,
         frozen: &Frozen,
         lsn: Lsn,
         commit_time: i64,
         compaction: Compaction,
-        roomy: Option<Arc<dyn File>>,
     ) -> Result<Checkpoint> {
-        let roomy_len = roomy.as_ref().map_or(Ok(0), |file| file.len())?;
         let (next_segment, victims) = {
-            let (table, room) = (self.table.lock(), self.room_for_victims(roomy_len));
-            (table.next_segment, choose_victims(&table.entries, compaction, room))
+            let table = self.table.lock();
+            (table.next_segment, choose_victims(&table.entries, compaction, self.room_for_victims()))
         };
-        let mut writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment);
-        writer.begin_in(roomy);
+        let writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment);
         let mut run = Run::new(self, &frozen.view.root, lsn, writer, &victims);
         let root = run.write_all(&frozen.dirty, commit_time);
         match root.and_then(|root| run.writer.finish().map(|()| root)) {
@@ -135,10 +123,9 @@ impl PageStore {
 
     /// Bytes that compaction may write: what the disk has beyond the images of all that is dirty. A disk
     /// that does not say is taken at its word when it is written to.
-    fn room_for_victims(&self, roomy_len: u64) -> u64 {
+    fn room_for_victims(&self) -> u64 {
         let dirty = self.memory.images_len_max();
-        let taken = dirty + dirty / 4 + MARGIN_LEN;
-        self.disk.free_len().map_or(u64::MAX, |free| (free + roomy_len).saturating_sub(taken))
+        self.disk.free_len().map_or(u64::MAX, |free| free.saturating_sub(dirty + dirty / 4 + MARGIN_LEN))
     }
 
     /// Maps the new segments; before any superblock names them, so that a failure leaves no trace.
@@ -160,8 +147,7 @@ impl PageStore {
     /// Removes the segments of a checkpoint that no superblock names.
     pub(crate) fn discard(&self, checkpoint: &Checkpoint) {
         let known = self.table.lock().entries.clone();
-        let new = checkpoint.entries.values().filter(|entry| !known.contains_key(&entry.id));
-        for entry in new.filter(|entry| Some(entry.id) != checkpoint.roomy) {
+        for entry in checkpoint.entries.values().filter(|entry| !known.contains_key(&entry.id)) {
             if let Err(error) = self.disk.remove(&file_name(entry.id)) {
                 tracing::warn!(%error, "a segment of a failed checkpoint stays behind");
             }
@@ -524,7 +510,7 @@ impl<'a> Run<'a> {
     fn finish(self, root: ImageRef) -> Checkpoint {
         let written_len = self.writer.written_len();
         let before = self.store.table.lock().entries.clone();
-        let (next_segment, roomy) = (self.writer.next_id(), self.writer.roomy_id());
+        let next_segment = self.writer.next_id();
         let entries = self.final_entries;
         let freed: Vec<SegmentEntry> =
             before.values().filter(|entry| !entries.contains_key(&entry.id)).copied().collect();
@@ -540,7 +526,6 @@ impl<'a> Run<'a> {
             entries,
             next_segment,
             freed,
-            roomy,
             groups: self.groups,
             spent: Vec::new(),
             chunks: self.chunks,

@@ -89,11 +89,6 @@ impl Memory {
         self.dirty() + self.now.pages.load(Relaxed) + self.in_checkpoint.pages.load(Relaxed)
     }
 
-    /// [`Memory::images_len_max`], without what a running checkpoint writes.
-    pub(crate) fn images_len_max_since_checkpoint(&self) -> u64 {
-        self.now.written.load(Relaxed) + self.now.pages.load(Relaxed)
-    }
-
     pub(crate) fn dirtied_since_checkpoint(&self) -> u64 {
         self.now.written.load(Relaxed)
     }

@@ -216,10 +216,6 @@ pub(crate) struct SegmentWriter {
     first_id: u32,
     next_id: u32,
     current: Option<Growing>,
-    /// A file under the first segment's name that has its room on the disk already.
-    roomy: Option<Arc<dyn File>>,
-    /// The first segment is in such a file, which whoever gave it takes back when the checkpoint fails.
-    has_roomy: bool,
     sealed: Vec<SegmentEntry>,
     buffer: Vec<u8>,
     /// Bytes handed to the disk.
@@ -232,35 +228,13 @@ struct Growing {
     file: Arc<dyn File>,
     /// Bytes of the file that are written; the buffer's bytes follow.
     flushed: u64,
-    /// The file may be longer than what was written.
-    roomy: bool,
 }
 
 impl SegmentWriter {
     pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], next_id: u32) -> SegmentWriter {
-        SegmentWriter {
-            disk,
-            store_id,
-            first_id: next_id,
-            next_id,
-            current: None,
-            roomy: None,
-            has_roomy: false,
-            sealed: Vec::new(),
-            buffer: Vec::with_capacity(PIECE_LEN + PIECE_LEN / 4),
-            written: 0,
-        }
-    }
-
-    /// The first segment goes into this file, which has the segment's name, and is cut to its length.
-    pub(super) fn begin_in(&mut self, file: Option<Arc<dyn File>>) {
-        self.has_roomy = file.is_some();
-        self.roomy = file;
-    }
-
-    /// The segment that [`SegmentWriter::begin_in`] gave a file.
-    pub(super) fn roomy_id(&self) -> Option<SegmentId> {
-        self.has_roomy.then_some(SegmentId(self.first_id))
+        let buffer = Vec::with_capacity(PIECE_LEN + PIECE_LEN / 4);
+        let (first_id, current, sealed) = (next_id, None, Vec::new());
+        SegmentWriter { disk, store_id, first_id, next_id, current, sealed, buffer, written: 0 }
     }
 
     /// Appends an image made of a head and a payload: to the buffer alone, so that it may be called under
@@ -326,24 +300,16 @@ impl SegmentWriter {
 
     fn begin(&mut self) -> Result<()> {
         let id = SegmentId(self.next_id);
-        let roomy = self.roomy.take();
-        let is_roomy = roomy.is_some();
-        let file = match roomy {
-            Some(file) => file,
-            None => self.create(&file_name(id))?,
-        };
+        let name = file_name(id);
+        if self.disk.list()?.contains(&name) {
+            // A checkpoint that failed could not remove it; no root names a segment of this number yet.
+            self.disk.remove(&name)?;
+        }
+        let file = self.disk.create(&name)?;
         self.next_id += 1;
         self.buffer.extend_from_slice(&encode_header(id, self.store_id));
-        self.current = Some(Growing { id, file, flushed: 0, roomy: is_roomy });
+        self.current = Some(Growing { id, file, flushed: 0 });
         Ok(())
-    }
-
-    fn create(&self, name: &str) -> Result<Arc<dyn File>> {
-        if self.disk.list()?.iter().any(|found| found == name) {
-            // A checkpoint that failed could not remove it; no root names a segment of this number yet.
-            self.disk.remove(name)?;
-        }
-        self.disk.create(name)
     }
 
     /// Hands over the whole pieces that the buffer has.
@@ -365,11 +331,6 @@ impl SegmentWriter {
     fn seal_current(&mut self) -> Result<()> {
         self.flush(self.buffer.len())?;
         if let Some(growing) = self.current.take() {
-            if growing.roomy {
-                // The long sync first: little time passes until what the cut gives back is reserved again.
-                growing.file.sync()?;
-                growing.file.cut(growing.flushed)?;
-            }
             if !planted("no_image_sync") {
                 growing.file.sync()?;
             }
@@ -390,7 +351,7 @@ impl SegmentWriter {
     /// Removes what a failed checkpoint left; what cannot be removed is removed at the next open.
     pub(crate) fn abandon(mut self) {
         self.current = None;
-        let first_id = self.first_id + u32::from(self.has_roomy) - u32::from(planted("removes_too_much"));
+        let first_id = self.first_id - u32::from(planted("removes_too_much"));
         for id in first_id..self.next_id {
             if let Err(error) = self.disk.remove(&file_name(SegmentId(id))) {
                 tracing::warn!(%error, "a segment of a failed checkpoint stays behind");

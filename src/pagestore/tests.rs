@@ -129,7 +129,7 @@ impl Checked {
         self.checkpoints += 1;
         let lsn = Lsn(self.checkpoints);
         let images_len_max = self.store.memory.images_len_max();
-        let mut written: Checkpoint = self.store.write_checkpoint(&frozen, lsn, 0, compaction, None).unwrap();
+        let mut written: Checkpoint = self.store.write_checkpoint(&frozen, lsn, 0, compaction).unwrap();
         if compaction == Compaction::Nothing {
             // What was admitted for the images is enough for them; heads and table nodes come on top.
             let table_len = 512 * (self.model.len() as u64 + 4 * GROUPS + 20);

@@ -191,11 +191,6 @@ impl File for TestFile {
         Ok(())
     }
 
-    fn cut(&self, len: u64) -> Result<()> {
-        held(&self.content).now.truncate(len as usize);
-        Ok(())
-    }
-
     fn sync(&self) -> Result<()> {
         let (taken, writes) = {
             let content = held(&self.content);

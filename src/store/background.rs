@@ -256,16 +256,17 @@ impl Inner {
         let _one_at_a_time = self.checkpointing.lock();
         let nearly_full = self.is_nearly_full();
         if nearly_full {
+            // Crash rule 12: what was reserved is for this checkpoint, and for what compaction moves.
             self.make_way();
         }
-        let mut result = self.checkpoint_now(compaction, nearly_full);
+        let mut result = self.checkpoint_now(compaction);
         let is_full = |result: &Result<CheckpointReport>| {
             result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull)
         };
         // What is dirty needs less room than what compaction moves, and gives the log's room back.
         if is_full(&result) {
             self.make_way();
-            result = self.checkpoint_now(Compaction::Nothing, true);
+            result = self.checkpoint_now(Compaction::Nothing);
         }
         if nearly_full && result.is_ok() {
             result = result.and_then(|first| self.free_what_it_emptied(first, compaction));
@@ -295,7 +296,7 @@ impl Inner {
     ) -> Result<CheckpointReport> {
         let mut total = first;
         for _ in 0..ROUNDS_MAX {
-            let round = match self.checkpoint_now(compaction, true) {
+            let round = match self.checkpoint_now(compaction) {
                 Ok(round) => round,
                 Err(error) if error.kind() == ErrorKind::DiskFull => break,
                 Err(error) => return Err(error),
@@ -316,9 +317,9 @@ impl Inner {
         self.disk.free_len().is_ok_and(|free| free < wanted)
     }
 
-    /// Gives up a log file that waits to be used again, and has writers wait until the checkpoint has ended.
+    /// Gives up what is reserved, and a log file that waits to be used again.
     fn make_way(&self) {
-        self.short_of_space.store(true, Ordering::Relaxed);
+        self.reserve.give_up(&*self.disk);
         if let Some(writing) = &self.writing {
             writing.shared.remove_spare();
         }
@@ -326,41 +327,28 @@ impl Inner {
         self.admitted_until.store(0, Ordering::Relaxed);
     }
 
-    /// One checkpoint; `in_reserve` it has what was reserved for it, and for what compaction moves (crash rule
-    /// 12).
-    fn checkpoint_now(&self, compaction: Compaction, in_reserve: bool) -> Result<CheckpointReport> {
+    fn checkpoint_now(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let pages = &self.records.pages;
         // Crash rule 6: a store that says it is closed has no half-written segment.
         self.mark_open()?;
-        let first_segment = pages.next_segment_name();
-        let (roomy, frozen, start, commit_time, log_since) = {
+        let (frozen, start, commit_time, log_since) = {
             let mut writer = self.lock_writer()?;
-            // Under the lock: what is admitted behind this place knows that the reserve is lent.
-            let roomy = match in_reserve {
-                true => self.reserve.lend(&*self.disk, &first_segment)?,
-                false => None,
-            };
-            if in_reserve {
-                self.admitted_until.store(0, Ordering::Relaxed);
-            }
             let start = writer.log.resume_point();
             let since = self.log_since.swap(0, Ordering::Relaxed);
-            (roomy, pages.freeze(&mut writer.pages), start, self.records.commit_time(), since)
+            (pages.freeze(&mut writer.pages), start, self.records.commit_time(), since)
         };
         let undo = |frozen| -> Result<()> {
-            self.reserve.take_back(&*self.disk, &first_segment);
             self.log_since.fetch_add(log_since, Ordering::Relaxed);
             pages.thaw(&mut self.lock_writer()?.pages, frozen);
             Ok(())
         };
-        let mut written = match pages.write_checkpoint(&frozen, start.lsn, commit_time, compaction, roomy) {
+        let mut written = match pages.write_checkpoint(&frozen, start.lsn, commit_time, compaction) {
             Ok(written) => written,
             Err(error) => {
                 undo(frozen)?;
                 return Err(error);
             }
         };
-        self.reserve.keep_rest(&*self.disk);
         // Crash rule 1: the log is durable up to the checkpoint's place before a superblock names it.
         // The place, not the lsn: marks lie in between, and the older copy's replay reads them.
         let ready = self.shared()?.sync_now().and_then(|_| pages.map_new(&written));
@@ -384,17 +372,6 @@ impl Inner {
             if retry { self.mark_checkpoint(generation, start.lsn)? } else { return Err(error) }
         }
         Ok(written.report)
-    }
-
-    /// What the checkpoint was lent is spent, and what it wrote is dirty no more. Under the writer lock: nobody
-    /// is admitted on the strength of what is gone.
-    fn renew_reserve(&self) {
-        if !self.reserve.is_lent() {
-            return;
-        }
-        let images_len = self.records.pages.memory.images_len_max();
-        self.admitted_until.store(0, Ordering::Relaxed);
-        self.reserve.spent(&*self.disk, images_len + images_len / 4);
     }
 
     fn shared(&self) -> Result<&Arc<GroupCommit>> {
@@ -434,11 +411,7 @@ fn install_all(inner: &Inner, written: &mut crate::pagestore::Checkpoint) -> Res
     loop {
         let all = {
             let mut writer = inner.lock_writer()?;
-            let all = inner.records.pages.install(&mut writer.pages, written, INSTALL_BATCH)?;
-            if all {
-                inner.renew_reserve();
-            }
-            all
+            inner.records.pages.install(&mut writer.pages, written, INSTALL_BATCH)?
         };
         written.drop_spent();
         if all {

@@ -420,7 +420,7 @@ impl Inner {
     #[cold]
     fn admit_by_space(&self, images_len: u64, frame_len: u64, now: u64, only_deletes: bool) -> Result<()> {
         let step = (now / 8).clamp(self.reserve.base / 8, ADMISSION_STEP_MAX);
-        let wanted = images_len + images_len / 4 + frame_len + step + step / 4 + self.reserve.base / 2;
+        let wanted = images_len + images_len / 4 + frame_len + step + self.reserve.base / 2;
         let disk = &*self.disk;
         let log_file_len = (disk.free_len()? / wal::FREE_PART).min(LOG_FILE_LEN);
         if self.keep_log_reserve()? && self.reserve.cover(disk, wanted, log_file_len + frame_len)? {
@@ -429,14 +429,8 @@ impl Inner {
         }
         let held = self.reserve.held();
         let dirty = images_len + images_len / 4 + frame_len;
-        let fits = if self.reserve.is_lent() {
-            let beside = self.records.pages.memory.images_len_max_since_checkpoint();
-            beside + beside / 4 + frame_len <= self.reserve.base / 8
-        } else {
-            // Where nothing is dirty one delete goes on in any case: it takes little more than it gives.
-            images_len == 0 || dirty + self.reserve.base / 4 <= held
-        };
-        if only_deletes && fits {
+        // Where nothing is dirty one delete goes on in any case: it takes little more than it gives.
+        if only_deletes && (images_len == 0 || dirty + self.reserve.base / 4 <= held) {
             if dirty > held / 2 {
                 self.short_of_space.store(true, Ordering::Relaxed);
             }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use vellum::{Config, Durability, ErrorKind, Key, Result, Store, Value, patch};
-use vellum_testkit::{Crash, MemDisk, Op, Rng};
+use vellum_testkit::{Crash, MemDisk, Rng};
 
 const CAPACITY: u64 = 64 << 20;
 
@@ -130,48 +130,6 @@ fn requirement_14_a_disk_of_64_mib_is_filled_to_the_last_byte_and_freed_repeated
         store.close().unwrap();
         disk.set_capacity(None);
         holds(&config.open_on(on(&disk)).unwrap(), &known);
-    }
-}
-
-#[test]
-fn crash_rule_12_what_is_reserved_is_a_checkpoints_though_others_take_all_that_is_free_under_it() {
-    for seed in 0..4 {
-        let disk = MemDisk::new();
-        disk.set_capacity(Some(CAPACITY / 4));
-        let config = Config::new().threads(false).durability(Durability::Sync).seed(seed);
-        let store = config.create_on(on(&disk), &companies()).unwrap();
-        let (mut known, mut rng) = (Acknowledged::new(), Rng::new(seed));
-        for number in 0.. {
-            if put(&store, &mut known, number, 300 + rng.below(20_000)).is_err() {
-                break;
-            }
-        }
-        for round in 0..3 {
-            // Whatever is free when a segment is begun or written is gone before that is carried out.
-            let thief = disk.clone();
-            disk.on_call(move |event| {
-                if event.name.starts_with("seg-") && matches!(event.op, Op::Create | Op::Rename | Op::Write) {
-                    let used_len = thief.used_len();
-                    thief.set_capacity(Some(used_len));
-                }
-            });
-            store.checkpoint().unwrap_or_else(|error| panic!("seed {seed}, round {round}: {error}"));
-            disk.no_hook();
-            // A checkpoint that fails gives its room back.
-
-            disk.fail(|event| (event.op == Op::Map).then_some(std::io::ErrorKind::Other));
-            assert!(store.checkpoint().is_err());
-            disk.heal();
-            holds(&store, &known);
-        }
-        thin_out(&store, &mut known, true);
-        store.compact().unwrap();
-        let taken = fill(&store, &mut known, 1_000_000, 20_000, true);
-        assert!(taken > 50, "seed {seed}: after the deletes only {taken} commits found room");
-        holds(&store, &known);
-        store.close().unwrap();
-        disk.set_capacity(None);
-        assert!(vellum::verify_on(on(&disk)).unwrap().is_clean());
     }
 }
 

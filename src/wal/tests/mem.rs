@@ -276,11 +276,6 @@ impl File for MemFile {
         Ok(())
     }
 
-    fn cut(&self, len: u64) -> Result<()> {
-        self.inode.lock().cached.truncate(len as usize);
-        Ok(())
-    }
-
     fn sync(&self) -> Result<()> {
         let mut state = self.disk.state.lock();
         state.sync_count += 1;

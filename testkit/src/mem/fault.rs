@@ -24,8 +24,6 @@ pub enum Op {
     TailWrite,
     /// A file was filled with zeros.
     Allocate,
-    /// A file was cut.
-    Cut,
     /// Contents were synced.
     Sync,
     /// A file was mapped.
@@ -44,7 +42,7 @@ pub enum Op {
 
 impl Op {
     /// All that can fail.
-    pub const FALLIBLE: [Op; 16] = [
+    pub const FALLIBLE: [Op; 15] = [
         Op::CreateDir,
         Op::Create,
         Op::Open,
@@ -53,7 +51,6 @@ impl Op {
         Op::SyncDir,
         Op::Write,
         Op::Allocate,
-        Op::Cut,
         Op::Sync,
         Op::Map,
         Op::Read,

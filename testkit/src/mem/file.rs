@@ -333,12 +333,6 @@ impl File for MemFile {
         errno.map_or(Ok(()), |errno| Err(os_error(Op::Allocate, &self.name, errno)))
     }
 
-    fn cut(&self, len: u64) -> Result<()> {
-        self.for_writing()?;
-        self.ask(Op::Cut, len, 0)?.state.nodes[self.node].cut(len as usize);
-        Ok(())
-    }
-
     fn sync(&self) -> Result<()> {
         let mut call = self.ask(Op::Sync, 0, 0)?;
         let covered = call.state.nodes[self.node].sync_starts();

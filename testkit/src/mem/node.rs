@@ -94,17 +94,6 @@ impl Node {
         }
     }
 
-    /// Nothing behind `len`, if there was anything.
-    pub(super) fn cut(&mut self, len: usize) {
-        if len < self.data.len() {
-            self.data.set_len(len);
-            self.data.cut();
-            let end = len.div_ceil(PAGE);
-            self.dirty.truncate(end);
-            self.touched.retain(|page| *page < end);
-        }
-    }
-
     /// A sync begins: it covers what was written before.
     pub(super) fn sync_starts(&mut self) -> Covered {
         let mut pages = Vec::with_capacity(self.touched.len());
