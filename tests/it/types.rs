@@ -1,7 +1,7 @@
 //! Attributes of every type through a store: written, found, reopened, refused.
 
 use crate::common::Dir;
-use vellum::{Actor, ActorKind, Config, ErrorKind, Json, RecordId, Schema, Store, Value, patch, record};
+use vellum::{Actor, ActorKind, Config, ErrorKind, Json, Schema, Store, Value, patch, record};
 
 const CRM: &str = r#"{"objects": [
     {"key": "company", "attributes": [
