@@ -472,7 +472,14 @@ impl PageStore {
                 self.list(writer, &group);
                 return Ok(group);
             }
-            Some(group) => group.state.write().share(),
+            Some(group) => {
+                let mut state = group.state.write().share();
+                // A snapshot counts nothing twice: what is dirty for the next checkpoint is so already.
+                if state.listed != writer.round {
+                    state.count_anew();
+                }
+                state
+            }
             None => GroupState::empty(id, number, &self.memory),
         };
         let group = Arc::new(Group { tree: id, number, epoch: writer.epoch, state: RwLock::new(state) });

@@ -340,15 +340,20 @@ impl Page {
             is_lost: self.is_lost,
             dirty: self.dirty,
             column: self.column,
-            credit: 0,
+            credit: self.credit,
             change: self.change,
             delta: Delta::default(),
             under: self.under.clone(),
             account: Account::new(self.account.memory()),
             on_disk: self.on_disk.clone(),
             lineage: self.lineage,
-            counted: 0,
+            counted: self.counted,
         }
+    }
+
+    /// Begins to count what is written anew: what was counted is a running checkpoint's.
+    pub(crate) fn count_anew(&mut self) {
+        (self.credit, self.counted) = (0, 0);
     }
 
     /// Puts the page's own delta under it, together with what is there.

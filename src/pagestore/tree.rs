@@ -347,6 +347,12 @@ impl GroupState {
         }
     }
 
+    /// Begins to count what is written to its pages anew, for the next checkpoint.
+    pub(crate) fn count_anew(&mut self) {
+        self.first.iter_mut().for_each(Page::count_anew);
+        self.pages.iter_mut().for_each(|page| page.0.count_anew());
+    }
+
     #[inline]
     fn index(&self, column: u32) -> std::result::Result<usize, usize> {
         let guess = (column >> 16).wrapping_sub(1) as usize;

@@ -214,3 +214,24 @@ fn requirement_14_a_real_file_system_of_64_mib_is_filled_and_freed_beside_the_th
     holds(&config.open(small.path().join("store")).unwrap(), &known);
     assert!(vellum::verify(small.path().join("store")).unwrap().is_clean());
 }
+
+#[test]
+fn snapshots_between_writes_reserve_no_more_room_than_writes_alone() {
+    // Each snapshot makes the next write copy its group; what was counted as dirty once is not counted again.
+    let reserved = |snapshots: bool| {
+        let disk = MemDisk::new();
+        let config = Config::new().threads(false).durability(Durability::Buffered).seed(3);
+        let store = config.create_on(on(&disk), &companies()).unwrap();
+        let mut known = Acknowledged::new();
+        (0..300).for_each(|number| put(&store, &mut known, number, 200).unwrap());
+        for number in 300..1500 {
+            put(&store, &mut known, number, 200).unwrap();
+            if snapshots {
+                drop(store.snapshot().unwrap());
+            }
+        }
+        disk.files()["reserve"].len()
+    };
+    let (without, with) = (reserved(false), reserved(true));
+    assert!(with <= without * 2, "{with} bytes with snapshots, {without} without");
+}
