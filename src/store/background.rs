@@ -13,7 +13,8 @@ use std::time::Duration;
 
 /// An idle log is looked at this often, for its last watermark.
 const IDLE: Duration = Duration::from_millis(200);
-/// Groups that learn their new places in one hold of the writer lock: some tens of microseconds.
+/// Groups that learn their new places in one hold of the writer lock: some hundred microseconds. Fewer would
+/// mean more changes of hands, which cost a waiting writer a wake-up each.
 const INSTALL_BATCH: usize = 48;
 /// Checkpoints one after the other on a disk that is nearly full: each compacts in the room that the one before
 /// made, which grows several times over.
