@@ -14,8 +14,8 @@ if ! command -v valgrind >/dev/null; then
   printf 'skipped: there is no valgrind here; `apt-get install valgrind` adds it\n'
   exit 0
 fi
-cargo build --quiet --release -p vellum-bench --bin instructions
-program=${CARGO_TARGET_DIR:-target}/release/instructions
+cargo build --quiet --profile lines -p vellum-bench --bin instructions
+program=${CARGO_TARGET_DIR:-target}/lines/instructions
 
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -10,8 +10,8 @@ short=1000
 long=11000
 
 command -v valgrind >/dev/null || { printf 'skipped: there is no valgrind here; `apt-get install valgrind` adds it\n'; exit 0; }
-cargo build --quiet --release -p vellum-bench --bin instructions
-program=${CARGO_TARGET_DIR:-target}/release/instructions
+cargo build --quiet --profile lines -p vellum-bench --bin instructions
+program=${CARGO_TARGET_DIR:-target}/lines/instructions
 
 # misses WORK N: last-level misses of data reads and data writes of a whole run.
 misses() {

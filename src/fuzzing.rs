@@ -27,6 +27,15 @@ const SALT: u32 = 0x5a17_0001;
 const TEXT: u32 = 1 << 16;
 const WIDTHS: [Width; 4] = [Width::Bit, Width::Four, Width::Eight, Width::Sixteen];
 
+/// Takes memory from a pool of its own and gives it back, two bytes a step: a length, or which one to give back.
+/// All that was taken stays as it was written, whatever else is taken.
+///
+/// # Panics
+/// When memory is not aligned, or is handed out twice.
+pub fn use_heap(steps: &[u8]) {
+    crate::heap::exercise(steps.chunks_exact(2).map(|step| u16::from_le_bytes([step[0], step[1]])));
+}
+
 /// An image of this payload, sealed as a checkpoint does it. The kind is one of 1 to 4.
 ///
 /// # Panics

@@ -52,6 +52,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod heap;
 mod id;
 mod index;
 mod page;
@@ -79,6 +80,9 @@ pub use change::{
 pub use dump::load_on;
 pub use dump::{LoadReport, dump, load};
 pub use error::{Conflict, Error, ErrorKind, Place, Result};
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub use heap::heap_allocations;
 pub use id::{Lsn, RecordId};
 pub use pagestore::CheckpointReport;
 pub use recover::RecoveryReport;

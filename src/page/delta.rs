@@ -30,6 +30,7 @@
 use crate::bytes::{Cursor, put_varint};
 use crate::cpu;
 use crate::error::{Error, Result};
+use crate::heap::Array;
 use crate::page::image::PAGE_LEN_MAX;
 
 /// Bytes of a unit: half a header slot, whose front half holds all that a patch writes there.
@@ -101,8 +102,8 @@ impl Unit {
 /// Units of one window.
 #[derive(Clone, Default, Debug)]
 struct Window {
-    table: Vec<u32>,
-    units: Vec<Unit>,
+    table: Array<u32>,
+    units: Array<Unit>,
 }
 
 /// Where a unit of this number is looked for first. One to one below [`WINDOW_UNITS`].
@@ -164,8 +165,10 @@ impl Window {
             len @ ..128 => len * 4,
             len => len * 2,
         };
-        let before = std::mem::replace(&mut self.table, vec![0; len.min(WINDOW_UNITS)]);
-        for kept in before.into_iter().filter(|kept| *kept != 0).chain([entry(number, place)]) {
+        let mut table = Array::default();
+        table.resize(len.min(WINDOW_UNITS), 0);
+        let before = std::mem::replace(&mut self.table, table);
+        for kept in before.iter().copied().filter(|kept| *kept != 0).chain([entry(number, place)]) {
             if let Err(at) = self.find((kept >> 16) as usize - 1) {
                 self.table[at] = kept;
             }
@@ -392,10 +395,10 @@ impl Delta {
     }
 
     /// Writes the ranges into `base`, which grows if need be.
-    pub fn apply_to(&self, base: &mut Vec<u8>) {
-        if base.len() < self.end() {
-            base.resize(self.end(), 0);
-        }
+    pub fn apply_to<B: Extend<u8> + AsMut<[u8]>>(&self, base: &mut B) {
+        let missing = self.end().saturating_sub(base.as_mut().len());
+        base.extend(std::iter::repeat_n(0, missing));
+        let base = base.as_mut();
         for (offset, bytes) in self.iter() {
             base[offset..offset + bytes.len()].copy_from_slice(bytes);
         }

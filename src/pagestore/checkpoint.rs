@@ -21,6 +21,7 @@ use super::{
     CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, View, Writer, place, table_address,
 };
 use crate::error::{Error, Result};
+use crate::heap::Shared;
 use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
 use crate::page::Columns;
 use crate::page::image::{self, ImageHead, Kind};
@@ -61,7 +62,7 @@ pub(crate) struct Checkpoint {
     freed: Vec<SegmentEntry>,
     groups: Vec<GroupDone>,
     /// Frozen groups whose live ones know their places: freeing them takes longer than installing them.
-    spent: Vec<Arc<Group>>,
+    spent: Vec<Shared<Group>>,
     chunks: Vec<(TreeId, usize, ImageRef)>,
     trees: Vec<(TreeId, ImageRef)>,
 }
@@ -75,7 +76,7 @@ impl Checkpoint {
 
 #[derive(Debug)]
 struct GroupDone {
-    group: Arc<Group>,
+    group: Shared<Group>,
     pages: Vec<(u32, Stored)>,
     node: Option<ImageRef>,
 }
@@ -234,7 +235,7 @@ impl PageStore {
         slot.set_stored(done.node.map(|image| self.resolve(image)).transpose()?);
         let Some(group) = slot.loaded().clone() else { return Ok(()) };
         let keep = self.memory.held() <= self.keep_len + self.memory.dirtied_since_checkpoint();
-        let same = Arc::ptr_eq(&group, &done.group);
+        let same = Shared::is(&group, &done.group);
         let segments = self.segments.load();
         let find = |image: &ImageRef| segments.get(&image.segment).cloned();
         let frozen = if same { None } else { Some(done.group.state.read()) };
@@ -350,7 +351,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn chunk_of(&self, tree: &Tree, index: usize) -> Result<Option<Arc<Chunk>>> {
+    pub(super) fn chunk_of(&self, tree: &Tree, index: usize) -> Result<Option<Shared<Chunk>>> {
         let chunks = self.store.chunks(tree)?;
         let Some(slot) = chunks.get(index) else { return Ok(None) };
         match slot.loaded().clone() {

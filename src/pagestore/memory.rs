@@ -6,6 +6,7 @@
 //! - *pinned*: that, and the owned copies it lies in: memory that nothing but a checkpoint can free. It is
 //!   what the budget bounds.
 
+use crate::heap::Array;
 use crate::page::delta::Delta;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -127,7 +128,7 @@ pub(crate) trait Held: Clone {
     fn held_len(&self) -> usize;
 }
 
-impl Held for Vec<u8> {
+impl Held for Array<u8> {
     fn held_len(&self) -> usize {
         self.capacity()
     }

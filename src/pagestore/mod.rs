@@ -55,6 +55,7 @@ pub(crate) use tree::{Group, GroupGuard, GroupState, Root, Tree};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::heap::Shared;
 use crate::id::{Address, SegmentId, TreeId};
 use crate::page::image::Kind;
 use crate::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
@@ -344,8 +345,8 @@ impl PageStore {
         tree: &Tree,
         slot: &Slot<'_, Chunk>,
         chunk_index: usize,
-    ) -> Result<Option<Arc<Chunk>>> {
-        slot.load_with(|stored| self.read_chunk(tree.id, chunk_index, stored).map(Arc::new))
+    ) -> Result<Option<Shared<Chunk>>> {
+        slot.load_with(|stored| self.read_chunk(tree.id, chunk_index, stored).map(Shared::new))
     }
 
     fn read_chunk(&self, tree: TreeId, chunk_index: usize, stored: &StoredImage) -> Result<Chunk> {
@@ -357,11 +358,11 @@ impl PageStore {
     }
 
     #[cold]
-    fn load_group(&self, tree: &Tree, slot: &Slot<'_, Group>, number: u64) -> Result<Option<Arc<Group>>> {
+    fn load_group(&self, tree: &Tree, slot: &Slot<'_, Group>, number: u64) -> Result<Option<Shared<Group>>> {
         slot.load_with(|stored| {
             let state = self.read_group(tree.id, number, stored)?;
             // Epoch 0 is below every writer's: the first change copies the group and lists it as dirty.
-            Ok(Arc::new(Group { tree: tree.id, number, epoch: 0, state: RwLock::new(state) }))
+            Ok(Shared::new(Group { tree: tree.id, number, epoch: 0, state: RwLock::new(state) }))
         })
     }
 
@@ -457,12 +458,12 @@ impl PageStore {
         let chunk = match chunk {
             Some(chunk) if chunk.epoch == writer.epoch => chunk,
             Some(chunk) => {
-                let copy = Arc::new(Chunk { epoch: writer.epoch, groups: chunk.groups.clone() });
+                let copy = Shared::new(Chunk { epoch: writer.epoch, groups: chunk.groups.clone() });
                 slot.set_loaded(Some(copy.clone()));
                 copy
             }
             None => {
-                let made = Arc::new(Chunk::empty(writer.epoch));
+                let made = Shared::new(Chunk::empty(writer.epoch));
                 slot.set_loaded(Some(made.clone()));
                 made
             }
@@ -482,7 +483,7 @@ impl PageStore {
             }
             None => GroupState::empty(id, number, &self.memory),
         };
-        let group = Arc::new(Group { tree: id, number, epoch: writer.epoch, state: RwLock::new(state) });
+        let group = Shared::new(Group { tree: id, number, epoch: writer.epoch, state: RwLock::new(state) });
         chunk.slot(index).set_loaded(Some(group.clone()));
         self.list(writer, &group);
         Ok(GroupGuard::from(group))

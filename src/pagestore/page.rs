@@ -22,10 +22,12 @@ use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::heap::{Array, Shared};
 use crate::id::Address;
 use crate::page::delta::{Cover, Delta, UNIT_LEN};
 use crate::page::image::{self, Kind};
 use crate::page::{PageRead, PageWrite};
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 /// A mapped page becomes an owned copy when its delta takes more than this part of it, as long as memory
@@ -39,8 +41,8 @@ const DIRTY_LEN_MIN: u32 = 128;
 #[derive(Debug)]
 enum Base {
     Empty,
-    Owned(Vec<u8>),
-    Shared(Arc<Counted<Vec<u8>>>),
+    Owned(Array<u8>),
+    Shared(Shared<Counted<Array<u8>>>),
     Mapped(Mapped),
 }
 
@@ -69,11 +71,20 @@ fn read_below(base: &Base, under: &Under, is_lost: bool, offset: usize, into: &m
     !is_lost
 }
 
+/// Overwrites a range of an owned copy, which grows if need be.
+fn write_owned(owned: &mut Array<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if end > owned.as_slice().len() {
+        owned.resize(end, 0);
+    }
+    owned[offset..end].copy_from_slice(bytes);
+}
+
 /// The older of a page's two deltas.
 #[derive(Clone, Debug)]
 enum Under {
     None,
-    Memory(Arc<Counted<Delta>>),
+    Memory(Shared<Counted<Delta>>),
     /// On disk; read at the first touch.
     Disk(Arc<DiskDelta>),
 }
@@ -82,16 +93,16 @@ enum Under {
 struct DiskDelta {
     stored: StoredImage,
     address: Address,
-    loaded: OnceLock<Arc<Counted<Delta>>>,
+    loaded: OnceLock<Shared<Counted<Delta>>>,
 }
 
 impl DiskDelta {
-    fn load(&self, memory: &Arc<Memory>) -> Result<&Arc<Counted<Delta>>> {
+    fn load(&self, memory: &Arc<Memory>) -> Result<&Shared<Counted<Delta>>> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
         let delta = self.read()?;
-        Ok(self.loaded.get_or_init(|| Arc::new(Counted::new(delta, memory))))
+        Ok(self.loaded.get_or_init(|| Shared::new(Counted::new(delta, memory))))
     }
 
     fn read(&self) -> Result<Delta> {
@@ -325,8 +336,9 @@ impl Page {
     pub(crate) fn share(&mut self) -> Page {
         self.settle_delta();
         if let Base::Owned(owned) = &mut self.base {
-            let shared = Counted::new(std::mem::take(owned), self.account.memory());
-            self.base = Base::Shared(Arc::new(shared));
+            let owned = std::mem::take(owned);
+            let shared = Counted::new(owned, self.account.memory());
+            self.base = Base::Shared(Shared::new(shared));
         }
         self.recount();
         let base = match &self.base {
@@ -365,10 +377,10 @@ impl Page {
         let newer = std::mem::take(&mut self.delta);
         let whole = match std::mem::replace(&mut self.under, Under::None) {
             Under::Memory(mut older) => {
-                Arc::make_mut(&mut older).change(|older| older.merge(newer));
+                Shared::make_mut(&mut older).change(|older| older.merge(newer));
                 older
             }
-            _ => Arc::new(Counted::new(newer, self.account.memory())),
+            _ => Shared::new(Counted::new(newer, self.account.memory())),
         };
         self.under = Under::Memory(whole);
     }
@@ -402,7 +414,7 @@ impl Page {
     fn reclaim(&mut self) {
         self.load_under();
         if let Under::Memory(older) = &mut self.under
-            && let Some(alone) = Arc::get_mut(older)
+            && let Some(alone) = Shared::get_mut(older)
         {
             let mut older = alone.take();
             older.merge(std::mem::take(&mut self.delta));
@@ -410,7 +422,7 @@ impl Page {
             self.under = Under::None;
         }
         if let Base::Shared(shared) = &mut self.base
-            && let Some(alone) = Arc::get_mut(shared)
+            && let Some(alone) = Shared::get_mut(shared)
         {
             self.base = Base::Owned(alone.take());
         }
@@ -427,10 +439,10 @@ impl Page {
         self.recount();
         let gap = offset.saturating_sub(self.len());
         if matches!((&self.base, &self.under), (Base::Empty, Under::None)) && self.delta.is_empty() {
-            self.base = Base::Owned(Vec::new());
+            self.base = Base::Owned(Array::default());
         }
         match &mut self.base {
-            Base::Owned(owned) if matches!(self.under, Under::None) => owned.write(offset, bytes),
+            Base::Owned(owned) if matches!(self.under, Under::None) => write_owned(owned, offset, bytes),
             _ => {
                 let Page { base, under, delta, is_lost, .. } = self;
                 delta.write(offset, bytes, |at, below| read_below(base, under, *is_lost, at, below));
@@ -466,7 +478,7 @@ impl Page {
         }
         if let Ok(bytes) = self.to_vec() {
             memory.add_dirty_copy(bytes.capacity() as u64);
-            self.base = Base::Owned(bytes);
+            self.base = Base::Owned(Array::from(&*bytes));
             self.under = Under::None;
             self.delta = Delta::default();
         }
@@ -577,7 +589,7 @@ impl PageWrite for Page {
                     return;
                 }
                 let (before, gap) = (owned.capacity(), offset.saturating_sub(owned.as_slice().len()));
-                owned.write(offset, bytes);
+                write_owned(owned, offset, bytes);
                 if owned.capacity() != before {
                     self.recount();
                 }
@@ -589,7 +601,7 @@ impl PageWrite for Page {
 
     fn replace(&mut self, bytes: Vec<u8>) {
         self.soil(bytes.len().max(1));
-        self.base = Base::Owned(bytes);
+        self.base = Base::Owned(Array::from(&*bytes));
         self.under = Under::None;
         self.delta = Delta::default();
         if self.is_lost {
@@ -624,13 +636,14 @@ impl Page {
         };
         let is_mapped = matches!(self.base, Base::Mapped(_));
         let delta = if is_mapped {
-            let mut delta = self.under()?.cloned().unwrap_or_default();
-            delta.merge(self.delta.clone());
-            delta
+            self.changes()?
         } else {
             let base = Mapped::new(StoredImage { image, segment }, *address);
             match base.bytes(0, base.len()) {
-                Ok(base) => Delta::diff(base, &self.to_vec()?),
+                Ok(base) => match self.run(0, self.len())? {
+                    Some(bytes) => Cow::Owned(Delta::diff(base, bytes)),
+                    None => Cow::Owned(Delta::diff(base, &self.to_vec()?)),
+                },
                 // The old image is damaged and the whole page is in memory: buying heals it.
                 Err(_) => return Ok(Imaging::Full(self.to_vec()?)),
             }
@@ -655,6 +668,19 @@ impl Page {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What changed since the base: a frozen page has it in one piece, under it.
+    fn changes(&self) -> Result<Cow<'_, Delta>> {
+        Ok(match self.under()? {
+            None => Cow::Borrowed(&self.delta),
+            Some(under) if self.delta.is_empty() => Cow::Borrowed(under),
+            Some(under) => {
+                let mut both = under.clone();
+                both.merge(self.delta.clone());
+                Cow::Owned(both)
+            }
+        })
     }
 
     /// Takes over what a checkpoint wrote of this page, which is still as `frozen` says, or of `frozen`
@@ -693,7 +719,7 @@ impl Page {
             if stored.delta.is_none()
                 && let (Under::Memory(live), Some(Under::Memory(frozen))) =
                     (&self.under, frozen.map(|page| &page.under))
-                && Arc::ptr_eq(live, frozen)
+                && Shared::is(live, frozen)
             {
                 self.under = Under::None;
             }

@@ -15,10 +15,11 @@ use super::page::Page;
 use super::segment::{Segment, StoredImage};
 use crate::cpu;
 use crate::error::Result;
+use crate::heap::{Array, Shared};
 use crate::id::{Address, TreeId};
 use crate::page::Columns;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::sync::{ArcSwapOption, Guard, Mutex, RwLock};
+use crate::sync::{Guard, Mutex, RwLock, SharedSwap};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 /// look-up passes over eight bytes a place.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
-    loaded: Box<[ArcSwapOption<T>]>,
+    loaded: Array<SharedSwap<T>>,
     stored: Box<[Mutex<Option<Arc<StoredImage>>>]>,
 }
 
@@ -34,16 +35,16 @@ impl<T> Slots<T> {
     /// Places whose content is on disk, where there is any.
     pub(crate) fn new(stored: impl Iterator<Item = Option<StoredImage>>) -> Slots<T> {
         let stored: Box<[_]> = stored.map(|stored| Mutex::new(stored.map(Arc::new))).collect();
-        Slots { loaded: stored.iter().map(|_| ArcSwapOption::empty()).collect(), stored }
+        Slots { loaded: stored.iter().map(|_| SharedSwap::new(None)).collect(), stored }
     }
 
     /// The same places, and empty ones behind them.
     pub(crate) fn grown(&self, len: usize) -> Slots<T> {
-        let loaded = self.loaded.iter().map(|loaded| ArcSwapOption::new(loaded.load_full()));
+        let loaded = self.loaded.iter().map(|loaded| SharedSwap::new(loaded.load_full()));
         let stored = self.stored.iter().map(|stored| Mutex::new(stored.lock().clone()));
         let more = self.len()..len;
         Slots {
-            loaded: loaded.chain(more.clone().map(|_| ArcSwapOption::empty())).collect(),
+            loaded: loaded.chain(more.clone().map(|_| SharedSwap::new(None))).collect(),
             stored: stored.chain(more.map(|_| Mutex::new(None))).collect(),
         }
     }
@@ -72,13 +73,13 @@ impl<T> Clone for Slots<T> {
 /// One place of a node.
 #[derive(Debug)]
 pub(crate) struct Slot<'s, T> {
-    loaded: &'s ArcSwapOption<T>,
+    loaded: &'s SharedSwap<T>,
     stored: &'s Mutex<Option<Arc<StoredImage>>>,
 }
 
 impl<T> Slot<'_, T> {
     #[inline]
-    pub(crate) fn loaded(&self) -> Guard<Option<Arc<T>>> {
+    pub(crate) fn loaded(&self) -> Guard<Option<Shared<T>>> {
         self.loaded.load()
     }
 
@@ -90,7 +91,7 @@ impl<T> Slot<'_, T> {
         *self.stored.lock() = stored.map(Arc::new);
     }
 
-    pub(crate) fn set_loaded(&self, loaded: Option<Arc<T>>) {
+    pub(crate) fn set_loaded(&self, loaded: Option<Shared<T>>) {
         self.loaded.store(loaded);
     }
 
@@ -99,7 +100,10 @@ impl<T> Slot<'_, T> {
     /// A checkpoint may give the place another image, and forget what was in memory, while this reads:
     /// what was read from the old image then must not come to stand behind the new one, and an error
     /// that the old one gave says nothing. Both are told by the image and tried again.
-    pub(crate) fn load_with(&self, read: impl Fn(&StoredImage) -> Result<Arc<T>>) -> Result<Option<Arc<T>>> {
+    pub(crate) fn load_with(
+        &self,
+        read: impl Fn(&StoredImage) -> Result<Shared<T>>,
+    ) -> Result<Option<Shared<T>>> {
         loop {
             if let Some(loaded) = self.loaded.load_full() {
                 return Ok(Some(loaded));
@@ -111,8 +115,8 @@ impl<T> Slot<'_, T> {
                 continue;
             }
             let made = made?;
-            let before = self.loaded.compare_and_swap(&None::<Arc<T>>, Some(made.clone()));
-            return Ok(Some(before.as_ref().map_or(made, Arc::clone)));
+            let before = self.loaded.compare_and_swap(&None::<Shared<T>>, Some(made.clone()));
+            return Ok(Some(before.as_ref().map_or(made, Shared::clone)));
         }
     }
 }
@@ -241,22 +245,22 @@ struct Lined(Page);
 
 /// A group that was found, borrowed: no reference count is touched.
 #[derive(Debug)]
-pub(crate) struct GroupGuard(Guard<Option<Arc<Group>>>);
+pub(crate) struct GroupGuard(Guard<Option<Shared<Group>>>);
 
 impl GroupGuard {
     #[inline]
-    pub(crate) fn new(found: Guard<Option<Arc<Group>>>) -> Option<GroupGuard> {
+    pub(crate) fn new(found: Guard<Option<Shared<Group>>>) -> Option<GroupGuard> {
         found.is_some().then(|| GroupGuard(found))
     }
 
     /// A group to keep.
     #[inline]
-    pub(crate) fn to_arc(&self) -> Arc<Group> {
-        Arc::clone(self.get())
+    pub(crate) fn to_arc(&self) -> Shared<Group> {
+        Shared::clone(self.get())
     }
 
     #[inline]
-    fn get(&self) -> &Arc<Group> {
+    fn get(&self) -> &Shared<Group> {
         self.0.as_ref().expect("a guard is made of a group that is there")
     }
 }
@@ -267,8 +271,8 @@ impl Clone for GroupGuard {
     }
 }
 
-impl From<Arc<Group>> for GroupGuard {
-    fn from(group: Arc<Group>) -> GroupGuard {
+impl From<Shared<Group>> for GroupGuard {
+    fn from(group: Shared<Group>) -> GroupGuard {
         GroupGuard(Guard::from_inner(Some(group)))
     }
 }
@@ -290,7 +294,7 @@ pub(crate) struct GroupState {
     /// Column 0: the header page, or a bucket.
     first: Option<Page>,
     /// Attribute columns, in the order of [`rank`].
-    pages: Vec<Lined>,
+    pages: Array<Lined>,
     tree: TreeId,
     number: u64,
     /// Pages on disk that the group had at the last checkpoint and has no more.
@@ -308,7 +312,7 @@ fn rank(column: u32) -> (bool, u32) {
 
 impl GroupState {
     pub(crate) fn empty(tree: TreeId, number: u64, memory: &Arc<Memory>) -> GroupState {
-        let (first, pages, dropped) = (None, Vec::new(), Vec::new());
+        let (first, pages, dropped) = (None, Array::default(), Vec::new());
         GroupState { first, pages, tree, number, dropped, listed: 0, memory: memory.clone() }
     }
 

@@ -4,13 +4,13 @@ use super::report::Losses;
 use super::state::{State, States};
 use crate::build::{Build, NewRecord, Refused};
 use crate::error::{Error, Result};
+use crate::heap::Shared;
 use crate::id::{GROUP_ROWS, RowId};
 use crate::page::Columns;
 use crate::page::header::Header;
 use crate::pagestore::{Group, GroupState};
 use crate::records::{AttributeLayout, COUNTER, Catalog, ObjectLayout, ROWS, read_cell, read_header};
 use crate::schema::{ACTORS, AttributeSchema, ObjectSchema};
-use std::sync::Arc;
 
 /// Puts every record that can be read into the new store.
 ///
@@ -40,7 +40,7 @@ struct Salvager<'a> {
 /// A group as one state has it.
 struct GroupIn<'a> {
     state: &'a State,
-    group: Result<Option<Arc<Group>>>,
+    group: Result<Option<Shared<Group>>>,
 }
 
 impl Salvager<'_> {

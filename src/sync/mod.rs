@@ -12,10 +12,13 @@ pub(crate) use scheduled::*;
 
 #[cfg(not(all(test, vellum_shuttle)))]
 mod plain {
-    pub(crate) use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+    pub(crate) use arc_swap::{ArcSwap, Guard};
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
     pub(crate) use std::sync::{atomic, mpsc};
     pub(crate) use std::thread;
+
+    /// A place for what several hold, or nothing.
+    pub(crate) type SharedSwap<T> = arc_swap::ArcSwapAny<Option<crate::heap::Shared<T>>>;
 }
 #[cfg(not(all(test, vellum_shuttle)))]
 pub(crate) use plain::*;

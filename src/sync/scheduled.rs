@@ -8,6 +8,7 @@ pub(crate) use arc_swap::Guard;
 pub(crate) use shuttle::sync::{atomic, mpsc};
 pub(crate) use shuttle::thread;
 
+use crate::heap::Shared;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
@@ -157,45 +158,41 @@ impl<T> fmt::Debug for ArcSwap<T> {
     }
 }
 
-/// As `arc_swap::ArcSwapOption`.
-pub(crate) struct ArcSwapOption<T>(arc_swap::ArcSwapOption<T>);
+/// A place for what several hold, or nothing.
+pub(crate) struct SharedSwap<T>(arc_swap::ArcSwapAny<Option<Shared<T>>>);
 
-impl<T> ArcSwapOption<T> {
-    pub(crate) fn new(value: Option<Arc<T>>) -> ArcSwapOption<T> {
-        ArcSwapOption(arc_swap::ArcSwapOption::new(value))
+impl<T> SharedSwap<T> {
+    pub(crate) fn new(value: Option<Shared<T>>) -> SharedSwap<T> {
+        SharedSwap(arc_swap::ArcSwapAny::new(value))
     }
 
-    pub(crate) fn empty() -> ArcSwapOption<T> {
-        ArcSwapOption::new(None)
-    }
-
-    pub(crate) fn load(&self) -> Guard<Option<Arc<T>>> {
+    pub(crate) fn load(&self) -> Guard<Option<Shared<T>>> {
         point();
         self.0.load()
     }
 
-    pub(crate) fn load_full(&self) -> Option<Arc<T>> {
+    pub(crate) fn load_full(&self) -> Option<Shared<T>> {
         point();
         self.0.load_full()
     }
 
-    pub(crate) fn store(&self, value: Option<Arc<T>>) {
+    pub(crate) fn store(&self, value: Option<Shared<T>>) {
         point();
         self.0.store(value);
     }
 
     pub(crate) fn compare_and_swap(
         &self,
-        current: &Option<Arc<T>>,
-        new: Option<Arc<T>>,
-    ) -> Guard<Option<Arc<T>>> {
+        current: &Option<Shared<T>>,
+        new: Option<Shared<T>>,
+    ) -> Guard<Option<Shared<T>>> {
         point();
         self.0.compare_and_swap(current, new)
     }
 }
 
-impl<T> fmt::Debug for ArcSwapOption<T> {
+impl<T> fmt::Debug for SharedSwap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ArcSwapOption")
+        f.write_str("SharedSwap")
     }
 }
