@@ -2,6 +2,7 @@
 
 use super::disk::TestDisk;
 use super::explore;
+use crate::heap::Shared;
 use crate::id::{Address, Lsn, TreeId};
 use crate::page::image::{ImageHead, Kind};
 use crate::pagestore::segment::{Segment, SegmentWriter, StoredImage};
@@ -284,7 +285,7 @@ fn a_place_never_keeps_what_was_read_from_an_image_that_it_no_longer_has() {
         let slots = Arc::new(Slots::<u32>::new(std::iter::once(Some(images[0].clone()))));
         let load = |slots: &Slots<u32>| {
             let place = slots.get(0).expect("there is one");
-            place.load_with(|stored| Ok(Arc::new(stored.image.place))).expect("no error")
+            place.load_with(|stored| Ok(Shared::new(stored.image.place))).expect("no error")
         };
         let readers = [(); 2].map(|()| {
             let slots = slots.clone();
