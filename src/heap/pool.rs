@@ -359,7 +359,7 @@ impl Drop for Pool {
 /// When memory is not aligned, or was handed out twice.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn exercise(steps: impl Iterator<Item = u16>) {
-    const HELD_MAX: usize = 300;
+    const HELD_MAX: usize = 60;
     let mut pool = Pool::new();
     let mut held: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
     for (number, step) in steps.enumerate() {
@@ -376,7 +376,7 @@ pub(crate) fn exercise(steps: impl Iterator<Item = u16>) {
             }
             continue;
         }
-        let len = if what == 3 { 1 + size * 61 % LEN_MAX } else { 1 + size % 9000 };
+        let len = if what == 3 { 1 + size * 13 } else { 1 + size % 9000 };
         let at = pool.take(len).expect("memory");
         assert_eq!(at.as_ptr().addr() % ALIGN, 0, "{len}");
         // SAFETY: just taken, of this length.

@@ -60,7 +60,7 @@ const BEFORE_LSN: Field<u64> = Field::after(BEFORE_OFFSET);
 const BEFORE_CRC: Field<u32> = Field::after(BEFORE_LSN);
 const ZERO2: Field<u32> = Field::after(BEFORE_CRC);
 
-const HEADER_LEN: usize = 96;
+pub(super) const HEADER_LEN: usize = 96;
 const _: () = assert!(ZERO2.end() == HEADER_LEN);
 
 const FORMAT_MAGIC: [u8; 8] = *b"VELLOG\0\0";

@@ -426,11 +426,17 @@ impl GroupCommit {
         }
         let len = self.config.file_len_min;
         if self.disk.list()?.iter().any(|name| name == LOG_RESERVE_NAME) {
-            if self.disk.open(LOG_RESERVE_NAME, Access::Read)?.len()? == len {
-                self.has_reserve.store(true, Ordering::Release);
-                return Ok(());
+            let file = self.disk.open(LOG_RESERVE_NAME, Access::Read)?;
+            let mut front = [0; file::HEADER_LEN];
+            if file.len()? == len {
+                file.read_at(0, &mut front)?;
+                if front == [0; file::HEADER_LEN] {
+                    self.has_reserve.store(true, Ordering::Release);
+                    return Ok(());
+                }
             }
-            // Of a session with other settings, or of one that died here: a log file has its length exactly.
+            // Of a session with other settings, or of one that died here: a log file has its length exactly. Or it
+            // became a log file, and a power cut took the new name back: its header was synced first.
             self.disk.remove(LOG_RESERVE_NAME)?;
         }
         let made = self.disk.create(LOG_RESERVE_NAME)?.allocate(len);
