@@ -94,12 +94,52 @@ const ALL_FREE: Free = {
     free
 };
 
+/// A piece, and what is known of it without a look at its header, so that full ones are passed over.
+struct Listed {
+    at: NonNull<Piece>,
+    /// No run in it is longer than so many granules.
+    longest: usize,
+    /// Whether it may have a word of granules that nobody has.
+    has_word: bool,
+}
+
+impl Listed {
+    /// A piece of which nothing is known.
+    fn new(at: NonNull<Piece>) -> Listed {
+        Listed { at, longest: PIECE_LEN / GRANULE, has_word: true }
+    }
+}
+
+/// What is looked for in a piece.
+#[derive(Clone, Copy)]
+enum Want {
+    /// So many granules in a row.
+    Run(usize),
+    /// The granules of a word, for a span.
+    Word,
+}
+
+impl Want {
+    fn count(self) -> usize {
+        match self {
+            Want::Run(count) => count,
+            Want::Word => 64,
+        }
+    }
+
+    fn find(self, free: &Free) -> Option<usize> {
+        match self {
+            Want::Run(count) => run_of(free, count),
+            Want::Word => free.iter().position(|word| *word == !0).map(|word| word * 64),
+        }
+    }
+}
+
 /// All pieces.
 pub(super) struct Pool {
     /// By class, the first of its spans that have free blocks.
     spans: [*mut Span; CLASS_COUNT],
-    /// Each with a number of granules that no run in it is longer than.
-    pieces: Vec<(NonNull<Piece>, usize)>,
+    pieces: Vec<Listed>,
     spare: Vec<NonNull<u8>>,
 }
 
@@ -125,8 +165,7 @@ impl Pool {
     #[inline]
     pub(super) fn take(&mut self, len: usize) -> Option<NonNull<u8>> {
         if len > BLOCK_LEN_MAX {
-            let count = len.div_ceil(GRANULE);
-            return self.take_run(count, |free| run_of(free, count));
+            return self.take_run(Want::Run(len.div_ceil(GRANULE)));
         }
         let class = class_of(len);
         let mut span = self.spans[class];
@@ -198,8 +237,7 @@ impl Pool {
     /// A span for a class that has none with a free block.
     #[cold]
     fn begin_span(&mut self, class: usize) -> Option<*mut Span> {
-        let whole_word = |free: &Free| free.iter().position(|word| *word == !0).map(|word| word * 64);
-        let at = self.take_run(64, whole_word)?;
+        let at = self.take_run(Want::Word)?;
         // SAFETY: it lies in a piece, whose header notes this span.
         unsafe {
             let span = &raw mut (*piece_of(at)).spans[granule_of(at) / 64];
@@ -209,28 +247,29 @@ impl Pool {
         }
     }
 
-    /// So many granules in a row, where `find` says that there are as many: in the oldest piece that has them, so
-    /// that the youngest become empty.
-    fn take_run(&mut self, count: usize, find: impl Fn(&Free) -> Option<usize>) -> Option<NonNull<u8>> {
-        let found = self.pieces.iter_mut().find_map(|(piece, longest)| {
-            if *longest < count {
+    /// Granules in a row, of the first piece in the list that has them, so that those behind it become empty.
+    fn take_run(&mut self, want: Want) -> Option<NonNull<u8>> {
+        let found = self.pieces.iter_mut().find_map(|listed| {
+            if listed.longest < want.count() || matches!(want, Want::Word) && !listed.has_word {
                 return None;
             }
             // SAFETY: listed pieces are mapped, and their headers are whole.
-            let found = unsafe { find(&(*piece.as_ptr()).free) };
-            if found.is_none() && count != 64 {
-                *longest = count - 1;
+            let found = unsafe { want.find(&(*listed.at.as_ptr()).free) };
+            match (found, want) {
+                (Some(_), _) => {}
+                (None, Want::Run(count)) => listed.longest = count - 1,
+                (None, Want::Word) => listed.has_word = false,
             }
-            found.map(|first| (*piece, first))
+            found.map(|first| (listed.at, first))
         });
         let (piece, first) = match found {
             Some(found) => found,
-            None => (self.begin_piece()?, find(&ALL_FREE)?),
+            None => (self.begin_piece()?, want.find(&ALL_FREE)?),
         };
         // SAFETY: as above.
         unsafe {
             let header = piece.as_ptr();
-            for_each_word(first, count, |word, bits| (*header).free[word] &= !bits);
+            for_each_word(first, want.count(), |word, bits| (*header).free[word] &= !bits);
             NonNull::new(header.cast::<u8>().add(first * GRANULE))
         }
     }
@@ -242,13 +281,13 @@ impl Pool {
         unsafe {
             for_each_word(first, count, |word, bits| (*piece).free[word] |= bits);
             let place = (*piece).listed;
-            self.pieces[place].1 = PIECE_LEN / GRANULE;
+            self.pieces[place] = Listed::new(self.pieces[place].at);
             if (&raw const (*piece).free).read() != ALL_FREE {
                 return;
             }
             self.pieces.swap_remove(place);
-            if let Some((moved, _)) = self.pieces.get(place) {
-                (*moved.as_ptr()).listed = place;
+            if let Some(moved) = self.pieces.get(place) {
+                (*moved.at.as_ptr()).listed = place;
             }
             if let Some(at) = NonNull::new(piece.cast::<u8>()) {
                 match self.spare.len() < SPARE_MAX {
@@ -266,7 +305,7 @@ impl Pool {
             (&raw mut (*at.as_ptr()).free).write(ALL_FREE);
             (&raw mut (*at.as_ptr()).listed).write(self.pieces.len());
         }
-        self.pieces.push((at, PIECE_LEN / GRANULE));
+        self.pieces.push(Listed::new(at));
         Some(at)
     }
 
@@ -346,7 +385,7 @@ fn run_of(free: &Free, count: usize) -> Option<usize> {
 impl Drop for Pool {
     /// The process's pool lives as long as the process; one of a test gives back all pieces, used or not.
     fn drop(&mut self) {
-        for piece in self.pieces.drain(..).map(|(piece, _)| piece.cast()).chain(self.spare.drain(..)) {
+        for piece in self.pieces.drain(..).map(|piece| piece.at.cast()).chain(self.spare.drain(..)) {
             // SAFETY: whoever had memory of it was promised it for as long as the pool lives.
             unsafe { pieces::unmap(piece) };
         }
