@@ -338,11 +338,18 @@ impl File for MemFile {
         let covered = call.state.nodes[self.node].sync_starts();
         let event = Event { op: Op::Sync, name: self.name.clone(), offset: 0, len: 0 };
         let (fault, mut state) = (call.fault, self.disk.run_hook(call.state, &event));
-        let reverts = state.file_system.failed_sync_reverts;
         // The machine may have died under the hook.
         let died = state.dead.then(|| io::Error::from_raw_os_error(EIO));
         if let Some(error) = died.or_else(|| fault.and_then(Fault::error)) {
-            let kept = if state.dead { Kept(4) } else { Fault::kept(fault) };
+            // The death of the process ends the call, not the kernel's work: nothing is taken back then.
+            let (kept, reverts) = if state.dead {
+                (Kept(4), false)
+            } else {
+                (Fault::kept(fault), state.file_system.failed_sync_reverts)
+            };
+            if !state.dead {
+                state.failed_syncs.insert(self.name.clone());
+            }
             let mut rng = state.chance();
             state.nodes[self.node].sync_fails(covered, &mut rng, kept, reverts);
             return Err(Error::io("(Sync)", &self.name, error));

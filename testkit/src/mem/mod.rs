@@ -28,7 +28,7 @@ pub use fault::{EINTR, EIO, EMFILE, ENOMEM, ENOSPC, Event, Fault, Op};
 use crate::rng::Rng;
 use names::{Map, Names};
 use node::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -65,6 +65,8 @@ struct State {
     /// Calls that change something, so far.
     calls: u64,
     dies_at: Option<u64>,
+    /// Files of which a sync failed.
+    failed_syncs: BTreeSet<String>,
     dead: bool,
 }
 
@@ -210,6 +212,13 @@ impl MemDisk {
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.state().dead
+    }
+
+    /// Whether the sync of a file whose name begins so failed: what it covered may be gone although the
+    /// process alone died.
+    #[must_use]
+    pub fn sync_failed(&self, prefix: &str) -> bool {
+        self.state().failed_syncs.iter().any(|name| name.starts_with(prefix))
     }
 
     /// Calls that changed something, so far.

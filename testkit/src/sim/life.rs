@@ -152,12 +152,13 @@ impl Life {
         self.disk.live_on();
     }
 
-    /// What the death of the process or of the machine leaves, and whether it was the process alone.
+    /// What the death of the process or of the machine leaves, and whether all that was written is there:
+    /// the process died alone, and no sync had failed before, the store's last calls included.
     fn after_death(&mut self) -> (MemDisk, bool) {
         Plan::end(&self.disk);
         if self.rng.one_in(4) {
             self.count("kill");
-            return (self.disk.after_kill(), true);
+            return (self.disk.after_kill(), !self.disk.sync_failed("log-"));
         }
         let crash = Crash::by_seed(&mut self.rng);
         self.count("power cut");
