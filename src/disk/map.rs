@@ -97,7 +97,14 @@ impl fmt::Debug for Region {
 }
 
 /// The mapped tail of the log.
-pub(super) struct MappedTail(MmapMut);
+pub(super) struct MappedTail {
+    map: MmapMut,
+    /// Before here the file is written, and its pages are not in the mapping any more.
+    let_go: usize,
+}
+
+/// Written pages leave the mapping in steps of this length, and as much stays behind the writer.
+const LET_GO_LEN: usize = 128 << 10;
 
 impl MappedTail {
     /// Maps the first `len` bytes of a log file for writing; the file is at least that long.
@@ -115,30 +122,49 @@ impl MappedTail {
         // each later sync would write the whole folio.
         #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::Random);
-        Ok(MappedTail(map))
+        Ok(MappedTail { map, let_go: 0 })
+    }
+
+    /// A sync takes the right to write away from each page that is mapped, and interrupts every processor
+    /// that this process runs on for each of them; pages that left the mapping before, all at once, it only
+    /// writes. What is dirty stays so in the page cache.
+    #[cold]
+    fn let_go_until(&mut self, offset: usize) {
+        let end = (offset - LET_GO_LEN).next_multiple_of(LET_GO_LEN);
+        #[cfg(target_os = "linux")]
+        {
+            // SAFETY: the mapping is shared and of a file, so nothing is lost: the next access finds the page in
+            // the cache as it was. A hint; where it is refused, syncs are slower.
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            let _ = unsafe { self.map.unchecked_advise_range(advice, self.let_go, end - self.let_go) };
+        }
+        self.let_go = end;
     }
 }
 
 impl LogTail for MappedTail {
     #[inline]
     fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.map[offset..offset + bytes.len()].copy_from_slice(bytes);
+        if offset >= self.let_go + 2 * LET_GO_LEN {
+            self.let_go_until(offset);
+        }
     }
 
     #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "no such advice elsewhere"))]
     fn prefault(&self, offset: usize, len: usize) {
         #[cfg(target_os = "linux")]
         {
-            let start = offset.min(self.0.len());
-            let len = len.min(self.0.len() - start);
+            let start = offset.min(self.map.len());
+            let len = len.min(self.map.len() - start);
             // A hint: an older kernel refuses it, and pages are then faulted in by the first store.
-            let _ = self.0.advise_range(memmap2::Advice::PopulateWrite, start, len);
+            let _ = self.map.advise_range(memmap2::Advice::PopulateWrite, start, len);
         }
     }
 }
 
 impl fmt::Debug for MappedTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MappedTail({} bytes)", self.0.len())
+        write!(f, "MappedTail({} bytes)", self.map.len())
     }
 }

@@ -32,8 +32,10 @@ const SPAN_LEN: usize = 64 * GRANULE;
 const BLOCK_LEN_MAX: usize = 4096;
 /// Granules of the header.
 const HEADER: usize = 8;
-/// Pieces that are kept for the next need.
-const SPARE_MAX: usize = 4;
+/// Pieces that are kept for the next need: as many as are in use, within these bounds. Each checkpoint gives
+/// back the deltas of all that it wrote, and patches take as many again.
+const SPARE_MIN: usize = 4;
+const SPARE_MAX: usize = 64;
 
 const LINEAR_LEN: usize = 1024;
 const LINEAR_CLASSES: usize = LINEAR_LEN / ALIGN;
@@ -290,7 +292,7 @@ impl Pool {
                 (*moved.at.as_ptr()).listed = place;
             }
             if let Some(at) = NonNull::new(piece.cast::<u8>()) {
-                match self.spare.len() < SPARE_MAX {
+                match self.spare.len() < self.pieces.len().clamp(SPARE_MIN, SPARE_MAX) {
                     true => self.spare.push(at),
                     false => pieces::unmap(at),
                 }

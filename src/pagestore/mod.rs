@@ -190,7 +190,7 @@ impl PageStore {
             pins: Pins::default(),
             table: Mutex::new(table),
             memory: Arc::new(Memory::new(budget / 2)),
-            keep_len: budget / 4 * 3,
+            keep_len: budget / 2,
             nodes_read: AtomicU64::new(0),
         };
         (store, Writer { epoch: 1, round: 1, dirty: Vec::new(), expected: None })
