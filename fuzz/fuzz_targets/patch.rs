@@ -50,7 +50,7 @@ fn run(kept: &mut Kept, input: &[u8]) {
 fn one(kept: &mut Kept, rng: &mut Rng, graveyard: &mut Vec<RecordId>) {
     let mutation = ops::mutation(rng, &kept.model, graveyard);
     let result = kept.store.apply(&mutation);
-    let new_id = result.as_ref().map_or(RecordId::from_bytes([0xee; 16]), |outcome| outcome.id);
+    let new_id = result.as_ref().map_or(ops::dummy_id(0), |outcome| outcome.id);
     let wanted = kept.model.mutate(&mutation, new_id);
     let wanted = wanted.and_then(|wanted| kept.model.commit(0).map(|lsn| (wanted, lsn)));
     match (result, wanted) {
@@ -105,7 +105,7 @@ fn batch(kept: &mut Kept, rng: &mut Rng) {
     let result = kept.store.apply_batch(&mutations);
     let mut refused = None;
     for (number, mutation) in mutations.iter().enumerate() {
-        let mut id = RecordId::from_bytes([number as u8 ^ 0xa5; 16]);
+        let mut id = ops::dummy_id(number);
         if let Ok(outcomes) = &result {
             id = outcomes[number].id;
         }

@@ -60,7 +60,8 @@ pub struct Sample {
     pub files: BTreeMap<String, Vec<u8>>,
     keys: BTreeMap<String, Key>,
     states: BTreeMap<u64, BTreeMap<String, Record>>,
-    /// The oldest commit that it may open at.
+    /// The oldest commit that it may open at. Where the newest log file is gone as well as what named its commits,
+    /// a store that was not closed opens at an earlier one.
     floor: u64,
 }
 
@@ -85,13 +86,14 @@ impl Sample {
         let mut sample = Sample { files: BTreeMap::new(), keys, states, floor: 0 };
         for number in 0..record_count {
             make(&store, number);
+            sample.note(&store);
         }
         store.checkpoint().expect("a sound disk");
         for number in (0..record_count).step_by(2) {
             change(&store, number);
+            sample.note(&store);
         }
         store.checkpoint().expect("a sound disk");
-        sample.note(&store);
         for number in (1..record_count.min(40)).step_by(3) {
             change(&store, number);
             sample.note(&store);

@@ -7,7 +7,7 @@ use crate::schema::ObjectDef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::disk::Disk;
-use vellum::{Config, Key, Record, RecordId, Snapshot, Store, Value};
+use vellum::{Config, Key, Once, Record, RecordId, Snapshot, Store, Value};
 
 /// Why a store is not what the model says.
 pub type Difference = String;
@@ -141,11 +141,42 @@ pub fn compare(store: &Store, model: &Model) -> Result<(), Difference> {
                 record.values.get(at).map(|value| (def.attributes[*at].name.clone(), value.clone()))
             };
             let Some(parts) = key.iter().map(part).collect::<Option<Vec<_>>>() else { continue };
-            let found = object.get(Key::Attributes(parts.clone())).map_err(fail)?;
-            let found = found.ok_or_else(|| format!("{} {id}: not found by {parts:?}", def.name))?;
-            same_record(def, *id, record, &found)?;
+            // Each of several values finds the record.
+            let keys = match &parts[..] {
+                [(name, Value::List(values))] => {
+                    values.iter().map(|value| vec![(name.clone(), value.clone())]).collect()
+                }
+                _ => vec![parts],
+            };
+            for parts in keys {
+                let found = object.get(Key::Attributes(parts.clone())).map_err(fail)?;
+                let found = found.ok_or_else(|| format!("{} {id}: not found by {parts:?}", def.name))?;
+                same_record(def, *id, record, &found)?;
+            }
         }
     }
+    Ok(())
+}
+
+/// Every request that is kept is answered as it was the first time, and changes nothing.
+///
+/// # Errors
+/// The first difference.
+pub fn compare_requests(store: &Store, model: &Model, now: i64) -> Result<(), Difference> {
+    for (key, asked) in model.requests.iter().filter(|(key, _)| model.asked(key, now).is_some()) {
+        let again = store.apply_once(&Once::new(key), &asked.mutations);
+        let again = again.map_err(|error| format!("{key}, asked again: {error}"))?;
+        let found: Vec<_> =
+            again.iter().map(|outcome| (outcome.id, outcome.version, outcome.created)).collect();
+        ensure!(found == asked.outcomes, "{key}: {:?} expected, {found:?} found", asked.outcomes);
+        ensure!(
+            again.iter().all(|outcome| outcome.lsn.0 == asked.lsn),
+            "{key}: another lsn than {}",
+            asked.lsn
+        );
+    }
+    let lsn = store.applied_lsn().0;
+    ensure!(lsn == model.lsn, "lsn {} expected, {lsn} found, after requests were asked again", model.lsn);
     Ok(())
 }
 

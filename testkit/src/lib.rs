@@ -8,10 +8,12 @@ pub mod compare;
 pub mod mem;
 pub mod model;
 pub mod ops;
+pub mod plan;
 pub mod rng;
 pub mod run;
 pub mod schema;
 pub mod sim;
+pub mod terms;
 
 pub use compare::{compare, replay_check};
 pub use mem::{Crash, Event, Fault, FileSystem, MemDisk, Op};

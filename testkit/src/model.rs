@@ -3,11 +3,12 @@
 //! Written for being right at a glance, not for speed, and without a line of the engine's: a mutation
 //! changes the map in place and notes how to undo it; a transaction that is refused is undone.
 
+use crate::plan::{self, End};
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{
-    Action, Date, Decimal, ErrorKind, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp, Value,
+    Action, Date, Decimal, ErrorKind, Json, Key, Mutation, Name, Patch, RecordId, Timestamp, Value,
 };
 
 /// A record.
@@ -23,6 +24,8 @@ pub struct ModelRecord {
     pub values: BTreeMap<usize, Value>,
 }
 
+/// Values by position of the attribute.
+pub type Values = BTreeMap<usize, Value>;
 /// Records by id, as a snapshot keeps them.
 pub type Records = BTreeMap<RecordId, Arc<ModelRecord>>;
 /// Object, number of the key, its parts.
@@ -38,7 +41,11 @@ pub struct Expected {
     /// Positions of the attributes.
     pub changed: BTreeSet<usize>,
     /// Values after the mutation; before it, for a delete.
-    pub values: BTreeMap<usize, Value>,
+    pub values: Values,
+    /// Values before it, of a record that was changed.
+    pub before: Values,
+    /// How much was left out.
+    pub dropped: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +65,19 @@ struct Entry {
     version: u64,
 }
 
+/// A request that took effect under an idempotency key.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What was asked for.
+    pub mutations: Vec<Mutation>,
+    /// Until then the key stands for it.
+    pub expires_at: i64,
+    /// Id, version and whether it was made, of each record.
+    pub outcomes: Vec<(RecordId, u64, bool)>,
+    /// Its commit.
+    pub lsn: u64,
+}
+
 /// A committed state, to go back to.
 #[derive(Clone, Debug)]
 pub struct Saved {
@@ -66,6 +86,7 @@ pub struct Saved {
     lsn: u64,
     commit_time: i64,
     counters: Vec<u64>,
+    requests: BTreeMap<String, Asked>,
 }
 
 /// The store's state, and the transaction that is open on it.
@@ -79,6 +100,10 @@ pub struct Model {
     pub lsn: u64,
     /// Time of the newest commit.
     pub commit_time: i64,
+    /// Requests by their idempotency key.
+    pub requests: BTreeMap<String, Asked>,
+    /// One that is staged.
+    request: Option<(String, Asked)>,
     counters: Vec<u64>,
     holders: BTreeMap<KeyOf, BTreeSet<RecordId>>,
     entries: Vec<Entry>,
@@ -95,6 +120,8 @@ impl Model {
             records: Records::new(),
             lsn: 1,
             commit_time: created,
+            requests: BTreeMap::new(),
+            request: None,
             holders: BTreeMap::new(),
             entries: Vec::new(),
             undo: Vec::new(),
@@ -118,6 +145,7 @@ impl Model {
             lsn: self.lsn,
             commit_time: self.commit_time,
             counters: self.counters.clone(),
+            requests: self.requests.clone(),
         }
     }
 
@@ -127,6 +155,7 @@ impl Model {
         let mut model = Model::new(Vec::new(), saved.commit_time);
         (model.objects, model.lsn) = (saved.objects.clone(), saved.lsn);
         model.counters.clone_from(&saved.counters);
+        model.requests.clone_from(&saved.requests);
         for (id, record) in &saved.records {
             model.set(*id, Some(record.clone()));
         }
@@ -192,6 +221,8 @@ impl Model {
         self.set(from, None);
         self.set(to, record);
         self.undo.clear();
+        let outcomes = self.requests.values_mut().flat_map(|asked| &mut asked.outcomes);
+        outcomes.filter(|(id, ..)| *id == from).for_each(|(id, ..)| *id = to);
     }
 
     fn undo_to(&mut self, len: usize) {
@@ -205,13 +236,23 @@ impl Model {
     /// The complete keys of a record.
     #[must_use]
     pub fn keys_of(&self, record: &ModelRecord) -> Vec<KeyOf> {
-        let keys = self.objects[record.object].keys();
-        let complete = keys.iter().enumerate().filter_map(|(number, key)| {
-            let parts: Option<Vec<String>> =
-                key.iter().map(|at| record.values.get(at).map(key_part)).collect();
-            parts.map(|parts| (record.object, number, parts))
-        });
-        complete.collect()
+        let def = &self.objects[record.object];
+        let mut found = Vec::new();
+        for (number, key) in def.keys().iter().enumerate() {
+            // Each of several values is a key.
+            if let [at] = key.as_slice()
+                && let Some(Value::List(values)) = record.values.get(at)
+            {
+                let part = |value: &Value| key_part(def.attributes[*at].of, value);
+                found.extend(values.iter().map(|value| (record.object, number, vec![part(value)])));
+                continue;
+            }
+            let part =
+                |at: &usize| record.values.get(at).map(|value| key_part(def.attributes[*at].of, value));
+            let parts: Option<Vec<String>> = key.iter().map(part).collect();
+            found.extend(parts.map(|parts| (record.object, number, parts)));
+        }
+        found
     }
 
     /// The key that these attributes are, and its parts; no parts when one is null.
@@ -235,7 +276,10 @@ impl Model {
             let attribute = &def.attributes[*at];
             let (_, value) = parts.iter().find(|(name, _)| *name == attribute.name).expect("named above");
             match canonical(attribute, value)? {
-                Some(value) => out.push(key_part(&value)),
+                Some(Value::List(values)) => {
+                    out.extend(values.first().map(|value| key_part(attribute.of, value)))
+                }
+                Some(value) => out.push(key_part(attribute.of, &value)),
                 None => return Ok((number, None)),
             }
         }
@@ -315,25 +359,13 @@ impl Model {
             return Err(ErrorKind::PreconditionFailed);
         }
         let objects = self.objects.clone();
-        let def = &objects[object];
-        let mut values = BTreeMap::new();
-        for (name, value) in key.iter().chain(&patch.set) {
-            let at = def.find(name).ok_or(ErrorKind::UnknownAttribute)?;
-            match canonical(&def.attributes[at], value)? {
-                Some(value) => values.insert(at, value),
-                None => values.remove(&at),
-            };
-        }
-        for name in &patch.clear {
-            values.remove(&def.find(name).ok_or(ErrorKind::UnknownAttribute)?);
-        }
-        require(def, &values)?;
+        let End { values, dropped } = plan::end(&objects[object], patch, key, None)?;
         let changed = values.keys().copied().collect();
         let (counter, created_at, updated_at) = (0, 0, 0);
         let record = ModelRecord { object, version, counter, created_at, updated_at, values: values.clone() };
         self.set(id, Some(Arc::new(record)));
         self.entries.push(Entry { id, fate: Fate::Create, at: patch.at.map(|at| at.0), version });
-        Ok(Expected { id, version, created: true, changed, values })
+        Ok(Expected { id, version, created: true, changed, values, before: Values::new(), dropped })
     }
 
     fn update(&mut self, id: RecordId, key: &Key, patch: &Patch) -> Result<Expected, ErrorKind> {
@@ -343,32 +375,12 @@ impl Model {
         if patch.if_version.is_some_and(|expected| expected != record.version) {
             return Err(ErrorKind::PreconditionFailed);
         }
-        let mut changed = BTreeSet::new();
-        let mut put = |values: &mut BTreeMap<usize, Value>, at: usize, value: Option<Value>| {
-            if !same(values.get(&at), value.as_ref()) {
-                changed.insert(at);
-                match value {
-                    Some(value) => values.insert(at, value),
-                    None => values.remove(&at),
-                };
-            }
-        };
-        for (name, value) in &patch.set {
-            let at = def.find(name).ok_or(ErrorKind::UnknownAttribute)?;
-            put(&mut record.values, at, canonical(&def.attributes[at], value)?);
-        }
-        for name in &patch.clear {
-            put(&mut record.values, def.find(name).ok_or(ErrorKind::UnknownAttribute)?, None);
-        }
-        if patch.mode == Mode::Replace {
-            for (at, attribute) in def.attributes.iter().enumerate() {
-                let key = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
-                if !patch.set.iter().chain(key).any(|(name, _)| *name == attribute.name) {
-                    put(&mut record.values, at, None);
-                }
-            }
-        }
-        require(def, &record.values)?;
+        self.judge(def, patch, &record.values)?;
+        let key = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
+        let End { values, dropped } = plan::end(def, patch, key, Some(&record.values))?;
+        let before = std::mem::replace(&mut record.values, values);
+        let differs = |at: &usize| !same(before.get(at), record.values.get(at));
+        let changed: BTreeSet<usize> = (0..def.attributes.len()).filter(differs).collect();
         if !changed.is_empty() {
             let at = patch.at.map(|at| at.0);
             match self.entries.iter_mut().rfind(|entry| entry.id == id) {
@@ -379,8 +391,8 @@ impl Model {
                 }
             }
         }
-        let expected =
-            Expected { id, version: record.version, created: false, changed, values: record.values.clone() };
+        let (version, values) = (record.version, record.values.clone());
+        let expected = Expected { id, version, created: false, changed, values, before, dropped };
         if !expected.changed.is_empty() {
             self.set(id, Some(Arc::new(record)));
         }
@@ -392,6 +404,7 @@ impl Model {
         if patch.if_version.is_some_and(|expected| expected != record.version) {
             return Err(ErrorKind::PreconditionFailed);
         }
+        self.judge(&self.objects[record.object], patch, &record.values)?;
         match self.entries.iter_mut().rfind(|entry| entry.id == id) {
             Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::Gone,
             Some(entry) => entry.fate = Fate::Delete,
@@ -399,7 +412,29 @@ impl Model {
         }
         self.set(id, None);
         let changed = (0..self.objects[record.object].attributes.len()).collect();
-        Ok(Expected { id, version: record.version, created: false, changed, values: record.values.clone() })
+        let (version, values) = (record.version, record.values.clone());
+        Ok(Expected { id, version, created: false, changed, values, before: Values::new(), dropped: 0 })
+    }
+
+    fn judge(&self, def: &ObjectDef, patch: &Patch, values: &Values) -> Result<(), ErrorKind> {
+        let condition = patch.terms.as_ref().and_then(|terms| terms.condition.as_ref());
+        match condition.is_none_or(|filter| plan::holds(def, filter, values)) {
+            true => Ok(()),
+            false => Err(ErrorKind::PreconditionFailed),
+        }
+    }
+
+    /// What this key stands for now.
+    #[must_use]
+    pub fn asked(&self, key: &str, now: i64) -> Option<&Asked> {
+        self.requests.get(key).filter(|asked| asked.expires_at > now)
+    }
+
+    /// What is staged was asked for under a key: the key is part of its commit.
+    pub fn ask(&mut self, key: String, mutations: &[Mutation], expected: &[Expected], expires_at: i64) {
+        let outcomes = expected.iter().map(|wanted| (wanted.id, wanted.version, wanted.created)).collect();
+        let asked = Asked { mutations: mutations.to_vec(), expires_at, outcomes, lsn: self.lsn + 1 };
+        self.request = Some((key, asked));
     }
 
     /// Commits what is staged; returns the LSN that the answer carries.
@@ -416,12 +451,14 @@ impl Model {
             return Err(ErrorKind::UniqueConflict);
         }
         let entries = std::mem::take(&mut self.entries);
-        if entries.iter().all(|entry| entry.fate == Fate::Gone) {
+        let request = self.request.take();
+        if entries.iter().all(|entry| entry.fate == Fate::Gone) && request.is_none() {
             self.undo.clear();
             return Ok(self.lsn);
         }
         self.lsn += 1;
         self.commit_time = (self.commit_time + 1).max(now);
+        self.requests.extend(request);
         for entry in entries {
             if !matches!(entry.fate, Fate::Create | Fate::Update) {
                 continue;
@@ -443,22 +480,21 @@ impl Model {
     pub fn abort(&mut self) {
         self.undo_to(0);
         self.entries.clear();
+        self.request = None;
     }
 }
 
-fn require(def: &ObjectDef, values: &BTreeMap<usize, Value>) -> Result<(), ErrorKind> {
-    let in_key = |at: &usize| def.primary_key.contains(at);
-    let missing = (0..def.attributes.len())
-        .any(|at| (def.attributes[at].required || in_key(&at)) && !values.contains_key(&at));
-    if missing { Err(ErrorKind::MissingRequired) } else { Ok(()) }
-}
-
-/// A value as uniqueness sees it: -0.0 is 0.0, decimals of any scale are their number.
+/// A value as uniqueness sees it: -0.0 is 0.0, decimals of any scale are their number, addresses are in
+/// small letters, telephone numbers without what stands between the digits.
 #[must_use]
-pub fn key_part(value: &Value) -> String {
-    match value {
-        Value::Number(number) => format!("number {:x}", if *number == 0.0 { 0 } else { number.to_bits() }),
-        other => format!("{} {other}", other.kind_name()),
+pub fn key_part(of: Type, value: &Value) -> String {
+    match (of, value) {
+        (_, Value::Number(number)) => {
+            format!("number {:x}", if *number == 0.0 { 0 } else { number.to_bits() })
+        }
+        (Type::Email | Type::Emails, Value::Text(text)) => text.to_lowercase(),
+        (Type::Phone, Value::Text(text)) => text.chars().filter(char::is_ascii_digit).collect(),
+        (_, other) => format!("{} {other}", other.kind_name()),
     }
 }
 
@@ -516,12 +552,47 @@ pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value
             }
             Some(value.clone())
         }
+        (Type::Rating, Value::Integer(stars)) => (0..=5).contains(stars).then(|| value.clone()),
+        (Type::Rating, Value::Number(_) | Value::Decimal(_)) => {
+            let whole = AttributeDef { of: Type::Integer, ..attribute.clone() };
+            return canonical(&whole, value)?.map_or(Ok(None), |whole| canonical(attribute, &whole));
+        }
+        // The generator knows which addresses, numbers and countries are none.
+        (Type::Email, Value::Text(text)) => (text.matches('@').count() == 1).then(|| value.clone()),
+        (Type::Phone, Value::Text(text)) => (text.len() > 9).then(|| value.clone()),
+        (Type::Country, Value::Text(text)) => ["DE", "FR", "US"].contains(&&**text).then(|| value.clone()),
+        (of, Value::List(values)) if of.is_multi() => return several(attribute, values),
+        (of, single) if of.is_multi() => return several(attribute, std::slice::from_ref(single)),
         (Type::Json, Value::Json(_)) => Some(value.clone()),
         (Type::Json, Value::Number(number)) if !number.is_finite() => None,
         (Type::Json, other) => Some(Value::Json(Json::from_value(&other.to_json()))),
         _ => None,
     };
     kept.map(Some).ok_or(ErrorKind::InvalidValue)
+}
+
+/// An ordered set, where the first of the same values stays; a set of options has their order.
+fn several(attribute: &AttributeDef, values: &[Value]) -> Result<Option<Value>, ErrorKind> {
+    let of = match attribute.of {
+        Type::Texts => Type::Text,
+        Type::Emails => Type::Email,
+        _ => Type::Select,
+    };
+    let one = AttributeDef { of, max_values: None, ..attribute.clone() };
+    let (mut kept, mut keys) = (Vec::new(), BTreeSet::new());
+    for value in values {
+        let value = canonical(&one, value)?.ok_or(ErrorKind::InvalidValue)?;
+        if keys.insert(key_part(of, &value)) {
+            kept.push(value);
+        }
+    }
+    if attribute.of == Type::Options {
+        kept.sort_by_key(|value| attribute.options.iter().position(|option| value.as_text() == Some(option)));
+    }
+    if attribute.max_values.is_some_and(|max| kept.len() > max) {
+        return Err(ErrorKind::TooManyValues);
+    }
+    Ok((!kept.is_empty()).then_some(Value::List(kept)))
 }
 
 fn micros(attribute: &AttributeDef, time: Timestamp) -> Option<Value> {

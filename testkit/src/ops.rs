@@ -4,6 +4,7 @@
 use crate::model::Model;
 use crate::rng::Rng;
 use crate::schema::{AttributeDef, Type};
+use crate::terms;
 use vellum::{Action, Date, Decimal, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp, Value};
 
 /// A value that fits an attribute. Keys come from a small pool, so that they collide.
@@ -45,7 +46,26 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
         }
         Type::Select => Value::from(rng.pick(&attribute.options)),
         Type::Json => json(rng),
+        Type::Rating => Value::Integer(small as i64 % 6),
+        Type::Email => {
+            Value::from(*rng.pick(&["k@example.com", "K@Example.com", "other@example.com", "a.b@c.example"]))
+        }
+        Type::Phone => {
+            Value::from(*rng.pick(&["+4915123456701", "+49 151 234567-01", "+12025550143", "+442079460018"]))
+        }
+        Type::Country => Value::from(*rng.pick(&["DE", "FR", "US"])),
+        Type::Options | Type::OptionList => {
+            list(rng, |rng| Value::from(&attribute.options[rng.below(attribute.options.len().min(6))]))
+        }
+        Type::Texts => list(rng, |rng| Value::Text(key_text(rng))),
+        Type::Emails => list(rng, |rng| value(rng, &AttributeDef::new("one", Type::Email), true)),
     }
+}
+
+/// Up to four values, some of them twice.
+fn list(rng: &mut Rng, mut one: impl FnMut(&mut Rng) -> Value) -> Value {
+    let len = *rng.pick(&[0, 1, 1, 2, 2, 3, 4]);
+    Value::List((0..len).map(|_| one(rng)).collect())
 }
 
 fn key_text(rng: &mut Rng) -> String {
@@ -118,6 +138,12 @@ fn bad_value(rng: &mut Rng, attribute: &AttributeDef) -> Value {
         Type::Uuid => Value::from("no uuid"),
         Type::Select => Value::from("no such option"),
         Type::Json => Value::Number(f64::NAN),
+        Type::Rating => Value::Integer(*rng.pick(&[6, -1])),
+        Type::Email | Type::Emails => Value::from(*rng.pick(&["", "no address", "two@at@signs"])),
+        Type::Phone => Value::from(*rng.pick(&["", "0151 2345", "+1"])),
+        Type::Country => Value::from(*rng.pick(&["", "XX", "Germany"])),
+        Type::Options | Type::OptionList => Value::List(vec![Value::from("no such option")]),
+        Type::Texts => Value::List(vec![Value::Integer(1)]),
     }
 }
 
@@ -184,12 +210,27 @@ fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> K
     for at in key {
         let held = existing.and_then(|id| model.records[&id].values.get(&at).cloned());
         let value = held.unwrap_or_else(|| value(rng, &def.attributes[at], true));
+        // Which record is meant by several values at once is for tests of its own.
+        let value = match value {
+            Value::List(values) if values.is_empty() => Value::from("k"),
+            Value::List(values) if rng.one_in(2) => Value::List(vec![rng.pick(&values).clone()]),
+            Value::List(values) => rng.pick(&values).clone(),
+            value => value,
+        };
         parts.push((def.attributes[at].name.clone(), value));
     }
     if rng.one_in(2) {
         parts.reverse();
     }
     Key::Attributes(parts)
+}
+
+/// An id that no record has and no key names: what the model gives a record that will not come to be.
+#[must_use]
+pub fn dummy_id(number: usize) -> RecordId {
+    let mut bytes = [0xee; 16];
+    bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    RecordId::from_bytes(bytes)
 }
 
 /// A mutation of any kind, sound or not.
@@ -253,7 +294,11 @@ pub fn mutation(rng: &mut Rng, model: &Model, graveyard: &[RecordId]) -> Mutatio
         patch.at = Some(Timestamp(*rng.pick(&[0, i64::MIN, i64::MAX, 1_357_000_000_000_000_000])));
     }
     patch.returning = rng.one_in(4);
-    Mutation { object: name, action, key: target, patch }
+    let mut mutation = Mutation { object: name, action, key: target, patch };
+    if rng.one_in(3) {
+        terms::add(rng, model, &mut mutation);
+    }
+    mutation
 }
 
 /// Mutations that swap a key between two records of an object, if there are two with values for it.

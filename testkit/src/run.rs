@@ -1,18 +1,19 @@
 //! One run of the model test: a schema, settings and some sixty operations by seed, against a store in
 //! memory and the model, compared on the way and at the end.
 
-use crate::compare::{compare, compare_snapshot, ensure, replay_check, same_values};
+use crate::compare::{compare, compare_requests, compare_snapshot, ensure, replay_check, same_values};
 use crate::mem::MemDisk;
-use crate::model::{Expected, Model, Records, Saved};
-use crate::ops;
+use crate::model::{Asked, Expected, Model, Records, Saved, same};
+use crate::ops::{self, dummy_id};
 use crate::rng::Rng;
 use crate::schema::{self, AttributeDef, ObjectDef, Type};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use vellum::disk::Disk;
 use vellum::{
-    Config, Durability, Error, ErrorKind, Mutation, Outcome, RecordId, Result as StoreResult, Schema,
+    Config, Durability, Error, ErrorKind, Mutation, Once, Outcome, RecordId, Result as StoreResult, Schema,
     Snapshot, Store, Timestamp,
 };
 
@@ -26,6 +27,10 @@ pub const MUST_HAPPEN: &[&str] = &[
     "upsert that makes",
     "upsert that changes",
     "delete",
+    "ops",
+    "left out",
+    "request",
+    "request that came again",
     "unchanged",
     "refused",
     "refused at commit",
@@ -72,6 +77,8 @@ struct Run<'c> {
     model: Model,
     held: Vec<Held>,
     graveyard: Vec<RecordId>,
+    /// Latest time at which a request was made.
+    latest: i64,
     /// States by LSN, where this run cuts the power.
     saved: Option<BTreeMap<u64, Saved>>,
 }
@@ -124,6 +131,7 @@ pub fn run_with(base: Config, mut rng: Rng, op_count: usize, counts: &mut Counts
         model,
         held,
         graveyard,
+        latest: i64::MIN,
         saved,
     };
     for number in 0..op_count {
@@ -177,7 +185,55 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// A request under one of a few keys: a new one, one that came before, or another under its key.
+    fn once(&mut self) -> Checked {
+        let (key, now) = (format!("request {}", self.rng.below(9)), self.now());
+        // One whose time was over before the clock went back may be gone or not.
+        let is_open = |asked: &Asked| asked.expires_at > now && asked.expires_at <= self.latest;
+        if self.model.requests.get(&key).is_some_and(is_open) {
+            return Ok(());
+        }
+        self.latest = self.latest.max(now);
+        let known = self.model.asked(&key, now).cloned();
+        let again = known.as_ref().filter(|_| !self.rng.one_in(4)).map(|asked| asked.mutations.clone());
+        let mutations =
+            again.unwrap_or_else(|| vec![ops::mutation(&mut self.rng, &self.model, &self.graveyard)]);
+        let keep = *self.rng.pick(&[Duration::from_millis(4), Duration::from_secs(3600)]);
+        let result = self.store().apply_once(&Once::new(&key).keep_for(keep), &mutations);
+        if let Some(asked) = known {
+            self.count("request that came again", 1);
+            let is_same = format!("{:?}", asked.mutations) == format!("{mutations:?}");
+            return match result {
+                Ok(_) if is_same => compare_requests(&self.store(), &self.model, self.latest),
+                Err(error) if !is_same && error.kind() == ErrorKind::RequestConflict => Ok(()),
+                result => Err(format!("{key}, the same: {is_same}, answered {result:?}")),
+            };
+        }
+        let wanted = self.model.mutate(&mutations[0], new_id(result.as_ref().ok().map(|all| &all[0])));
+        let committed = wanted.and_then(|wanted| {
+            let expires_at = now.saturating_add(keep.as_nanos() as i64);
+            self.model.ask(key, &mutations, std::slice::from_ref(&wanted), expires_at);
+            self.model.commit(now).map(|lsn| (wanted, lsn))
+        });
+        match (result, committed) {
+            (Ok(outcomes), Ok((wanted, lsn))) => {
+                ensure!(outcomes[0].lsn.0 == lsn, "lsn {lsn} expected, {} found", outcomes[0].lsn);
+                self.count("request", 1);
+                self.count_mutation(&mutations[0], &wanted);
+                self.same_outcome(&mutations[0], &wanted, &outcomes[0])
+            }
+            (Err(error), Err(kind)) => {
+                self.model.abort();
+                same_kind(&mutations[0], kind, &error)
+            }
+            (result, wanted) => Err(format!("{mutations:?}\nexpected {wanted:?}\nfound {result:?}")),
+        }
+    }
+
     fn one(&mut self) -> Checked {
+        if self.rng.one_in(12) {
+            return self.once();
+        }
         let mutation = ops::mutation(&mut self.rng, &self.model, &self.graveyard);
         let result = match self.rng.one_in(4) {
             true => {
@@ -217,6 +273,13 @@ impl Run<'_> {
             (A::Upsert, false) => "upsert that changes",
             (A::Delete, _) => "delete",
         };
+        let terms = mutation.patch.terms.as_deref();
+        if terms.is_some_and(|terms| !terms.ops.is_empty()) && !wanted.changed.is_empty() {
+            self.count("ops", 1);
+        }
+        if wanted.dropped > 0 {
+            self.count("left out", 1);
+        }
         if mutation.action == A::Delete {
             self.graveyard.push(wanted.id);
         }
@@ -232,6 +295,23 @@ impl Run<'_> {
         let names: Vec<&str> = wanted.changed.iter().map(|at| def.attributes[*at].name.as_str()).collect();
         let changed: Vec<&str> = outcome.changed().collect();
         ensure!(names == changed, "{mutation:?}\nchanged {names:?} expected, {changed:?} found");
+        let terms = mutation.patch.terms.as_deref();
+        ensure!(
+            outcome.dropped().len() == wanted.dropped,
+            "{mutation:?}\n{} left out expected, {:?} found",
+            wanted.dropped,
+            outcome.dropped()
+        );
+        if terms.is_some_and(|terms| terms.before) && !wanted.created {
+            let at = |name: &str| def.find(name).expect("an attribute of the object");
+            let found: BTreeMap<usize, vellum::Value> =
+                outcome.before().iter().map(|(name, value)| (at(name), value.clone())).collect();
+            for at in &wanted.changed {
+                let (wanted, found) = (wanted.before.get(at), found.get(at).filter(|value| !value.is_null()));
+                ensure!(same(wanted, found), "{mutation:?}\nbefore: {wanted:?} expected, {found:?} found");
+            }
+            ensure!(found.len() == wanted.changed.len(), "{mutation:?}\nbefore: {found:?}");
+        }
         match (&outcome.record, mutation.patch.returning) {
             (Some(record), true) => {
                 ensure!(
@@ -418,6 +498,7 @@ impl Run<'_> {
             {
                 continue;
             }
+            mutation.patch.terms = None;
             // Numbers far from those of other operations, so that few collide.
             let Some(object) = self.model.object(&mutation.object) else { continue };
             let def = &self.model.objects[object];
@@ -553,7 +634,8 @@ impl Run<'_> {
         self.count("clean reopening", 1);
         ensure!(self.store().recovery().clean, "a clean close, and {:?}", self.store().recovery());
         self.saved.iter_mut().for_each(BTreeMap::clear);
-        compare(&self.store(), &self.model)
+        compare(&self.store(), &self.model)?;
+        compare_requests(&self.store(), &self.model, self.latest.max(self.now()))
     }
 
     /// The process dies: what was written is there, nothing is closed.
@@ -566,7 +648,8 @@ impl Run<'_> {
         self.count("killed", 1);
         ensure!(self.store().recovery().torn.is_none(), "torn: {:?}", self.store().recovery());
         self.saved.iter_mut().for_each(BTreeMap::clear);
-        compare(&self.store(), &self.model)
+        compare(&self.store(), &self.model)?;
+        compare_requests(&self.store(), &self.model, self.latest.max(self.now()))
     }
 
     /// The power goes: what was durable is there, and of the rest anything, but in order.
@@ -597,7 +680,8 @@ impl Run<'_> {
             self.model = Model::restore(saved);
         }
         self.saved.iter_mut().for_each(BTreeMap::clear);
-        compare(&self.store(), &self.model)
+        compare(&self.store(), &self.model)?;
+        compare_requests(&self.store(), &self.model, self.latest.max(self.now()))
     }
 
     fn finish(mut self) -> Checked {
@@ -617,13 +701,6 @@ fn new_id(outcome: Option<&Outcome>) -> RecordId {
     outcome.map_or(dummy_id(0), |outcome| outcome.id)
 }
 
-/// An id that no record has: what the model gives a record that will not come to be.
-fn dummy_id(number: usize) -> RecordId {
-    let mut bytes = [0xee; 16];
-    bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
-    RecordId::from_bytes(bytes)
-}
-
 fn same_kind(mutation: &Mutation, kind: ErrorKind, error: &Error) -> Checked {
     ensure!(error.kind() == kind, "{mutation:?}\n{kind:?} expected, {:?} found: {error}", error.kind());
     ensure!(
@@ -639,6 +716,10 @@ fn spread(attribute: &AttributeDef, number: u32, value: &mut vellum::Value) {
     *value = match (attribute.of, &*value) {
         (_, Value::Null) => return,
         (Type::Text, _) => Value::Text(format!("spread {number}")),
+        (Type::Texts, _) => Value::List(vec![Value::Text(format!("spread {number}"))]),
+        (Type::Email, _) => Value::Text(format!("spread{number}@example.com")),
+        (Type::Emails, _) => Value::List(vec![Value::Text(format!("spread{number}@example.com"))]),
+        (Type::Phone, _) => Value::Text(format!("+49151{:08}", number % 100_000_000)),
         (Type::Integer, _) => Value::Integer(i64::from(number)),
         (Type::Number, _) => Value::Number(f64::from(number)),
         (Type::Decimal, _) if attribute.decimals < 20 => Value::Integer(i64::from(number)),

@@ -4,7 +4,8 @@ use crate::rng::Rng;
 use std::fmt::Write;
 use vellum::Name;
 
-/// What an attribute holds: the eleven types.
+/// What an attribute holds: types whose values come back as they were given, or in a form that
+/// is easy to say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Type {
@@ -19,11 +20,23 @@ pub enum Type {
     Uuid,
     Select,
     Json,
+    Rating,
+    Email,
+    Phone,
+    Country,
+    /// Several options in the order of the options: a set of bits.
+    Options,
+    /// Several options in the order given.
+    OptionList,
+    /// Several texts.
+    Texts,
+    /// Several e-mail addresses.
+    Emails,
 }
 
 impl Type {
     /// All of them.
-    pub const ALL: [Type; 11] = [
+    pub const ALL: [Type; 19] = [
         Type::Text,
         Type::LongText,
         Type::Integer,
@@ -35,8 +48,16 @@ impl Type {
         Type::Uuid,
         Type::Select,
         Type::Json,
+        Type::Rating,
+        Type::Email,
+        Type::Phone,
+        Type::Country,
+        Type::Options,
+        Type::OptionList,
+        Type::Texts,
+        Type::Emails,
     ];
-    const KEYS: [Type; 8] = [
+    const KEYS: [Type; 10] = [
         Type::Text,
         Type::Integer,
         Type::Number,
@@ -45,11 +66,23 @@ impl Type {
         Type::Timestamp,
         Type::Uuid,
         Type::Select,
+        Type::Email,
+        Type::Phone,
     ];
+
+    /// Whether an attribute has several values.
+    #[must_use]
+    pub fn is_multi(self) -> bool {
+        matches!(self, Type::Options | Type::OptionList | Type::Texts | Type::Emails)
+    }
+
+    fn has_options(self) -> bool {
+        matches!(self, Type::Select | Type::Options | Type::OptionList)
+    }
 
     fn name(self) -> &'static str {
         match self {
-            Type::Text => "text",
+            Type::Text | Type::Texts => "text",
             Type::LongText => "long_text",
             Type::Integer => "integer",
             Type::Number => "number",
@@ -58,8 +91,12 @@ impl Type {
             Type::Date => "date",
             Type::Timestamp => "timestamp",
             Type::Uuid => "uuid",
-            Type::Select => "select",
+            Type::Select | Type::Options | Type::OptionList => "select",
             Type::Json => "json",
+            Type::Rating => "rating",
+            Type::Email | Type::Emails => "email",
+            Type::Phone => "phone",
+            Type::Country => "country",
         }
     }
 }
@@ -81,6 +118,8 @@ pub struct AttributeDef {
     pub micros: bool,
     /// Options of a select.
     pub options: Vec<String>,
+    /// Most values of a list.
+    pub max_values: Option<usize>,
 }
 
 /// One object.
@@ -99,7 +138,7 @@ impl AttributeDef {
     #[must_use]
     pub fn new(name: impl Into<Name>, of: Type) -> AttributeDef {
         let options =
-            if of == Type::Select { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
+            if of.has_options() { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
         let decimals = if of == Type::Decimal { 2 } else { 0 };
         AttributeDef {
             name: name.into(),
@@ -109,6 +148,7 @@ impl AttributeDef {
             decimals,
             micros: false,
             options,
+            max_values: None,
         }
     }
 
@@ -126,6 +166,15 @@ impl AttributeDef {
         }
         if self.micros {
             out.push_str(r#","unit":"us""#);
+        }
+        if self.of.is_multi() {
+            out.push_str(r#","multi":true"#);
+        }
+        if self.of == Type::Options {
+            out.push_str(r#","ordered":false"#);
+        }
+        if let Some(max) = self.max_values {
+            let _ = write!(out, r#","max_values":{max}"#);
         }
         if !self.options.is_empty() {
             let options: Vec<String> =
@@ -148,6 +197,12 @@ impl ObjectDef {
             (0..self.attributes.len()).filter(|at| self.attributes[*at].unique && self.primary_key != [*at]);
         keys.extend(unique.map(|at| vec![at]));
         keys
+    }
+
+    /// Whether each record must have a value.
+    #[must_use]
+    pub fn is_required(&self, at: usize) -> bool {
+        self.attributes[at].required || self.primary_key.contains(&at)
     }
 
     /// The position of an attribute.
@@ -184,10 +239,12 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
         attributes.push(AttributeDef { required: true, ..AttributeDef::new(format!("key{at}"), of) });
     }
     for at in 0..rng.below(3) {
-        attributes.push(AttributeDef {
-            unique: true,
-            ..AttributeDef::new(format!("unique{at}"), *rng.pick(&Type::KEYS))
-        });
+        let of = match rng.below(6) {
+            0 => Type::Texts,
+            1 => Type::Emails,
+            _ => *rng.pick(&Type::KEYS),
+        };
+        attributes.push(AttributeDef { unique: true, ..AttributeDef::new(format!("unique{at}"), of) });
     }
     let all = rng.one_in(4);
     for (at, of) in Type::ALL.into_iter().enumerate() {
@@ -198,6 +255,7 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
                 attribute.decimals = *rng.pick(&[0, 2, 9, 38]);
             }
             attribute.micros = of == Type::Timestamp && rng.one_in(3);
+            attribute.max_values = (of.is_multi() && rng.one_in(2)).then_some(3);
             attributes.push(attribute);
         }
     }

@@ -12,7 +12,8 @@ use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
-    Commit, Error, ErrorKind, Key, Mutation, Outcome, RecordId, Result as StoreResult, Snapshot, Store, Value,
+    Commit, Error, ErrorKind, Key, Mutation, Once, Outcome, RecordId, Result as StoreResult, Snapshot, Store,
+    Value,
 };
 
 pub(super) type Checked = Result<(), String>;
@@ -135,11 +136,15 @@ impl Clients {
             return Ok(());
         }
         let store = self.store();
-        let result = match &mutations[..] {
-            [single] => store.submit(single).map(|(outcome, commit)| (vec![outcome], commit)),
-            several => store.submit_batch(several),
+        // A request waits; in the middle of a call nobody can.
+        let may_wait = matches!(self.under, Under::Nothing);
+        let key = (may_wait && self.rng.one_in(12)).then(|| format!("request {}", self.oracle.model.lsn));
+        let result = match (&mutations[..], &key) {
+            (mutations, Some(key)) => store.apply_once(&Once::new(key), mutations).map(|done| (done, None)),
+            ([single], None) => store.submit(single).map(|(outcome, commit)| (vec![outcome], Some(commit))),
+            (several, None) => store.submit_batch(several).map(|(done, commit)| (done, Some(commit))),
         };
-        self.settle_with_model(&store, &mutations, result)
+        self.settle_with_model(&store, &mutations, key, result)
             .map_err(|why| format!("{why}; mutations {mutations:#?}"))
     }
 
@@ -164,7 +169,8 @@ impl Clients {
         &mut self,
         store: &Store,
         mutations: &[Mutation],
-        result: StoreResult<(Vec<Outcome>, Commit)>,
+        key: Option<String>,
+        result: StoreResult<(Vec<Outcome>, Option<Commit>)>,
     ) -> Checked {
         let (before, now) = (self.oracle.model.lsn, self.clock.load(Ordering::Relaxed));
         let mut expected = Vec::new();
@@ -182,6 +188,9 @@ impl Clients {
                 }
             }
         }
+        if let (Some(key), None) = (key, refused) {
+            self.oracle.model.ask(key, mutations, &expected, now.saturating_add(REQUEST_KEPT));
+        }
         let (outcomes, commit) = match result {
             Ok(done) => done,
             Err(error) if is_fault(error.kind()) => return self.fault_in_commit(store, &error, refused, now),
@@ -195,7 +204,8 @@ impl Clients {
         ensure!(refused.is_none(), "{refused:?} expected, and it was carried out");
         let lsn =
             self.oracle.model.commit(now).map_err(|kind| format!("{kind:?} expected, and it was done"))?;
-        ensure!(commit.lsn().0 == lsn, "lsn {lsn} expected, {} found", commit.lsn());
+        let told = commit.as_ref().map_or(outcomes[0].lsn, Commit::lsn);
+        ensure!(told.0 == lsn, "lsn {lsn} expected, {told} found");
         for ((mutation, wanted), outcome) in mutations.iter().zip(&expected).zip(&outcomes) {
             same_outcome(wanted, outcome)?;
             if mutation.action == vellum::Action::Delete {
@@ -208,7 +218,10 @@ impl Clients {
                 true => self.oracle.attempted(),
                 false => self.oracle.committed(),
             }
-            self.waiting.push(commit);
+            match commit {
+                Some(commit) => self.waiting.push(commit),
+                None => self.count("request"),
+            }
         }
         Ok(())
     }
@@ -324,6 +337,9 @@ impl Clients {
         Ok(())
     }
 }
+
+/// Requests are kept for longer than a run takes.
+const REQUEST_KEPT: i64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// Kinds that speak of the disk or of a store that stopped.
 pub(super) fn is_fault(kind: ErrorKind) -> bool {

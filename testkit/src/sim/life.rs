@@ -2,7 +2,7 @@
 
 use super::clients::{Checked, Clients, Under, is_fault};
 use super::faults::Plan;
-use crate::compare::ensure;
+use crate::compare::{compare_requests, ensure};
 use crate::mem::{Crash, FileSystem, MemDisk};
 use crate::model::Model;
 use crate::rng::Rng;
@@ -429,6 +429,8 @@ impl Life {
                 clients.count("unacknowledged commits lost");
             }
             clients.oracle.check(&store, killed_only)?;
+            let now = clients.clock.load(Ordering::Relaxed);
+            compare_requests(&store, &clients.oracle.model, now)?;
         }
         if self.rng.one_in(3) {
             self.verify()?;

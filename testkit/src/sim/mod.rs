@@ -48,5 +48,6 @@ pub const MUST_HAPPEN: &[&str] = &[
     "stopped by a fault",
     "torn tail cut",
     "unacknowledged commits lost",
+    "request",
     "verified",
 ];

@@ -1,0 +1,308 @@
+//! What a mutation makes of a record's values, as docs/mutations.md says it: parts by precedence, ops behind
+//! them, conditions, and what is left out where the caller asked for that. Written from that text.
+
+use crate::model::{Values, canonical, key_part};
+use crate::schema::{AttributeDef, ObjectDef, Type};
+use std::cmp::Ordering;
+use vellum::{
+    Bounds, Comparison, Decimal, ErrorKind, Filter, Mode, Name, Op, Patch, Terms, Validation, Value,
+};
+
+/// What a mutation leaves of a record.
+#[derive(Debug)]
+pub struct End {
+    /// Its values.
+    pub values: Values,
+    /// How many unknown names and unfit values were left out.
+    pub dropped: usize,
+}
+
+struct Problems {
+    ignore: bool,
+    first: Option<ErrorKind>,
+    dropped: usize,
+}
+
+impl Problems {
+    fn note(&mut self, kind: ErrorKind, is_required: bool) {
+        if self.ignore && !is_required {
+            self.dropped += 1;
+        } else {
+            self.first.get_or_insert(kind);
+        }
+    }
+}
+
+/// The values behind a mutation. `before` is `None` for a record that is made; `key` is what it was looked for by.
+///
+/// # Errors
+/// The first refusal, in the order in which parts and ops stand.
+pub fn end(
+    def: &ObjectDef,
+    patch: &Patch,
+    key: &[(Name, Value)],
+    before: Option<&Values>,
+) -> Result<End, ErrorKind> {
+    let none = Terms::default();
+    let terms = patch.terms.as_deref().unwrap_or(&none);
+    let mut problems =
+        Problems { ignore: terms.validation == Validation::IgnoreInvalid, first: None, dropped: 0 };
+    let (had, mut values) = (|at: usize| before.and_then(|values| values.get(&at)).cloned(), Values::new());
+    let mut ends: Vec<(usize, Option<Value>)> = Vec::new();
+    for (name, value, if_empty) in counting(patch, terms, key, before.is_none()) {
+        let Some(at) = def.find(&name) else {
+            problems.note(ErrorKind::UnknownAttribute, false);
+            continue;
+        };
+        if if_empty && had(at).is_some() {
+            continue;
+        }
+        match canonical(&def.attributes[at], &value) {
+            Ok(value) => ends.push((at, value)),
+            Err(kind) => problems.note(kind, def.is_required(at)),
+        }
+    }
+    let away = |op: &Op| matches!(op, Op::Remove(_) | Op::ClearEntry(_) | Op::Clear);
+    let ordered = terms.ops.iter().filter(|(_, op)| away(op));
+    for (name, op) in ordered.chain(terms.ops.iter().filter(|(_, op)| !away(op))) {
+        let Some(at) = def.find(name) else {
+            problems.note(ErrorKind::UnknownAttribute, false);
+            continue;
+        };
+        let place = ends.iter().position(|(known, _)| *known == at);
+        let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
+        match applied(&def.attributes[at], current, op) {
+            Ok(value) => match place {
+                Some(place) => ends[place].1 = value,
+                None => ends.push((at, value)),
+            },
+            Err(kind) => problems.note(kind, def.is_required(at)),
+        }
+    }
+    values.extend(before.into_iter().flatten().map(|(at, value)| (*at, value.clone())));
+    if patch.mode == Mode::Replace && before.is_some() {
+        let parts = [&terms.update, &patch.set, &terms.update_if_empty, &terms.create_or_update_if_empty];
+        let named = parts.into_iter().flatten().chain(key).map(|(name, _)| name);
+        let named: Vec<&Name> = named.chain(terms.ops.iter().map(|(name, _)| name)).collect();
+        values.retain(|at, _| named.iter().any(|name| **name == def.attributes[*at].name));
+    }
+    for (at, value) in ends {
+        match value {
+            Some(value) => values.insert(at, value),
+            None => values.remove(&at),
+        };
+    }
+    match problems.first {
+        Some(kind) => Err(kind),
+        None if (0..def.attributes.len()).any(|at| def.is_required(at) && !values.contains_key(&at)) => {
+            Err(ErrorKind::MissingRequired)
+        }
+        None => Ok(End { values, dropped: problems.dropped }),
+    }
+}
+
+/// The values that count, and whether only for a record without one: those that no stronger part names again.
+fn counting(patch: &Patch, terms: &Terms, key: &[(Name, Value)], is_new: bool) -> Vec<(Name, Value, bool)> {
+    let clear: Vec<(Name, Value)> = patch.clear.iter().map(|name| (name.clone(), Value::Null)).collect();
+    let key: Vec<(Name, Value)> = key.iter().filter(|(_, value)| !value.is_null()).cloned().collect();
+    let weakest_first: [(&[(Name, Value)], bool); 5] = match is_new {
+        true => [
+            (&key, false),
+            (&terms.create_or_update_if_empty, false),
+            (&patch.set, false),
+            (&clear, false),
+            (&terms.create, false),
+        ],
+        false => [
+            (&terms.create_or_update_if_empty, true),
+            (&terms.update_if_empty, true),
+            (&patch.set, false),
+            (&clear, false),
+            (&terms.update, false),
+        ],
+    };
+    let all: Vec<(&(Name, Value), bool)> = weakest_first
+        .iter()
+        .flat_map(|(part, if_empty)| part.iter().map(|named| (named, *if_empty)))
+        .collect();
+    let counts = |place: usize| !all[place + 1..].iter().any(|((name, _), _)| *name == all[place].0.0);
+    let kept = (0..all.len()).filter(|place| counts(*place)).map(|place| all[place]);
+    kept.map(|((name, value), if_empty)| (name.clone(), value.clone(), if_empty)).collect()
+}
+
+/// What an op makes of a value.
+fn applied(attribute: &AttributeDef, current: Option<Value>, op: &Op) -> Result<Option<Value>, ErrorKind> {
+    match op {
+        Op::Set(value) => canonical(attribute, value),
+        Op::Clear => Ok(None),
+        Op::SetIfEmpty(value) if current.is_none() => canonical(attribute, value),
+        Op::SetIfEmpty(_) => Ok(current),
+        Op::Increment(by, bounds) => arithmetic(attribute, current, by, bounds, false),
+        Op::Multiply(by, bounds) => arithmetic(attribute, current, by, bounds, true),
+        Op::Min(value) => extreme(attribute, current, value, Ordering::Less),
+        Op::Max(value) => extreme(attribute, current, value, Ordering::Greater),
+        Op::Replace(values)
+        | Op::Prepend(values)
+        | Op::Append(values)
+        | Op::Add(values)
+        | Op::Remove(values) => list(attribute, current, values, op),
+        // The generator makes no others.
+        _ => Err(ErrorKind::InvalidValue),
+    }
+}
+
+fn list(
+    attribute: &AttributeDef,
+    current: Option<Value>,
+    values: &[Value],
+    op: &Op,
+) -> Result<Option<Value>, ErrorKind> {
+    if !attribute.of.is_multi() {
+        return Err(ErrorKind::InvalidValue);
+    }
+    let has = |list: &[Value], value: &Value| {
+        list.iter().any(|other| key_part(attribute.of, other) == key_part(attribute.of, value))
+    };
+    let unbounded = AttributeDef { max_values: None, ..attribute.clone() };
+    let mut given: Vec<Value> = Vec::new();
+    for value in values {
+        match canonical(&unbounded, &Value::List(vec![value.clone()]))? {
+            Some(Value::List(one)) if one.len() == 1 => {
+                if !has(&given, &one[0]) {
+                    given.extend(one);
+                }
+            }
+            _ => return Err(ErrorKind::InvalidValue),
+        }
+    }
+    let before = match current {
+        Some(Value::List(list)) => list,
+        _ => Vec::new(),
+    };
+    let others = |list: &[Value], without: &[Value]| -> Vec<Value> {
+        list.iter().filter(|value| !has(without, value)).cloned().collect()
+    };
+    let made = match op {
+        Op::Prepend(_) => [given.clone(), others(&before, &given)].concat(),
+        Op::Append(_) => [others(&before, &given), given].concat(),
+        Op::Add(_) => [before.clone(), others(&given, &before)].concat(),
+        Op::Remove(_) => others(&before, &given),
+        _ => given,
+    };
+    canonical(attribute, &Value::List(made))
+}
+
+fn exact(value: &Value) -> Option<Decimal> {
+    match value {
+        Value::Integer(whole) => Some(Decimal::from(*whole)),
+        Value::Decimal(decimal) => Some(*decimal),
+        Value::Number(number) => Decimal::from_f64(*number),
+        _ => None,
+    }
+}
+
+fn arithmetic(
+    attribute: &AttributeDef,
+    current: Option<Value>,
+    by: &Value,
+    bounds: &Bounds,
+    times: bool,
+) -> Result<Option<Value>, ErrorKind> {
+    let refused = ErrorKind::InvalidValue;
+    if !matches!(attribute.of, Type::Integer | Type::Rating | Type::Number | Type::Decimal) {
+        return Err(refused);
+    }
+    let current = current.unwrap_or(Value::Integer(0));
+    let result = if attribute.of == Type::Number {
+        let double = |value: &Value| match value {
+            Value::Number(number) => Some(*number),
+            Value::Integer(whole) => Some(*whole as f64),
+            Value::Decimal(decimal) => Some(decimal.to_f64()),
+            _ => None,
+        };
+        let (a, b) = double(&current).zip(double(by)).ok_or(refused)?;
+        Value::Number(if times { a * b } else { a + b })
+    } else {
+        let (a, b) = exact(&current).zip(exact(by)).ok_or(refused)?;
+        let (a, b) = (a.normalized(), b.normalized());
+        let scale = if times { a.scale() + b.scale() } else { a.scale().max(b.scale()) };
+        let mantissa = match times {
+            true => a.mantissa().checked_mul(b.mantissa()),
+            false => match (a.rescale(scale), b.rescale(scale)) {
+                (Some(a), Some(b)) => a.mantissa().checked_add(b.mantissa()),
+                _ => None,
+            },
+        };
+        let result = mantissa.and_then(|mantissa| Decimal::new(mantissa, scale)).ok_or(refused)?.normalized();
+        match attribute.of {
+            Type::Decimal => Value::Decimal(result),
+            _ => Value::Integer(result.to_i64().ok_or(refused)?),
+        }
+    };
+    let beyond =
+        |bound: &Option<Value>, side| bound.as_ref().is_some_and(|b| order(&result, b) == Some(side));
+    if beyond(&bounds.min, Ordering::Less) || beyond(&bounds.max, Ordering::Greater) {
+        return Err(refused);
+    }
+    canonical(attribute, &result)
+}
+
+/// The order of two values of a type that has one.
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.partial_cmp(b),
+        (Value::Number(a), Value::Integer(b)) => a.partial_cmp(&(*b as f64)),
+        (Value::Date(a), Value::Date(b)) => Some(a.cmp(b)),
+        (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
+        (a, b) => Some(exact(a)?.cmp(&exact(b)?)),
+    }
+}
+
+fn extreme(
+    attribute: &AttributeDef,
+    current: Option<Value>,
+    value: &Value,
+    side: Ordering,
+) -> Result<Option<Value>, ErrorKind> {
+    use Type as T;
+    if !matches!(attribute.of, T::Integer | T::Rating | T::Number | T::Decimal | T::Date | T::Timestamp) {
+        return Err(ErrorKind::InvalidValue);
+    }
+    let value = canonical(attribute, value)?;
+    match (&value, &current) {
+        (Some(new), Some(old)) if order(new, old) != Some(side) => Ok(current),
+        (None, _) => Ok(current),
+        _ => Ok(value),
+    }
+}
+
+/// Whether a condition holds; the generator makes those alone that can be judged.
+#[must_use]
+pub fn holds(def: &ObjectDef, filter: &Filter, values: &Values) -> bool {
+    match filter {
+        Filter::All(all) => all.iter().all(|filter| holds(def, filter, values)),
+        Filter::Any(any) => any.iter().any(|filter| holds(def, filter, values)),
+        Filter::Not(not) => !holds(def, not, values),
+        Filter::Is(name, comparison, against) => {
+            let found = def.find(name).and_then(|at| values.get(&at));
+            let is =
+                |side: fn(Ordering) -> bool| found.and_then(|found| order(found, against)).is_some_and(side);
+            match (comparison, against) {
+                (Comparison::Empty, _) => Value::Boolean(found.is_none()) == *against,
+                (Comparison::Equal, Value::Null) => found.is_none(),
+                (Comparison::NotEqual, Value::Null) => found.is_some(),
+                (Comparison::Equal, _) => found == Some(against),
+                (Comparison::NotEqual, _) => found != Some(against),
+                (Comparison::Less, _) => is(Ordering::is_lt),
+                (Comparison::AtMost, _) => is(Ordering::is_le),
+                (Comparison::Greater, _) => is(Ordering::is_gt),
+                (Comparison::AtLeast, _) => is(Ordering::is_ge),
+                (Comparison::Contains, _) => {
+                    found.and_then(Value::as_list).is_some_and(|list| list.contains(against))
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
