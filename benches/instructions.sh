@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Instructions of one warm patch of two attributes, one warm get of a whole record, and the append of the patch's
-# frame to the log, counted by callgrind and held against benches/instructions.budget: more than 3 % over it fails.
+# Instructions of one warm patch of two attributes, one warm get of a whole record, the append of the patch's frame
+# to the log, a patch of one attribute, and one option more or less of a set of 64 (at most 1.5 times that), counted by callgrind and held against benches/instructions.budget: more than 3 % over it fails.
 # `--write` writes the budget anew. Counts belong to a compiler version; the budget names the one it was made with.
 # Without valgrind nothing is checked, and the script says so.
 set -euo pipefail
@@ -42,6 +42,9 @@ measured=$(
   each get get .
   # The frame's append is inlined into the commit: its lines are told by their files.
   each append patch 'src/wal/|src/disk/|crc32fast'
+  # One attribute set, and one option of a set of 64 added or removed.
+  each set set .
+  each option option .
 )
 if [ "${1:-}" = --write ]; then
   { printf '# Instructions each; %s, x86-64. Written by benches/instructions.sh --write.\n' "$(rustc --version | cut -d' ' -f1,2)"
@@ -62,4 +65,8 @@ while read -r name now; do
   fi
   printf '%-8s %6s instructions, budget %6s (+- %s %%): %s\n' "$name" "$now" "$before" $tolerance_percent "$verdict"
 done <<<"$measured"
+count_of() { awk -v name="$1" '$1 == name {print $2}' <<<"$measured"; }
+if [ $((2 * $(count_of option))) -gt $((3 * $(count_of set))) ]; then
+  printf 'an option added or removed costs more than 1.5 times a plain set\n'; failed=1
+fi
 exit $failed

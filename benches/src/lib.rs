@@ -33,6 +33,7 @@ pub mod floor;
 mod floor_map;
 pub mod machine;
 pub mod narrow;
+pub mod tags;
 pub mod process;
 pub mod wide;
 pub mod year;

@@ -69,7 +69,9 @@ fuzz_target!(|parts: (Options, &[u8])| {
     let schema = schema();
     let mut last = 0;
     for block in blocks {
-        let Ok(block) = block else { break };
+        // A failure is the last thing sent. Behind it the thread is waited for: one that is about to end still
+        // has memory that looks like a leak.
+        let Ok(block) = block else { continue };
         for item in block.items {
             // A lone CR ends a row and not a line.
             assert!(item.line >= last, "line {} behind line {last}", item.line);

@@ -395,9 +395,13 @@ impl<'a> Staging<'a> {
         let (id, _) = self.identity(&located);
         let given = patch::given(patch, &[], When::Update);
         let mut scope = Scope::new(patch, depth, (object.layout.id, id));
+        let mark = self.state.stage.mark();
         let choice = self.chosen(object, &given, Some(&located), &mut scope, problems)?;
         // A nested mutation may have changed this very record.
-        let located = self.locate_id(object, id)?.ok_or_else(|| not_found(object.schema, &Key::Id(id)))?;
+        let located = match self.state.stage.mark() == mark {
+            true => located,
+            false => self.locate_id(object, id)?.ok_or_else(|| not_found(object.schema, &Key::Id(id)))?,
+        };
         let before = match patch.terms.as_ref().is_some_and(|terms| terms.before) {
             true => self.all_values(object, &located)?,
             false => Vec::new(),

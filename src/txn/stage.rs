@@ -59,7 +59,7 @@ pub(crate) struct Staged {
 }
 
 /// A place that a refused mutation goes back to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark {
     count: usize,
     arena_len: usize,

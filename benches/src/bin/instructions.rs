@@ -6,11 +6,14 @@
 //! cargo run --release -p vellum-bench --bin instructions -- patch 1000    # the bare work, without counting
 //! ```
 //!
+//! `set` and `option` change an integer, and a set of options by one, of the records of `tags`.
+//!
 //! 4,096 narrow records (`--records`) in a store without threads, clock and seed fixed, so that two runs do the same:
 //! the difference between two counts of different length is that of the work alone.
 
 use vellum::{Config, Durability, Timestamp};
 use vellum_bench::narrow::{self, Patches};
+use vellum_bench::tags::{self, Change, Changes};
 use vellum_bench::{Random, Result, WorkDir, args::Args};
 
 fn main() -> Result<()> {
@@ -24,6 +27,18 @@ fn main() -> Result<()> {
         .threads(false)
         .seed(1)
         .clock(std::sync::Arc::new(|| Timestamp(1_700_000_000_000_000_000)));
+    let change = match work.as_str() {
+        "set" => Some(Change::Set),
+        "option" => Some(Change::Option),
+        _ => None,
+    };
+    if let Some(change) = change {
+        let store = tags::create(&config, &dir.join("store"), records)?;
+        let mut changes = Changes::new(records, change);
+        (0..records.min(4 * 4096)).try_for_each(|_| store.apply(changes.draw()).map(drop))?;
+        (0..count).try_for_each(|_| store.apply(changes.draw()).map(drop))?;
+        return Ok(store.close()?);
+    }
     let store = narrow::create(&config, &dir.join("store"))?;
     narrow::load(&store, 0, records)?;
     let object = narrow::object(&store)?;
@@ -39,7 +54,7 @@ fn main() -> Result<()> {
         "absent" => {
             (0..count).try_for_each(|_| object.get(narrow::id(records + random.below(1 << 40))).map(drop))?
         }
-        _ => return Err(format!("{work} is none of patch, get, hit, absent").into()),
+        _ => return Err(format!("{work} is none of patch, get, hit, absent, set, option").into()),
     }
     Ok(store.close()?)
 }
