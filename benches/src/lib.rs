@@ -33,8 +33,8 @@ pub mod floor;
 mod floor_map;
 pub mod machine;
 pub mod narrow;
-pub mod tags;
 pub mod process;
+pub mod tags;
 pub mod wide;
 pub mod year;
 

@@ -1,7 +1,7 @@
 //! An object with a set of up to 64 options: what one more or one less costs beside a plain set.
 
-use crate::narrow::id;
 use crate::Result;
+use crate::narrow::id;
 use std::fmt::Write;
 use std::path::Path;
 use vellum::{Action, Config, Key, Mutation, Op, Patch, Schema, Store, Value};
@@ -62,8 +62,9 @@ impl Changes {
         let patches = match change {
             Change::Set => [1_i64, 2].map(|value| Patch::new().set("a", value)),
             // The records have the options of even numbers.
-            Change::Option => [Op::Add(vec![option(7)]), Op::Remove(vec![option(7)])]
-                .map(|op| Patch::new().op("tags", op)),
+            Change::Option => {
+                [Op::Add(vec![option(7)]), Op::Remove(vec![option(7)])].map(|op| Patch::new().op("tags", op))
+            }
         };
         let mutations = patches.map(|patch| Mutation {
             object: "item".into(),
