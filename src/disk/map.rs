@@ -1,6 +1,6 @@
 //! Mapped bytes: [`Region`] for reading sealed files, and the log's tail for writing.
 //!
-//! The one unsafe module of the crate. It promises that a length is checked before it is mapped, and
+//! Unsafe, as the heap is and the prefetches are (ARCHITECTURE.md lists all places). It promises that a length is checked before it is mapped, and
 //! leaves to its callers that mapped files are not cut: segments and logs are unlinked whole.
 
 #![expect(unsafe_code, reason = "mapping a file is unsafe: nobody but us may cut or change it meanwhile")]

@@ -484,6 +484,32 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_is_whole_though_written_pages_leave_its_mapping() {
+        const LEN: usize = 1 << 20;
+        let directory = Directory::new("let-go");
+        let disk = OsDisk::new(&directory.0);
+        disk.create_dir().unwrap();
+        let file = disk.create("log").unwrap();
+        file.allocate_zeroed(LEN as u64).unwrap();
+        let Some(mut tail) = file.map_tail(LEN as u64).unwrap() else { return };
+        let mut expected: Vec<u8> = (0..LEN).map(|at| (at / 7) as u8).collect();
+        for start in (0..LEN).step_by(1000) {
+            let end = (start + 1000).min(LEN);
+            tail.write(start, &expected[start..end]);
+            if start % 64_000 == 0 {
+                file.sync().unwrap();
+            }
+        }
+        // A page that left comes back for whoever stores into it.
+        tail.write(10, b"once more");
+        expected[10..19].copy_from_slice(b"once more");
+        drop(tail);
+        let mut bytes = vec![0; LEN];
+        file.read_at(0, &mut bytes).unwrap();
+        assert!(bytes == expected);
+    }
+
+    #[test]
     fn a_second_handle_is_told_who_has_the_lock() {
         let directory = Directory::new("lock");
         let disk = OsDisk::new(&directory.0);
