@@ -105,6 +105,11 @@ fn round_trip(schema: &Schema, name: &str, value: &Value) {
     if matches!(value, Value::Null | Value::Text(_)) {
         return;
     }
+    // A number or a truth of JSON where another type belongs is for the store to refuse.
+    let of_json = matches!(value, Value::Integer(_) | Value::Number(_) | Value::Boolean(_));
+    if of_json && value.kind_name() != attribute.value_type().name() {
+        return;
+    }
     let text = value.to_string();
     let again = vellum::text::value_from_text(attribute, &text);
     let again = again.unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
