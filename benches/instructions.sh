@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Instructions of one warm patch of two attributes, one warm get of a whole record, the append of the patch's frame
-# to the log, a patch of one attribute, and one option more or less of a set of 64 (at most 1.5 times that), counted by callgrind and held against benches/instructions.budget: more than 3 % over it fails.
+# to the log, a patch of one attribute, and one option more or less of a set of 64 (at most 1.5 times that), counted by
+# callgrind and held against benches/instructions.budget: more than 3 % over it fails.
 # `--write` writes the budget anew. Counts belong to a compiler version; the budget names the one it was made with.
 # Without valgrind nothing is checked, and the script says so.
 set -euo pipefail

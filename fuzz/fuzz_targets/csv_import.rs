@@ -102,12 +102,16 @@ fn stands_in(input: &[u8], line: u64, text: &[u8]) {
 /// What was read is written as text that is read as the same.
 fn round_trip(schema: &Schema, name: &str, value: &Value) {
     let Ok(attribute) = schema.object("t").and_then(|object| object.attribute(name)) else { return };
-    // JSON where another type belongs is for the store to refuse.
-    if matches!(value, Value::Text(_)) || value.kind_name() != attribute.value_type().name() {
+    if matches!(value, Value::Null | Value::Text(_)) {
         return;
     }
     let text = value.to_string();
     let again = vellum::text::value_from_text(attribute, &text);
-    let again = again.unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
+    let again = match again {
+        Ok(again) => again,
+        // JSON where another type belongs: the store refuses it.
+        Err(_) if value.kind_name() != attribute.value_type().name() => return,
+        Err(error) => panic!("{name}: {error}: {text}"),
+    };
     assert!(again.to_string() == text, "{name}: {text} is read as {again}");
 }

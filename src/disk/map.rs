@@ -1,7 +1,7 @@
 //! Mapped bytes: [`Region`] for reading sealed files, and the log's tail for writing.
 //!
-//! Unsafe, as the heap is and the prefetches are (ARCHITECTURE.md lists all places). It promises that a length is checked before it is mapped, and
-//! leaves to its callers that mapped files are not cut: segments and logs are unlinked whole.
+//! Unsafe, as the heap is and the prefetches are (ARCHITECTURE.md lists all places). It promises that a length is
+//! checked before it is mapped, and leaves to its callers that mapped files are not cut: segments and logs are unlinked whole.
 
 #![expect(unsafe_code, reason = "mapping a file is unsafe: nobody but us may cut or change it meanwhile")]
 
@@ -103,7 +103,8 @@ pub(super) struct MappedTail {
     let_go: usize,
 }
 
-/// Written pages leave the mapping in steps of this length, and as much stays behind the writer.
+/// Written pages leave the mapping in steps of this length. At least as much stays behind the writer, who stores
+/// the header of a frame behind its body: so no store meets a page that left.
 const LET_GO_LEN: usize = 128 << 10;
 
 impl MappedTail {
@@ -130,7 +131,7 @@ impl MappedTail {
     /// writes. What is dirty stays so in the page cache.
     #[cold]
     fn let_go_until(&mut self, offset: usize) {
-        let end = (offset - LET_GO_LEN).next_multiple_of(LET_GO_LEN);
+        let end = (offset - LET_GO_LEN) / LET_GO_LEN * LET_GO_LEN;
         #[cfg(target_os = "linux")]
         {
             // SAFETY: the mapping is shared and of a file, so nothing is lost: the next access finds the page in
