@@ -146,7 +146,9 @@ impl Build {
         let store_id = self.records.pages.store_id;
         // A generation that says what came before it: that many commits, and no log of them.
         let before = Resume { position: Position { file: 0, offset: 0 }, lsn, prev_crc: 0, generation: 1 };
-        let log = Log::start_generation(self.disk.clone(), store_id, salt, &before, LogConfig::default())?;
+        // One header is all that goes into it: no reason to map it.
+        let unmapped = LogConfig { mapped: false, ..LogConfig::default() };
+        let log = Log::start_generation(self.disk.clone(), store_id, salt, &before, unmapped)?;
         let start = log.resume_point();
         let seal = Some(Sealed { seal: start.seal(), lsn });
         drop(log);
