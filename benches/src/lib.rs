@@ -14,6 +14,7 @@
 //! | `bin/instructions`   | instructions of a warm patch, get and commit, against a committed budget  |
 //! | `bin/year`           | mutations a second over a year of flights, one transaction each           |
 //! | `bin/random_patch`   | patches a second, bytes written and memory, over a store larger than memory's budget |
+//! | `bin/latency`        | how long commits take beside checkpoints and long readers                 |
 //! | `bin/open_time`      | opening after a clean close costs the same at any size                    |
 //! | `bin/recovery`       | a full log is replayed within a second                                    |
 //! | `bin/scale`          | what grows with the number of records: one store in stages, up to 10^8    |
