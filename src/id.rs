@@ -6,6 +6,10 @@ use std::fmt;
 /// bitmap of 1024 bits is two cache lines. Kept per store in the format.
 pub const GROUP_ROWS: u32 = 1024;
 
+/// No store gets so far with a number that rises by one: commits, checkpoints, log files, versions of a record. A
+/// file that says otherwise is damaged, which is checked where such numbers are read; adding to them is safe then.
+pub(crate) const NUMBER_MAX: u64 = 1 << 60;
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*

@@ -19,7 +19,7 @@
 
 use crate::bytes::Field;
 use crate::error::{Error, Result};
-use crate::id::{GROUP_ROWS, RecordId, RowId};
+use crate::id::{GROUP_ROWS, NUMBER_MAX, RecordId, RowId};
 use crate::page::{PageRead, PageWrite};
 
 /// Bytes of one row's slot.
@@ -68,11 +68,16 @@ impl Header {
     pub fn read(page: &impl PageRead, slot: u32) -> Result<Header> {
         let offset = slot_offset(slot);
         if let Some(run) = page.run(offset, SLOT_LEN)? {
-            return Ok(Header::decode(run));
+            return Header::decode(run).checked(offset);
         }
         let mut bytes = [0; SLOT_LEN];
         page.read(offset, &mut bytes)?;
-        Ok(Header::decode(&bytes))
+        Header::decode(&bytes).checked(offset)
+    }
+
+    #[inline]
+    fn checked(self, offset: usize) -> Result<Header> {
+        if self.version > NUMBER_MAX { Err(version_over(offset)) } else { Ok(self) }
     }
 
     /// Whether no record is here.
@@ -156,6 +161,11 @@ pub fn read_next_free(page: &impl PageRead, slot: u32) -> Result<Option<RowId>> 
     Ok(header.counter.checked_sub(1).map(RowId))
 }
 
+#[cold]
+fn version_over(offset: usize) -> Error {
+    Error::corrupt("", offset as u64, "the version of a record is one that no store reaches")
+}
+
 /// The record's version; 0 in a free slot.
 ///
 /// # Errors
@@ -206,5 +216,16 @@ mod tests {
         ];
         crate::bytes::assert_offset_table(include_str!("header.rs"), SLOT_LEN, &fields);
         assert_eq!(HISTORY.end(), 28);
+    }
+
+    #[test]
+    fn requirement_40_a_version_that_cannot_rise_is_corrupt() {
+        let mut page = vec![0; page_len(2)];
+        for (version, is_sound) in [(1, true), (NUMBER_MAX, true), (NUMBER_MAX + 1, false), (u64::MAX, false)]
+        {
+            VERSION.put(&mut page[SLOT_LEN..], version);
+            let found = Header::read(&page, 1);
+            assert_eq!(found.is_ok(), is_sound, "{version}: {found:?}");
+        }
     }
 }

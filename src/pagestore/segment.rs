@@ -24,7 +24,7 @@
 use super::node::{ImageRef, SegmentEntry};
 use crate::bytes::{Field, crc32};
 use crate::disk::{Access, Disk, File, Region};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::page::image::{self, ImageHead, ImageView};
 use crate::planted::planted;
@@ -57,8 +57,8 @@ pub(crate) fn file_name(id: SegmentId) -> String {
 
 /// The id in a segment file's name.
 pub(crate) fn id_of(name: &str) -> Option<SegmentId> {
-    let digits = name.strip_prefix("seg-")?;
-    (digits.len() == 8).then(|| digits.parse().ok().map(SegmentId))?
+    let id = SegmentId(name.strip_prefix("seg-")?.parse().ok()?);
+    (file_name(id) == name).then_some(id)
 }
 
 fn encode_header(id: SegmentId, store_id: [u8; 16]) -> [u8; HEADER_LEN] {
@@ -300,13 +300,17 @@ impl SegmentWriter {
 
     fn begin(&mut self) -> Result<()> {
         let id = SegmentId(self.next_id);
+        let next_id = self.next_id.checked_add(1).ok_or_else(|| {
+            let message = "all numbers of segments are used; dump the store and load it into a new one";
+            Error::new(ErrorKind::LimitExceeded, message)
+        })?;
         let name = file_name(id);
         if self.disk.list()?.contains(&name) {
             // A checkpoint that failed could not remove it; no root names a segment of this number yet.
             self.disk.remove(&name)?;
         }
         let file = self.disk.create(&name)?;
-        self.next_id += 1;
+        self.next_id = next_id;
         self.buffer.extend_from_slice(&encode_header(id, self.store_id));
         self.current = Some(Growing { id, file, flushed: 0 });
         Ok(())
@@ -395,7 +399,24 @@ mod tests {
     #[test]
     fn names_and_ids_belong_together() {
         assert_eq!(id_of(&file_name(SegmentId(12))), Some(SegmentId(12)));
-        assert_eq!(id_of("seg-12"), None);
-        assert_eq!(id_of("log-00000001"), None);
+        assert_eq!(id_of(&file_name(SegmentId(u32::MAX))), Some(SegmentId(u32::MAX)));
+        for foreign in ["seg-12", "seg-+0000012", "seg-4294967296", "seg-000000012", "log-00000001"] {
+            assert_eq!(id_of(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn requirement_40_the_last_number_of_a_segment_is_not_used() {
+        let path = std::env::temp_dir().join(format!("vellum-segment-{}", std::process::id()));
+        let disk: Arc<dyn Disk> = Arc::new(crate::disk::OsDisk::new(&path));
+        disk.create_dir().unwrap();
+        let mut writer = SegmentWriter::new(disk.clone(), [9; 16], u32::MAX - 1);
+        writer.settle().unwrap();
+        writer.seal_current().unwrap();
+        let error = writer.settle().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+        writer.abandon();
+        // Removes the directory only if it is empty.
+        std::fs::remove_dir(path).unwrap();
     }
 }

@@ -35,7 +35,7 @@ use super::node::ImageRef;
 use crate::bytes::{Field, crc32};
 use crate::disk::{Access, Disk, File};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{GROUP_ROWS, Lsn};
+use crate::id::{GROUP_ROWS, Lsn, NUMBER_MAX};
 use crate::planted::planted;
 use crate::value::KEY_HASH_ALGORITHM;
 use crate::wal::{Position, Resume, Seal};
@@ -175,6 +175,11 @@ impl Superblock {
         };
         if superblock.generation % 2 != copy {
             return Err(corrupt(GENERATION.offset(), "this copy belongs in the place of the other one"));
+        }
+        for field in [GENERATION, LSN, LOG_FILE, LOG_OFFSET, SEAL_FILE, SEAL_OFFSET, SEAL_LSN] {
+            if field.get(bytes) > NUMBER_MAX {
+                return Err(corrupt(field.offset(), "a number that no store reaches"));
+            }
         }
         // Reserved bytes are zero, and so are fields that mean nothing in this state: no byte of a valid copy
         // goes unread.
@@ -366,6 +371,20 @@ mod tests {
             let crc = crc32(&bad[..CRC.offset()]);
             CRC.put(&mut bad, crc);
             assert_eq!(Superblock::decode(&bad, 0).unwrap_err().kind(), ErrorKind::Corrupt, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn requirement_40_numbers_that_no_store_reaches_are_corrupt() {
+        for field in [GENERATION, LSN, LOG_FILE, LOG_OFFSET, SEAL_FILE, SEAL_OFFSET, SEAL_LSN] {
+            for (number, is_sound) in [(NUMBER_MAX, true), (NUMBER_MAX + 2, false), (u64::MAX - 1, false)] {
+                let mut bytes = sample(4).encode();
+                field.put(&mut bytes, number);
+                let crc = crc32(&bytes[..CRC.offset()]);
+                CRC.put(&mut bytes, crc);
+                let found = Superblock::decode(&bytes, 0);
+                assert_eq!(found.is_ok(), is_sound, "{number} at {}: {found:?}", field.offset());
+            }
         }
     }
 

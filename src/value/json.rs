@@ -23,7 +23,10 @@ impl Json {
     /// # Errors
     /// `InvalidInput` with the place when it is not JSON, or nested deeper than 127.
     pub fn parse(text: &str) -> Result<Json> {
-        check(text).map_err(|error| Error::invalid_input(format!("not JSON: {error}")))?;
+        check(text).map_err(|error| match is_too_deep(text) {
+            true => Error::invalid_input(format!("JSON that is nested deeper than {DEPTH_MAX}")),
+            false => Error::invalid_input(format!("not JSON: {error}")),
+        })?;
         Ok(Json(compact(text)))
     }
 
@@ -41,18 +44,7 @@ impl Json {
 
     /// Whether a tree made by hand is nested deeper than text that is read may be.
     pub(crate) fn is_too_deep(&self) -> bool {
-        let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-        self.0.bytes().any(|byte| {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = in_string,
-                b'"' => in_string = !in_string,
-                b'[' | b'{' if !in_string => depth += 1,
-                b']' | b'}' if !in_string => depth -= 1,
-                _ => {}
-            }
-            depth > DEPTH_MAX
-        })
+        is_too_deep(&self.0)
     }
 
     /// The text.
@@ -73,6 +65,21 @@ impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_too_deep(text: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    text.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
 }
 
 fn check(text: &str) -> serde_json::Result<()> {

@@ -42,7 +42,7 @@ use super::Position;
 use crate::bytes::{Field, crc32};
 use crate::disk::File;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Lsn;
+use crate::id::{Lsn, NUMBER_MAX};
 
 const MAGIC: Field<[u8; 8]> = Field::at(0);
 const VERSION: Field<u16> = Field::after(MAGIC);
@@ -191,6 +191,11 @@ impl FileHeader {
         };
         let none = Before { position: Position { file: 0, offset: 0 }, lsn: Lsn(0), crc: 0 };
         let before = (before != none).then_some(before);
+        for field in [NUMBER, FILE_LEN, BEFORE_FILE, BEFORE_OFFSET, BEFORE_LSN] {
+            if field.get(bytes) > NUMBER_MAX {
+                return wrong(field.offset(), "a number that no store reaches".to_string());
+            }
+        }
         let starts_later_generation = number == first_file && generation > 1;
         if first_file > number || generation == 0 || before.is_some() != starts_later_generation {
             return wrong(
@@ -230,7 +235,7 @@ pub(crate) fn log_name(number: u64) -> String {
 /// The number in a log file's name.
 pub(crate) fn log_number(name: &str) -> Option<u64> {
     let number = name.strip_prefix("log-")?.parse().ok()?;
-    (log_name(number) == name).then_some(number)
+    (number <= NUMBER_MAX && log_name(number) == name).then_some(number)
 }
 
 /// Name of a file on its way to become the log file `number`.
@@ -303,6 +308,30 @@ mod tests {
             let error = FileHeader::decode("log", &damaged).expect_err("a flipped bit");
             assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}: {error}");
         }
+    }
+
+    #[test]
+    fn requirement_40_numbers_that_no_store_reaches_are_corrupt() {
+        let before = Before { position: Position { file: 8, offset: 5000 }, lsn: Lsn(12), crc: 5 };
+        let header = FileHeader {
+            store_id: [7; 16],
+            number: 9,
+            file_len: 1 << 20,
+            first_file: 9,
+            generation: 3,
+            salt: 77,
+            before: Some(before),
+        };
+        for field in [NUMBER, FILE_LEN, BEFORE_FILE, BEFORE_OFFSET, BEFORE_LSN] {
+            let (mut bytes, _) = header.encode();
+            field.put(&mut bytes, u64::MAX);
+            let crc = crc32(&bytes[STORE_ID.offset()..HEADER_LEN]);
+            HEADER_CRC.put(&mut bytes, crc);
+            let error = FileHeader::decode("log", &bytes).unwrap_err();
+            assert_eq!(error.place().map(|place| place.offset), Some(field.offset() as u64), "{error}");
+        }
+        // A foreign file of such a name is none of ours: no number comes behind it.
+        assert_eq!(log_number(&log_name(u64::MAX)), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod full_disk;
 mod golden;
 mod history;
 mod key_lessons;
+mod limits;
 mod log_damage;
 mod nth_call;
 mod once;
