@@ -74,3 +74,7 @@ golden:
 year FILE="flights.ndjson.gz":
     cargo run --release --example flights -- --full {{FILE}} --buffered
     cargo run --release -p vellum-bench --bin year -- {{FILE}}
+
+# The same year with references by match instead of names: what matches nothing, under each policy, counted exactly.
+linked FILE="flights.ndjson.gz":
+    VELLUM_FLIGHTS={{ absolute_path(FILE) }} cargo test --release -p vellum --test it flights_linked -- --nocapture

@@ -10,6 +10,7 @@
 
 use crate::error::{Error, Result};
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
 /// An integer that has a fixed little-endian form.
 pub trait Fixed: Copy {
@@ -102,8 +103,13 @@ impl<T: Fixed> Field<T> {
 #[inline]
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
+    let mut hasher = EMPTY.clone();
+    hasher.update(bytes);
+    hasher.finalize()
 }
+
+/// A new hasher asks what the processor can do; this one has asked.
+static EMPTY: LazyLock<crc32fast::Hasher> = LazyLock::new(crc32fast::Hasher::new);
 
 /// The same of bytes that come in pieces.
 #[derive(Clone, Debug)]
@@ -113,7 +119,7 @@ impl Crc32 {
     /// Of nothing yet.
     #[must_use]
     pub fn new() -> Crc32 {
-        Crc32(crc32fast::Hasher::new())
+        Crc32(EMPTY.clone())
     }
 
     /// Adds bytes.
@@ -152,6 +158,20 @@ impl<'a> Cursor<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offset == self.bytes.len()
+    }
+
+    /// All that was not read.
+    #[inline]
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.offset..]
+    }
+
+    /// Passes over bytes that [`Cursor::rest`] has shown to be there.
+    #[inline]
+    pub fn skip(&mut self, len: usize) {
+        debug_assert!(len <= self.rest().len(), "{len} bytes skipped");
+        self.offset += len;
     }
 
     /// The next `len` bytes.

@@ -60,14 +60,41 @@ pub struct Cell<'a> {
     pub bytes: Option<&'a [u8]>,
 }
 
+/// Attributes folded to one bit each, by id modulo 64: no bit in common means no attribute in common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AttributeBits(u64);
+
+impl AttributeBits {
+    /// Adds one.
+    #[inline]
+    pub fn add(&mut self, id: AttributeId) {
+        self.0 |= 1 << (id.0 % 64);
+    }
+
+    /// Whether the two may have an attribute in common.
+    #[inline]
+    #[must_use]
+    pub fn may_meet(self, other: AttributeBits) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// The cells of one change, decoded as they are walked.
 #[derive(Clone, Debug)]
 pub struct Cells<'a> {
     cursor: Cursor<'a>,
     left: u64,
+    attributes: AttributeBits,
 }
 
 impl<'a> Cells<'a> {
+    /// The attributes that have a cell here.
+    #[inline]
+    #[must_use]
+    pub fn attributes(&self) -> AttributeBits {
+        self.attributes
+    }
+
     /// The next cell.
     ///
     /// # Errors
@@ -84,6 +111,18 @@ impl<'a> Cells<'a> {
 
 #[inline]
 fn read_cell<'a>(cursor: &mut Cursor<'a>) -> Result<Cell<'a>> {
+    // Most ids and lengths are one byte each.
+    if let [attribute @ 0..0x80, len @ 1..0x80, bytes @ ..] = cursor.rest()
+        && let Some(bytes) = bytes.get(..usize::from(*len) - 1)
+    {
+        let cell = Cell { attribute: AttributeId(u16::from(*attribute)), bytes: Some(bytes) };
+        cursor.skip(1 + usize::from(*len));
+        return Ok(cell);
+    }
+    read_long_cell(cursor)
+}
+
+fn read_long_cell<'a>(cursor: &mut Cursor<'a>) -> Result<Cell<'a>> {
     let attribute = AttributeId(narrow(cursor, "attribute id")?);
     let bytes = match cursor.varint()? {
         0 => None,
@@ -220,11 +259,11 @@ impl<'a> Changes<'a> {
     #[inline]
     fn cells(&mut self) -> Result<Cells<'a>> {
         let left = self.cursor.varint()?;
-        let cells = Cells { cursor: self.cursor.clone(), left };
+        let (cursor, mut attributes) = (self.cursor.clone(), AttributeBits::default());
         for _ in 0..left {
-            read_cell(&mut self.cursor)?;
+            attributes.add(read_cell(&mut self.cursor)?.attribute);
         }
-        Ok(cells)
+        Ok(Cells { cursor, left, attributes })
     }
 }
 

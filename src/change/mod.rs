@@ -8,7 +8,7 @@ mod op;
 mod terms;
 
 pub use filter::{Comparison, Filter};
-pub use frame::{Cell, Cells, Change, FrameBuilder, FrameHead, Origin, Target, parse};
+pub use frame::{AttributeBits, Cell, Cells, Change, FrameBuilder, FrameHead, Origin, Target, parse};
 pub use mutation::{Action, Key, Mode, Mutation, Patch};
 pub use op::{Bounds, Op};
 pub use terms::{Absent, Link, Terms, Validation};

@@ -38,10 +38,10 @@ pub(crate) struct ApplyScratch {
 }
 
 impl Records {
-    /// Applies one frame. The only place where records change.
+    /// Applies one frame, see [`Records::apply_under`].
     ///
     /// # Errors
-    /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
+    /// As there.
     pub(crate) fn apply(
         &self,
         writer: &mut Writer,
@@ -49,42 +49,68 @@ impl Records {
         lsn: Lsn,
         body: &[u8],
     ) -> Result<()> {
+        self.apply_under(&self.catalog(), writer, scratch, lsn, body)
+    }
+
+    /// Applies one frame. The only place where records change. `catalog` is that of the state before it.
+    ///
+    /// # Errors
+    /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
+    pub(crate) fn apply_under(
+        &self,
+        catalog: &Catalog,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        lsn: Lsn,
+        body: &[u8],
+    ) -> Result<()> {
         assert!(lsn == self.applied().next(), "apply out of order: {lsn} after {}", self.applied());
         self.sequence.fetch_add(1, Ordering::AcqRel);
-        let result = self.apply_changes(writer, scratch, body);
+        let result = self.apply_changes(writer, scratch, catalog, body);
         self.applied.store(lsn.0, Ordering::Release);
         self.sequence.fetch_add(1, Ordering::AcqRel);
         result
     }
 
-    fn apply_changes(&self, writer: &mut Writer, scratch: &mut ApplyScratch, body: &[u8]) -> Result<()> {
+    fn apply_changes(
+        &self,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        catalog: &Catalog,
+        body: &[u8],
+    ) -> Result<()> {
         let (head, mut changes) = parse(body)?;
         self.commit_time.store(head.commit_time.0, Ordering::Release);
+        // The catalog of this frame, once it has one of its own.
+        let mut replaced = None;
         while let Some(change) = changes.next()? {
+            let catalog = replaced.as_deref().unwrap_or(catalog);
+            let object =
+                |target: &Target| catalog.object(target.object).ok_or_else(|| missing_object(target.object));
             match change {
                 Change::Update { target, at, cells } => {
-                    self.update(writer, scratch, &head, &target, at, cells)?
+                    self.update(writer, scratch, &head, object(&target)?, &target, at, cells)?
                 }
                 Change::Create { target, at, cells } => {
-                    self.create(writer, scratch, &head, &target, at, None, cells)?
+                    self.create(writer, scratch, &head, object(&target)?, &target, at, None, cells)?
                 }
                 Change::Restore { target, at, origin, cells } => {
-                    self.create(writer, scratch, &head, &target, at, Some(origin), cells)?
+                    self.create(writer, scratch, &head, object(&target)?, &target, at, Some(origin), cells)?
                 }
-                Change::Delete { target } => self.delete(writer, scratch, &target)?,
-                Change::Schema { bytes } => self.replace_schema(writer, bytes)?,
+                Change::Delete { target } => self.delete(writer, scratch, object(&target)?, &target)?,
+                Change::Schema { bytes } => replaced = Some(self.replace_schema(writer, bytes)?),
             }
         }
         Ok(())
     }
 
-    fn replace_schema(&self, writer: &mut Writer, bytes: &[u8]) -> Result<()> {
-        let catalog = Catalog::new(Schema::decode(bytes)?);
+    fn replace_schema(&self, writer: &mut Writer, bytes: &[u8]) -> Result<Arc<Catalog>> {
+        let catalog = Arc::new(Catalog::new(Schema::decode(bytes)?));
         self.convert(writer, &self.catalog().clone(), &catalog)?;
         let group = self.pages.group_mut(writer, CATALOG_TREE, 0)?;
         group.state.write().page_mut(0).replace(bytes.to_vec());
-        self.catalog.store(Arc::new(catalog));
-        Ok(())
+        self.catalog.store(Arc::clone(&catalog));
+        Ok(catalog)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one change, and what applying needs")]
@@ -93,13 +119,12 @@ impl Records {
         writer: &mut Writer,
         scratch: &mut ApplyScratch,
         head: &FrameHead,
+        object: &ObjectLayout,
         target: &Target,
         at: Option<Timestamp>,
         origin: Option<Origin>,
         cells: Cells<'_>,
     ) -> Result<()> {
-        let catalog = self.catalog();
-        let object = catalog.object(target.object).ok_or_else(|| missing_object(target.object))?;
         let shown = at.unwrap_or(head.commit_time).0;
         let tree = self.pages.tree_mut(writer, object.tree)?;
         let group = self.pages.group_mut(writer, object.tree, target.row.group())?;
@@ -168,17 +193,17 @@ impl Records {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one change, and what applying needs")]
     fn update(
         &self,
         writer: &mut Writer,
         scratch: &mut ApplyScratch,
         head: &FrameHead,
+        object: &ObjectLayout,
         target: &Target,
         at: Option<Timestamp>,
         cells: Cells<'_>,
     ) -> Result<()> {
-        let catalog = self.catalog();
-        let object = catalog.object(target.object).ok_or_else(|| missing_object(target.object))?;
         let moves_keys = touches_keys(object, cells.clone())?;
         let group = self.pages.group_mut(writer, object.tree, target.row.group())?;
         let slot = target.row.slot();
@@ -206,9 +231,13 @@ impl Records {
         Ok(())
     }
 
-    fn delete(&self, writer: &mut Writer, scratch: &mut ApplyScratch, target: &Target) -> Result<()> {
-        let catalog = self.catalog();
-        let object = catalog.object(target.object).ok_or_else(|| missing_object(target.object))?;
+    fn delete(
+        &self,
+        writer: &mut Writer,
+        scratch: &mut ApplyScratch,
+        object: &ObjectLayout,
+        target: &Target,
+    ) -> Result<()> {
         let tree = self.pages.tree_mut(writer, object.tree)?;
         let group = self.pages.group_mut(writer, object.tree, target.row.group())?;
         let slot = target.row.slot();
@@ -333,6 +362,9 @@ impl Records {
 
 /// Whether a change may alter a key.
 fn touches_keys(object: &ObjectLayout, mut cells: Cells<'_>) -> Result<bool> {
+    if !cells.attributes().may_meet(object.indexed) {
+        return Ok(false);
+    }
     while let Some(cell) = cells.next()? {
         if object.attribute(cell.attribute).is_some_and(|attribute| attribute.indexed) {
             return Ok(true);

@@ -1,5 +1,6 @@
 //! What the schema means for pages: columns, widths and indexes, worked out once a schema change.
 
+use crate::change::AttributeBits;
 use crate::id::{AttributeId, ObjectId, TreeId};
 use crate::page::slots::Width;
 use crate::schema::{ObjectSchema, Schema, Standing};
@@ -22,6 +23,8 @@ pub(crate) struct ObjectLayout {
     /// By attribute id.
     pub(crate) attributes: Vec<AttributeLayout>,
     pub(crate) indexes: Vec<IndexLayout>,
+    /// The attributes that some key has.
+    pub(crate) indexed: AttributeBits,
     /// Whether some attribute has a default.
     pub(crate) has_defaults: bool,
     /// Whether some attribute is a number that the engine gives.
@@ -134,12 +137,18 @@ impl ObjectLayout {
             history: object.has_history() || attribute.has_history(),
         });
         let attributes: Vec<AttributeLayout> = attributes.collect();
+        let mut indexed = AttributeBits::default();
+        attributes
+            .iter()
+            .filter(|attribute| attribute.indexed)
+            .for_each(|attribute| indexed.add(attribute.id));
         let linked = attributes.iter().any(|attribute| attribute.value_type == ValueType::Reference);
         ObjectLayout {
             id: object.id(),
             tree: object.tree(),
             attributes,
             indexes,
+            indexed,
             has_defaults: object.attributes().iter().any(|attribute| attribute.default_value().is_some()),
             has_sequences: object.attributes().iter().any(|attribute| attribute.sequence().is_some()),
             history: object.history_trees.map(|_| object.id().history()),

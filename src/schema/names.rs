@@ -3,13 +3,14 @@
 use std::fmt::Write;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Up to here a walk over the hashes beats a search; 16 entries are four cache lines.
-const WALK_MAX: usize = 16;
+/// No name has this place of the table; there are at most 65,535 names.
+const FREE: u16 = u16::MAX;
 
-/// Hash and position of each name, in the order of the hashes where there are many. What it says
-/// follows from the names beside it, so two tables are always equal to a comparison of schemas.
+/// Position of each name at the place of the table that its hash points to, or at the next free one behind it:
+/// open addressing, at most half full. What it says follows from the names beside it, so two tables are always equal
+/// to a comparison of schemas.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names(Vec<(u64, u16)>);
+pub(super) struct Names(Box<[u16]>);
 
 impl PartialEq for Names {
     fn eq(&self, _: &Names) -> bool {
@@ -18,27 +19,35 @@ impl PartialEq for Names {
 }
 
 impl Names {
-    /// The table of these names, at most 65,536.
+    /// The table of these names, at most 65,535; an empty one is nobody's. Of equal ones the first is found.
     pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Names {
-        let mut entries: Vec<(u64, u16)> =
-            names.zip(0..=u16::MAX).map(|(name, at)| (xxh3_64(name.as_bytes()), at)).collect();
-        if entries.len() > WALK_MAX {
-            entries.sort_unstable();
+        let named: Vec<(&str, u16)> = names.zip(0..FREE).filter(|(name, _)| !name.is_empty()).collect();
+        let mut table = vec![FREE; (2 * named.len()).next_power_of_two()].into_boxed_slice();
+        for (name, at) in named {
+            let mut place = xxh3_64(name.as_bytes()) as usize & (table.len() - 1);
+            while table[place] != FREE {
+                place = (place + 1) & (table.len() - 1);
+            }
+            table[place] = at;
         }
-        Names(entries)
+        Names(table)
     }
 
     /// The position of `name`; `name_at` gives the name at a position.
     #[inline]
     pub(super) fn find<'a>(&self, name: &str, name_at: impl Fn(usize) -> &'a String) -> Option<usize> {
-        let hash = xxh3_64(name.as_bytes());
-        let start = if self.0.len() > WALK_MAX { self.0.partition_point(|entry| entry.0 < hash) } else { 0 };
-        let candidates = self.0[start..].iter();
-        let candidates = candidates.take_while(|entry| self.0.len() <= WALK_MAX || entry.0 == hash);
-        candidates
-            .filter(|entry| entry.0 == hash)
-            .map(|entry| usize::from(entry.1))
-            .find(|at| name_at(*at) == name)
+        let mask = self.0.len().checked_sub(1)?;
+        let mut place = xxh3_64(name.as_bytes()) as usize & mask;
+        loop {
+            let at = self.0[place];
+            if at == FREE {
+                return None;
+            }
+            if name_at(usize::from(at)) == name {
+                return Some(usize::from(at));
+            }
+            place = (place + 1) & mask;
+        }
     }
 }
 

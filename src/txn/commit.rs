@@ -49,7 +49,7 @@ impl Staging<'_> {
         touch(records, self.root, self.catalog, &mut self.state.stage)?;
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
         (self.context.admit)(self.state, only_deletes)?;
-        append_and_apply(self.context, self.state).map(Some)
+        append_and_apply(self.context, self.catalog, self.state).map(Some)
     }
 
     /// Judges the end state of what is staged. False when there is nothing to log.
@@ -76,6 +76,9 @@ impl Staging<'_> {
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
     fn collect_keys(&mut self) -> Result<()> {
+        if !self.state.stage.records().iter().any(|staged| staged.moves_keys) {
+            return Ok(());
+        }
         let mut buffers = std::mem::take(&mut self.state.stage.keys);
         let (mut found, seed) = (std::mem::take(&mut self.state.stage.key), self.context.records.hash_seed);
         let mut hashes: Vec<(u64, usize)> = Vec::new();
@@ -193,12 +196,16 @@ impl Staging<'_> {
 
     /// Gives creates their rows: free ones first, in the order in which `apply` will take them.
     fn give_rows(&mut self) -> Result<()> {
+        let needs_row = |staged: &Staged| matches!(staged.fate, Fate::Create | Fate::Spent);
+        if !self.state.stage.records().iter().any(needs_row) {
+            return Ok(());
+        }
         let records = self.context.records;
         let live = self.root;
         let mut next = std::mem::take(&mut self.state.stage.next_rows);
         for staged in 0..self.state.stage.records().len() {
             let record = self.state.stage.record(staged);
-            if !matches!(record.fate, Fate::Create | Fate::Spent) {
+            if !needs_row(record) {
                 continue;
             }
             let object = self.catalog.object(record.object).expect("staged records have an object");
@@ -355,7 +362,7 @@ fn touch_row(
 
 /// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
 /// and disk disagree and the store stops.
-fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Lsn> {
+fn append_and_apply(context: &Context<'_>, catalog: &Catalog, state: &mut WriterState) -> Result<Lsn> {
     let WriterState { pages, log, frame, scratch, stage, .. } = state;
     pages.expect(stage.first_group());
     log.reserve(frame.body().len())?;
@@ -364,7 +371,7 @@ fn append_and_apply(context: &Context<'_>, state: &mut WriterState) -> Result<Ls
     log.append(Kind::Commit, lsn, durable, frame.body())?;
     // A panic between the frame and the end of apply must stop the store too (crash rule 8).
     let guard = PoisonOnUnwind(log.shared());
-    let applied = context.records.apply(pages, scratch, lsn, frame.body());
+    let applied = context.records.apply_under(catalog, pages, scratch, lsn, frame.body());
     std::mem::forget(guard);
     if let Err(error) = applied {
         log.shared().poison(error.again());

@@ -338,9 +338,7 @@ impl<'a> Staging<'a> {
         if object.schema.is_open() {
             self.stage_unknown(object, staged, &[], patch, &mut changed)?;
         }
-        if object.layout.attributes.iter().any(|attribute| attribute.required) {
-            self.check_required_of(object, staged, &changed)?;
-        }
+        self.check_required_of(object, staged, &changed)?;
         if !changed.is_empty() {
             self.check_record_len(object, staged)?;
         }
@@ -483,10 +481,11 @@ impl<'a> Staging<'a> {
         changed: &AttributeSet,
     ) -> Result<()> {
         let record = self.state.stage.record(staged);
-        for id in changed.iter() {
-            let required = object.layout.attribute(id).is_some_and(|attribute| attribute.required);
-            if required && record.cell(id).is_some_and(|cell| cell.bytes.is_none()) {
-                return Err(missing_required(object, id));
+        for cell in record.cells.iter().filter(|cell| cell.bytes.is_none()) {
+            let required =
+                object.layout.attribute(cell.attribute).is_some_and(|attribute| attribute.required);
+            if required && changed.contains(cell.attribute) {
+                return Err(missing_required(object, cell.attribute));
             }
         }
         Ok(())

@@ -1,12 +1,14 @@
 //! January's flights with references instead of names: airline, airports and plane by match. Four airports
 //! and every sixth plane are in no file; what becomes of those is a matter of policy, and counted exactly
-//! from the stream itself.
+//! from the stream itself. `VELLUM_FLIGHTS=FILE cargo test --release -p vellum --test it flights_linked -- --nocapture`
+//! takes the stream of a whole year instead of January's (`just linked FILE`).
 
 use crate::common::{Dir, quick};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use vellum::text::parse_mutation;
 use vellum::{ErrorKind, Mutation, Schema, Store, Value, patch};
 
@@ -32,7 +34,11 @@ const SCHEMA: &str = r#"{"objects":[
 fn lines() -> Vec<Json> {
     let kept = ["date", "carrier", "flight", "origin", "dest", "tailnum"];
     let mut lines = Vec::new();
-    for line in BufReader::new(MultiGzDecoder::new(JANUARY)).lines() {
+    let stream: Box<dyn Read> = match std::env::var_os("VELLUM_FLIGHTS") {
+        Some(path) => Box::new(File::open(path).unwrap()),
+        None => Box::new(JANUARY),
+    };
+    for line in BufReader::new(MultiGzDecoder::new(stream)).lines() {
         let mut line: Json = serde_json::from_str(&line.unwrap()).unwrap();
         line.as_object_mut().unwrap().remove("at");
         let part = if line["op"] == "create" { "values" } else { "set" };
@@ -162,6 +168,14 @@ fn references_that_dangle_become_null_or_a_listed_error() {
     );
     let share = expected.no_plane as f64 / expected.with_tailnum as f64;
     assert!((0.13..0.19).contains(&share), "{share}");
+    println!(
+        "{} flights, {} to airports in no file; {} tail numbers, {} of planes in no file ({:.1} %)",
+        expected.flights,
+        expected.no_airport,
+        expected.with_tailnum,
+        expected.no_plane,
+        share * 100.0
+    );
 
     // Null where nothing matches.
     for batch in mutations(&store.schema(), &lines, "null").chunks(500) {
