@@ -101,6 +101,17 @@ impl Build {
         Ok(self.make_room()?)
     }
 
+    /// Whether a row of a history holds an entry of this record.
+    ///
+    /// # Errors
+    /// When what was built cannot be read.
+    pub(crate) fn is_entry(&self, history: ObjectId, row: RowId, record: RecordId) -> Result<bool> {
+        let catalog = self.records.catalog();
+        let Some(history) = catalog.object(history) else { return Ok(false) };
+        let entry = self.records.entry(&self.records.pages.live(), history, row)?;
+        Ok(entry.is_some_and(|entry| entry.record == record))
+    }
+
     fn row_count(&self, object: &ObjectLayout) -> u64 {
         self.records.pages.live().tree(object.tree).map_or(0, |tree| tree.meta(ROWS))
     }

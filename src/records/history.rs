@@ -156,7 +156,7 @@ impl Records {
 }
 
 /// Reads an entry; `None` where the row holds a place and no entry.
-fn read_entry(
+pub(crate) fn read_entry(
     history: &ObjectLayout,
     header: &Header,
     state: &GroupState,

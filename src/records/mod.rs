@@ -32,7 +32,7 @@ mod layout;
 mod read;
 
 pub(crate) use apply::ApplyScratch;
-pub(crate) use history::{Entry, EntryKind};
+pub(crate) use history::{Entry, EntryKind, read_entry};
 pub(crate) use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
 pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub(crate) use read::{

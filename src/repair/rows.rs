@@ -10,7 +10,7 @@ use crate::page::Columns;
 use crate::page::header::Header;
 use crate::pagestore::{Group, GroupState};
 use crate::records::{AttributeLayout, COUNTER, Catalog, ObjectLayout, ROWS, read_cell, read_header};
-use crate::schema::{ACTORS, AttributeSchema, ObjectSchema};
+use crate::schema::{ACTORS, AttributeSchema, ObjectSchema, history};
 
 /// Puts every record that can be read into the new store.
 ///
@@ -164,20 +164,56 @@ impl Salvager<'_> {
         header
     }
 
+    /// A link of a history that leads to an entry which is lost is cut: what is older is in nobody's history then.
+    fn with_known_past(&mut self, record: &mut NewRecord) -> Result<()> {
+        let id = record.header.id;
+        let previous = record.cells.iter().position(|(attribute, _)| *attribute == history::PREVIOUS);
+        let (kept_in, link) = match self.object.history {
+            Some(kept_in) => (kept_in, record.header.history),
+            // An entry that leads to an older one.
+            None if self.object.id.is_history() => {
+                let cell = previous.map_or(&[][..], |at| &record.cells[at].1);
+                (self.object.id, cell.try_into().map_or(0, u64::from_le_bytes))
+            }
+            None => return Ok(()),
+        };
+        let Some(row) = link.checked_sub(1) else { return Ok(()) };
+        if self.build.is_entry(kept_in, RowId(row), id)? {
+            return Ok(());
+        }
+        let error =
+            Error::corrupt("", 0, format!("older values of it are lost: its history leads to row {row}"));
+        self.losses.record(self.schema.key(), id, &[], &error);
+        record.header.history = 0;
+        if self.object.history.is_none() {
+            record.cells.retain(|(attribute, _)| *attribute != history::PREVIOUS);
+        }
+        Ok(())
+    }
+
     fn record(&mut self, groups: &[GroupIn<'_>], number: u64, slot: u32, header: Header) -> Result<()> {
         let row =
             self.object.id.keeps_rows().then_some(RowId(number * u64::from(GROUP_ROWS) + u64::from(slot)));
         let header = self.with_known_actors(header);
         let mut record = NewRecord { object: self.object.id, header, row, cells: Vec::new() };
+        let mut is_whole = true;
         for (layout, attribute) in self.object.attributes.iter().zip(self.schema.attributes()) {
             let cell =
                 self.first(groups, number, Some(layout), |state| cell_of(state, layout, attribute, slot));
             match cell {
                 Ok(None) => {}
                 Ok(Some(cell)) => record.cells.push((layout.id, cell)),
-                Err(error) => self.losses.record(self.schema.key(), header.id, &[attribute.key()], &error),
+                Err(error) => {
+                    self.losses.record(self.schema.key(), header.id, &[attribute.key()], &error);
+                    is_whole = false;
+                }
             }
         }
+        // Half an entry of a history says something wrong: that another value was there, or that none was.
+        if !is_whole && self.object.id.is_history() {
+            return Ok(());
+        }
+        self.with_known_past(&mut record)?;
         add(self.build, self.catalog, record, self.losses)
     }
 }

@@ -185,6 +185,12 @@ impl ObjectId {
         ObjectId(FIRST_SYSTEM | self.0)
     }
 
+    /// Whether it keeps the history of another one.
+    #[must_use]
+    pub(crate) fn is_history(self) -> bool {
+        self.is_system() && self != REQUESTS && self != ACTORS
+    }
+
     /// Whether its records are named by their rows.
     #[must_use]
     pub(crate) fn keeps_rows(self) -> bool {

@@ -3,8 +3,10 @@
 //! One pass over the row groups of each object, forgetting each group behind it, checks headers, cells
 //! and keys, and looks each key up; one over the buckets of each index checks that there is nothing else
 //! in them. So an index is right when each key of a record is found once and the counts agree, and no
-//! map of all keys is needed. What grows with the store: loaded buckets, and 16 bytes for each free row.
+//! map of all keys is needed. What grows with the store: loaded buckets, 16 bytes for each free row, and 8 for each
+//! entry of a history ([`super::past`]).
 
+use super::past::Past;
 use super::{Affected, Report, name_of_index, name_of_tree};
 use crate::error::{Error, Result};
 use crate::id::{GROUP_ROWS, RecordId, RowId, TreeId};
@@ -15,8 +17,8 @@ use crate::page::{Columns, PageRead, bucket, text};
 use crate::pagestore::{Group, GroupState, Root};
 use crate::records::{
     AttributeLayout, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers,
-    ObjectLayout, RECORDS, ROWS, Records, for_each_key_in, has_key, id_value, read_cell, read_header,
-    split_id_value,
+    ObjectLayout, RECORDS, ROWS, Records, for_each_key_in, has_key, id_value, read_cell, read_entry,
+    read_header, split_id_value,
 };
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::key_hash;
@@ -30,9 +32,11 @@ const NAMED_MAX: u32 = 20;
 pub(super) fn check(records: &Records, report: &mut Report) {
     let catalog = records.catalog().clone();
     let root = records.pages.live().clone();
-    let mut check = Check { records, root: &root, catalog: &catalog, report, id_count: Some(0) };
+    let past = Past::default();
+    let mut check = Check { records, root: &root, catalog: &catalog, report, id_count: Some(0), past };
     check.trees();
     check.schema_pages();
+    // Histories behind the objects whose records lead to them.
     for (object, schema) in catalog.all_objects() {
         check.object(object, schema);
     }
@@ -52,6 +56,7 @@ struct Check<'a> {
     report: &'a mut Report,
     /// Records met so far; unknown once some could not be read.
     id_count: Option<u64>,
+    past: Past,
 }
 
 /// What the pass over an object's groups gathers.
@@ -207,6 +212,11 @@ impl Check<'_> {
             tally.headers_known = false;
         }
         self.counts(schema, &meta, &tally);
+        if let Some(row) = self.past.missing(object.id).filter(|_| tally.headers_known) {
+            let name = schema.key();
+            self.report
+                .add(None, format!("{name}: a record's history leads to row {row}, which has no entry"));
+        }
         for (number, index) in object.indexes.iter().enumerate() {
             let expected = tally.keys_known[number].then_some(tally.keys[number]);
             self.key_index(object, schema, index, expected);
@@ -264,6 +274,32 @@ impl Check<'_> {
             }
         }
         self.keys(object, schema, &state, number, &live, tally);
+        if object.id.is_history() {
+            self.entries(object, schema, &state, number, &live);
+        }
+    }
+
+    /// Each entry of a history is where a link leads to, and leads to one of its own record.
+    fn entries(
+        &mut self,
+        history: &ObjectLayout,
+        schema: &ObjectSchema,
+        state: &GroupState,
+        number: u64,
+        live: &Rows,
+    ) {
+        let mut wrong = Trouble::default();
+        for slot in rows_of(live) {
+            let row = RowId(number * u64::from(GROUP_ROWS) + u64::from(slot));
+            // What cannot be read was told with the cells.
+            let Ok(Some(header)) = read_header(state, slot) else { continue };
+            if let Ok(Some(entry)) = read_entry(history, &header, state, slot, row)
+                && let Err(reason) = self.past.entry(history.id, &entry)
+            {
+                wrong.note_in(state, slot, Error::corrupt("", 0, reason));
+            }
+        }
+        wrong.tell(self.report, &format!("links of {}", schema.key()), number);
     }
 
     /// Every page of a group belongs to something.
@@ -318,6 +354,14 @@ impl Check<'_> {
                             header.id, header.counter, tally.rows
                         );
                         wrong.note(slot, Error::corrupt("", 0, reason));
+                    }
+                    if let Some(history) = object.history.filter(|_| header.history != 0) {
+                        let tree =
+                            self.catalog.object(history).and_then(|history| self.root.tree(history.tree));
+                        let rows = tree.map_or(0, |tree| tree.meta(ROWS));
+                        if let Err(reason) = self.past.record(history, rows, header.history, header.id) {
+                            wrong.note(slot, Error::corrupt("", 0, reason));
+                        }
                     }
                     if !object.id.is_system()
                         && let Err(error) = self.look_up_id(object, header.id, row)

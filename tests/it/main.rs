@@ -28,6 +28,7 @@ mod nth_call;
 mod once;
 mod open_cost;
 mod past;
+mod past_repair;
 mod plans;
 mod refusals;
 mod relations;
