@@ -121,6 +121,7 @@ impl<'a> Staging<'a> {
         let single = std::mem::replace(&mut self.single, false);
         let mark = self.state.stage.mark();
         let result = self.whole(object, mutation, depth, mark);
+        let result = result.and_then(|outcome| self.check_emptied(mark).map(|()| outcome));
         self.single = single;
         if result.is_err() {
             self.state.stage.rollback(mark);
@@ -424,9 +425,7 @@ impl<'a> Staging<'a> {
         problems.finish()?;
         if changed.is_empty() {
             let outcome = self.outcome(object, staged, changed, false, patch.returning);
-            if pushed {
-                self.state.stage.pop(None);
-            }
+            self.close_unchanged(pushed);
             return outcome;
         }
         self.check_record_len(object, staged)?;
@@ -451,6 +450,14 @@ impl<'a> Staging<'a> {
             Located::Stored { id, row, version, group } => {
                 (self.push(object, (id, row, version), Fate::Update, group), true)
             }
+        }
+    }
+
+    /// Takes back that a record was opened, where nothing came of it.
+    pub(super) fn close_unchanged(&mut self, pushed: bool) {
+        match pushed {
+            true => self.state.stage.pop(None),
+            false => self.state.stage.unkeep(),
         }
     }
 
@@ -527,13 +534,17 @@ impl<'a> Staging<'a> {
         let other = |staged: usize| {
             let record = stage.record(staged);
             let object = self.catalog.schema.object_by_id(record.object)?;
-            let shown = record.id != own && record.fate != Fate::Gone && !record.object.is_system();
+            let is_made_here = staged >= mark.count();
+            // What came and went in one mutation was never there.
+            let shown = record.id != own
+                && !record.object.is_system()
+                && (record.is_live() || record.fate == Fate::Delete || !is_made_here);
             shown.then(|| Other {
                 object: object.name().into(),
                 id: record.id,
                 version: record.version,
-                created: record.fate == Fate::Create && staged >= mark.count(),
-                deleted: record.fate == Fate::Delete,
+                created: record.fate == Fate::Create && is_made_here,
+                deleted: !record.is_live(),
             })
         };
         stage.since(mark).into_iter().filter_map(other).collect()
