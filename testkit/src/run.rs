@@ -1,10 +1,14 @@
 //! One run of the model test: a schema, settings and some sixty operations by seed, against a store in
 //! memory and the model, compared on the way and at the end.
 
-use crate::compare::{compare, compare_requests, compare_snapshot, ensure, replay_check, same_values};
+use crate::compare::{
+    compare, compare_requests, compare_snapshot, ensure, replay_check, same_others, same_values,
+};
+use crate::links;
 use crate::mem::MemDisk;
 use crate::model::{Asked, Expected, Model, Records, Saved, same};
 use crate::ops::{self, dummy_id};
+use crate::relations::Other;
 use crate::rng::Rng;
 use crate::schema::{self, AttributeDef, ObjectDef, Type};
 use std::collections::BTreeMap;
@@ -29,6 +33,9 @@ pub const MUST_HAPPEN: &[&str] = &[
     "delete",
     "ops",
     "left out",
+    "cascade",
+    "other side changed along",
+    "delete restricted",
     "request",
     "request that came again",
     "unchanged",
@@ -98,8 +105,11 @@ pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
 /// # Errors
 /// As [`run`].
 pub fn run_with(base: Config, mut rng: Rng, op_count: usize, counts: &mut Counts) -> Checked {
-    let objects: Vec<ObjectDef> =
+    let mut objects: Vec<ObjectDef> =
         (0..1 + rng.below(3)).map(|number| schema::generate(&mut rng, number)).collect();
+    if !rng.one_in(4) {
+        links::add(&mut rng, &mut objects, 0);
+    }
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
     let ticks = clock.clone();
     let durability =
@@ -258,6 +268,9 @@ impl Run<'_> {
             (Err(error), Err(kind)) => {
                 self.model.abort();
                 self.count("refused", 1);
+                if kind == ErrorKind::ReferenceRestricted {
+                    self.count("delete restricted", 1);
+                }
                 same_kind(&mutation, kind, &error)
             }
             (result, wanted) => Err(format!("{mutation:?}\nexpected {wanted:?}\nfound {result:?}")),
@@ -279,6 +292,13 @@ impl Run<'_> {
         }
         if wanted.dropped > 0 {
             self.count("left out", 1);
+        }
+        let is_gone = |other: &Other| other.version.is_none();
+        if wanted.others.values().any(is_gone) {
+            self.count("cascade", 1);
+        }
+        if wanted.others.values().any(|other| !is_gone(other) && !other.created) {
+            self.count("other side changed along", 1);
         }
         if mutation.action == A::Delete {
             self.graveyard.push(wanted.id);
@@ -312,6 +332,7 @@ impl Run<'_> {
             }
             ensure!(found.len() == wanted.changed.len(), "{mutation:?}\nbefore: {found:?}");
         }
+        same_others(&self.model, wanted, outcome).map_err(|why| format!("{mutation:?}\n{why}"))?;
         match (&outcome.record, mutation.patch.returning) {
             (Some(record), true) => {
                 ensure!(

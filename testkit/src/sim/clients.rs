@@ -2,7 +2,7 @@
 //! sync or checkpoint, where the disk calls back.
 
 use super::oracle::Oracle;
-use crate::compare::{compare, compare_snapshot, ensure};
+use crate::compare::{compare, compare_snapshot, ensure, same_others};
 use crate::mem::{Event, MemDisk, Op};
 use crate::model::{Expected, Model, Records};
 use crate::ops;
@@ -198,6 +198,9 @@ impl Clients {
                 let refused = refused.or_else(|| self.oracle.model.commit(now).err());
                 self.oracle.model.abort();
                 ensure!(refused == Some(error.kind()), "{refused:?} expected, {error} found");
+                if refused == Some(ErrorKind::ReferenceRestricted) {
+                    self.count("delete restricted");
+                }
                 return Ok(());
             }
         };
@@ -208,9 +211,13 @@ impl Clients {
         ensure!(told.0 == lsn, "lsn {lsn} expected, {told} found");
         for ((mutation, wanted), outcome) in mutations.iter().zip(&expected).zip(&outcomes) {
             same_outcome(wanted, outcome)?;
+            same_others(&self.oracle.model, wanted, outcome)?;
             if mutation.action == vellum::Action::Delete {
                 self.graveyard.push(wanted.id);
             }
+        }
+        if expected.iter().any(|wanted| !wanted.others.is_empty()) {
+            self.count("other records changed along");
         }
         if lsn > before {
             // A store into the mapping of a machine that died went nowhere.
