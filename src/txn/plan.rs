@@ -238,17 +238,23 @@ impl<'a> Staging<'a> {
         problems: &mut Problems,
     ) -> Result<Choice<'a, 'p>> {
         let mut choice = Choice { values: Vec::with_capacity(given.len()), ops: Vec::new() };
+        let mut counting = Vec::with_capacity(given.len());
         let mut cell = Vec::new();
+        // Which values count is settled before a link may change this very record.
         for (place, given) in given.iter().enumerate() {
             problems.place = place;
             let Some((schema, layout)) = self.writable(object, given.name, problems)? else { continue };
-            if given.if_empty
-                && let Some(located) = located
-                && self.located_cell(located, layout, &mut cell)?
-            {
-                continue;
+            let has_value = match located.filter(|_| given.if_empty) {
+                Some(located) => self.located_cell(located, layout, &mut cell)?,
+                None => false,
+            };
+            if !has_value {
+                counting.push((place, schema, layout, given.value));
             }
-            match self.resolve_value(object, schema, given.value, scope) {
+        }
+        for (place, schema, layout, value) in counting {
+            problems.place = place;
+            match self.resolve_value(object, schema, value, scope) {
                 Ok(value) => choice.values.push((place, schema, layout, value)),
                 Err(error) => problems.note(error, schema.is_required())?,
             }
@@ -360,13 +366,18 @@ impl<'a> Staging<'a> {
             let message = format!("no record yet, so it cannot be at version {expected}");
             return Err(Error::new(ErrorKind::PreconditionFailed, message));
         }
-        let (id, version) = match id {
+        let given_id = id;
+        let (id, version) = match given_id {
             None => (self.context.source.new_id(self.context.source.now()), 1),
             Some(id) => (id, self.version_for_given_id(object, id)?),
         };
         let given = patch::given(patch, parts, When::Create);
         let mut scope = Scope::new(patch, depth, (object.layout.id, id));
         let choice = self.chosen(object, &given, None, &mut scope, problems)?;
+        if let Some(id) = given_id {
+            // A nested mutation may have made it.
+            self.version_for_given_id(object, id)?;
+        }
         let staged = self.push_new(object, id, version);
         let mut changed = AttributeSet::default();
         self.put_chosen(object, staged, &choice, &mut changed, problems)?;

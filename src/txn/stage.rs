@@ -362,11 +362,14 @@ impl Stage {
         self.count -= 1;
         self.records[self.count].group = None;
         let id = self.records[self.count].id;
-        if self.count >= WALK_MAX {
+        if self.count > WALK_MAX {
             match before {
                 Some(before) => self.by_id.insert(id, before),
                 None => self.by_id.remove(&id),
             };
+        } else if !self.by_id.is_empty() {
+            // From here on the list is walked; it is read again when it is longer.
+            self.by_id.clear();
         }
     }
 
@@ -401,5 +404,21 @@ mod tests {
         assert_eq!(stage.find(id(3)), Some(3));
         stage.clear();
         assert_eq!(stage.find(id(3)), None);
+    }
+
+    #[test]
+    fn a_record_that_was_taken_back_is_not_found_when_the_list_is_long_again() {
+        let mut stage = Stage::default();
+        let id = |n: usize| RecordId::from_bytes([n as u8; 16]);
+        let push = |stage: &mut Stage, n: usize| stage.push(ObjectId(0), id(n), RowId(0), Fate::Create, 1);
+        (0..6).for_each(|n| drop(push(&mut stage, n)));
+        let mark = stage.mark();
+        (6..12).for_each(|n| drop(push(&mut stage, n)));
+        stage.rollback(mark);
+        (20..30).for_each(|n| drop(push(&mut stage, n)));
+        for n in 0..30 {
+            let place = stage.find(id(n)).map(|index| stage.record(index).id);
+            assert_eq!(place, (n < 6 || n >= 20).then_some(id(n)), "{n}");
+        }
     }
 }

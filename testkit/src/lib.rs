@@ -8,6 +8,7 @@ pub mod compare;
 pub mod links;
 pub mod mem;
 pub mod model;
+pub mod nested;
 pub mod numbers;
 pub mod ops;
 pub mod plan;

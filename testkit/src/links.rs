@@ -242,13 +242,7 @@ impl Model {
             Link::Mutate(mutation) if mutation.action == Action::Delete => Err(ErrorKind::InvalidValue),
             Link::Mutate(_) if depth == DEPTH_MAX => Err(ErrorKind::LimitExceeded),
             Link::Mutate(mutation) => {
-                // The ids of what is taken back are those of what is made instead.
-                let ids = self.linked.ids.clone();
-                let made = self.mutate_at(mutation, None, depth + 1);
-                if made.is_err() {
-                    self.linked.ids = ids;
-                }
-                made.map(|expected| Some(expected.id))
+                self.mutate_at(mutation, None, depth + 1).map(|expected| Some(expected.id))
             }
         }
     }

@@ -4,13 +4,14 @@
 //! changes the map in place and notes how to undo it; a transaction that is refused is undone.
 
 use crate::links::Linked;
+use crate::nested;
 use crate::plan::{self, End};
 use crate::relations::{self, Other};
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{
-    Action, Date, Decimal, ErrorKind, Json, Key, Mutation, Name, Patch, RecordId, Timestamp, Value,
+    Action, Date, Decimal, ErrorKind, Json, Key, Mutation, Name, Outcome, Patch, RecordId, Timestamp, Value,
 };
 
 /// A record.
@@ -200,6 +201,11 @@ impl Model {
     #[must_use]
     pub fn is_ambiguous(&self, mutation: &Mutation) -> bool {
         let Some(object) = self.object(&mutation.object) else { return false };
+        if nested::is_linked(mutation) {
+            let mut trial = self.clone();
+            let _ = trial.mutate(mutation, RecordId::from_bytes([0xec; 16]));
+            return trial.linked.was_ambiguous;
+        }
         let Some(Key::Attributes(parts)) = &mutation.key else { return false };
         let Ok((key, Some(parts))) = self.key_parts(object, parts) else { return false };
         self.holders(object, key, &parts).len() > 1
@@ -342,6 +348,22 @@ impl Model {
         self.mutate_at(mutation, Some(new_id), 0)
     }
 
+    /// [`Model::mutate`] for one that a store carried out: records that nested mutations make get the ids that it
+    /// gave them.
+    ///
+    /// # Errors
+    /// As [`Model::mutate`].
+    pub fn mutate_as(
+        &mut self,
+        mutation: &Mutation,
+        outcome: Option<&Outcome>,
+        dummy: RecordId,
+    ) -> Result<Expected, ErrorKind> {
+        let others = outcome.map_or(&[][..], Outcome::others);
+        self.linked.ids = others.iter().filter(|other| other.created).map(|other| other.id).collect();
+        self.mutate(mutation, outcome.map_or(dummy, |outcome| outcome.id))
+    }
+
     /// [`Model::mutate`] for a mutation that is nested so deep in others.
     pub(crate) fn mutate_at(
         &mut self,
@@ -430,7 +452,8 @@ impl Model {
             return Err(ErrorKind::PreconditionFailed);
         }
         let objects = self.objects.clone();
-        let own = (object, id.unwrap_or(RecordId::from_bytes([0; 16])));
+        // Nobody can name a record whose id is still to be given.
+        let own = (object, id.unwrap_or(RecordId::from_bytes([0xef; 16])));
         let chosen = self.choices(patch, key, own, true, depth);
         let id = id.unwrap_or_else(|| self.nested_id());
         // A nested mutation may have made it.
@@ -685,8 +708,7 @@ pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value
         (Type::Reference, Value::Reference(_)) => Some(value.clone()),
         (Type::Reference, Value::Uuid(uuid)) => Some(Value::Reference(RecordId(*uuid))),
         (Type::Reference, Value::Text(text)) => text.parse().ok().map(Value::Reference),
-        // Nobody writes it; one who looks for it has it as it is shown.
-        (Type::Autonumber, Value::Integer(_) | Value::Text(_)) => Some(value.clone()),
+        (Type::Autonumber, value) => attribute.sequence.read(value),
         (Type::Json, Value::Json(_)) => Some(value.clone()),
         (Type::Json, Value::Number(number)) if !number.is_finite() => None,
         (Type::Json, other) => Some(Value::Json(Json::from_value(&other.to_json()))),

@@ -38,12 +38,29 @@ impl Sequence {
     pub fn show(&self, counter: u64) -> Result<Value, ErrorKind> {
         let behind = i128::from(counter) - i128::from(self.from) - 1;
         let number = i64::try_from(i128::from(self.next) + behind).map_err(|_| ErrorKind::LimitExceeded)?;
+        Ok(self.shown(number))
+    }
+
+    fn shown(&self, number: i64) -> Value {
         if self.prefix.is_empty() && self.padding == 0 {
-            return Ok(Value::Integer(number));
+            return Value::Integer(number);
         }
         let digits = number.to_string();
         let zeros = "0".repeat(self.padding.saturating_sub(digits.len()));
-        Ok(Value::Text(format!("{}{zeros}{digits}", self.prefix)))
+        Value::Text(format!("{}{zeros}{digits}", self.prefix))
+    }
+
+    /// What one means who looks for a number: the number itself, or what is shown.
+    #[must_use]
+    pub fn read(&self, value: &Value) -> Option<Value> {
+        match value {
+            Value::Integer(number) => Some(self.shown(*number)),
+            Value::Text(text) => {
+                let number = text.strip_prefix(&self.prefix)?.parse().ok()?;
+                Some(self.shown(number)).filter(|shown| shown.to_string() == *text)
+            }
+            _ => None,
+        }
     }
 }
 

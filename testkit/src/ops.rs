@@ -3,6 +3,7 @@
 
 use crate::links;
 use crate::model::Model;
+use crate::nested;
 use crate::rng::Rng;
 use crate::schema::{AttributeDef, Type};
 use crate::terms;
@@ -192,7 +193,7 @@ fn some_record(rng: &mut Rng, model: &Model, object: usize) -> Option<RecordId> 
 }
 
 /// A key of an existing record, or of none.
-fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> Key {
+pub(crate) fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> Key {
     let def = &model.objects[object];
     let keys = def.keys();
     if rng.one_in(30) && !graveyard.is_empty() {
@@ -244,6 +245,15 @@ pub fn dummy_id(number: usize) -> RecordId {
 /// A mutation of any kind, sound or not.
 pub fn mutation(rng: &mut Rng, model: &Model, graveyard: &[RecordId]) -> Mutation {
     let object = rng.below(model.objects.len());
+    let mut mutation = mutation_of(rng, model, graveyard, object);
+    if rng.one_in(6) {
+        nested::add(rng, model, graveyard, &mut mutation);
+    }
+    mutation
+}
+
+/// A mutation of an object, without links.
+pub(crate) fn mutation_of(rng: &mut Rng, model: &Model, graveyard: &[RecordId], object: usize) -> Mutation {
     let name = match rng.one_in(300) {
         true => "no_such_object".into(),
         false => model.objects[object].name.clone(),

@@ -6,6 +6,7 @@ use crate::compare::{compare_requests, ensure};
 use crate::links;
 use crate::mem::{Crash, FileSystem, MemDisk};
 use crate::model::Model;
+use crate::numbers;
 use crate::rng::Rng;
 use crate::run::Counts;
 use crate::schema::{self, ObjectDef};
@@ -46,6 +47,7 @@ impl Life {
         if rng.one_in(2) {
             links::add(&mut rng, &mut objects, 0);
         }
+        numbers::add(&mut rng, &mut objects);
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
         let ticks = clock.clone();
         let durabilities =

@@ -42,6 +42,7 @@ pub const MUST_HAPPEN: &[&str] = &[
     "kill",
     "log file made ahead",
     "other records changed along",
+    "nested create",
     "power cut",
     "reopened in process",
     "refused for a fault",
