@@ -540,7 +540,7 @@ impl<'a> Staging<'a> {
     }
 
     /// What a mutation staged beside its own record.
-    fn others_since(&self, mark: Mark, own: RecordId) -> Vec<Other> {
+    pub(super) fn others_since(&self, mark: Mark, own: RecordId) -> Vec<Other> {
         let stage = &self.state.stage;
         let other = |staged: usize| {
             let record = stage.record(staged);

@@ -41,7 +41,7 @@ struct Turn {
 }
 
 impl<'a> Staging<'a> {
-    fn object_of(&self, id: ObjectId) -> ObjectRef<'a> {
+    pub(super) fn object_of(&self, id: ObjectId) -> ObjectRef<'a> {
         let schema = self.catalog.schema.object_by_id(id).expect("objects that attributes name exist");
         ObjectRef { schema, layout: self.catalog.object(id).expect("a layout for each object") }
     }
@@ -366,7 +366,7 @@ fn two_sided<'c>(object: ObjectRef<'c>) -> impl Iterator<Item = (&'c AttributeSc
 }
 
 /// The records that a cell of references names.
-fn references(schema: &AttributeSchema, cell: &[u8]) -> Result<Vec<RecordId>> {
+pub(super) fn references(schema: &AttributeSchema, cell: &[u8]) -> Result<Vec<RecordId>> {
     Ok(match schema.decode(cell)? {
         Value::Reference(id) => vec![id],
         Value::List(values) => values.iter().filter_map(Value::as_reference).collect(),

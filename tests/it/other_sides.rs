@@ -144,3 +144,67 @@ fn a_cascade_may_be_longer_than_a_stack_is_deep() {
     assert_eq!(outcome.others().len(), 4_999);
     assert_eq!(store.object("link").unwrap().count(), 0);
 }
+
+const PAST: &str = r#"{"objects":[
+  {"key":"team","history":true,"attributes":[
+    {"key":"name","type":"text"},
+    {"key":"members","type":"reference","multi":true,"refers_to":["member"],
+      "inverse":{"object":"member","attribute":"team"}}]},
+  {"key":"member","attributes":[
+    {"key":"team","type":"reference","refers_to":["team"],"inverse":{"object":"team","attribute":"members"}}]},
+  {"key":"note","history":true,"attributes":[
+    {"key":"about","type":"reference","refers_to":["team"],"on_delete":"cascade"}]}]}"#;
+
+fn past(name: &str) -> (Store, Dir) {
+    let dir = Dir::new(name);
+    let schema = Schema::from_json(PAST).expect("a valid schema");
+    (quick().create(dir.path(), &schema).expect("an empty directory"), dir)
+}
+
+fn value(store: &Store, object: &str, id: RecordId, name: &str) -> Option<Value> {
+    store.object(object).unwrap().get(id).unwrap().unwrap().get(name).cloned()
+}
+
+#[test]
+fn a_restore_asks_for_the_records_it_refers_to_and_writes_other_sides() {
+    let (store, _dir) = past("restore");
+    let teams = store.object("team").unwrap();
+    let (ann, bob) = (make(&store, "member", Patch::new()), make(&store, "member", Patch::new()));
+    let team = make(&store, "team", patch! { "members" => ids(&[ann, bob]) });
+    let note = make(&store, "note", patch! { "about" => team });
+    store.apply(&delete("team", team)).unwrap();
+    assert_eq!(value(&store, "member", ann, "team"), None);
+    // The note went along; it comes back behind what it is about.
+    let error = store.object("note").unwrap().restore(note).unwrap_err();
+    assert_eq!((error.kind(), error.path().as_deref()), (ErrorKind::ReferenceNotFound, Some("about")));
+    let outcome = teams.restore(team).unwrap();
+    assert_eq!(outcome.others().len(), 2);
+    assert_eq!(value(&store, "member", ann, "team"), Some(team.into()));
+    store.object("note").unwrap().restore(note).unwrap();
+    // A member that is gone cannot be named again.
+    store.apply(&delete("team", team)).unwrap();
+    store.apply(&delete("member", bob)).unwrap();
+    let error = teams.restore(team).unwrap_err();
+    assert_eq!((error.kind(), error.path().as_deref()), (ErrorKind::ReferenceNotFound, Some("members")));
+    assert_eq!((teams.count(), value(&store, "member", ann, "team")), (0, None));
+}
+
+#[test]
+fn a_revert_leaves_both_sides_of_a_relation_alike() {
+    let (store, _dir) = past("revert");
+    let (ann, bob) = (make(&store, "member", Patch::new()), make(&store, "member", Patch::new()));
+    let team = make(&store, "team", patch! { "members" => ids(&[ann]) });
+    // Members keep no history, and follow all the same.
+    let set = mutation("team", Action::Update, Some(Key::Id(team)), patch! { "members" => ids(&[bob]) });
+    let lsn = store.apply(&set).unwrap().lsn;
+    store.revert(lsn).unwrap();
+    assert_eq!(value(&store, "team", team, "members"), Some(ids(&[ann])));
+    assert_eq!(value(&store, "member", ann, "team"), Some(team.into()));
+    assert_eq!(value(&store, "member", bob, "team"), None);
+    // A cascade is taken back as a whole, whichever record comes first.
+    let note = make(&store, "note", patch! { "about" => team });
+    let lsn = store.apply(&delete("team", team)).unwrap().lsn;
+    store.revert(lsn).unwrap();
+    assert_eq!(value(&store, "note", note, "about"), Some(team.into()));
+    assert_eq!(value(&store, "member", ann, "team"), Some(team.into()));
+}
