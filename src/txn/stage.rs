@@ -410,15 +410,17 @@ mod tests {
     fn a_record_that_was_taken_back_is_not_found_when_the_list_is_long_again() {
         let mut stage = Stage::default();
         let id = |n: usize| RecordId::from_bytes([n as u8; 16]);
-        let push = |stage: &mut Stage, n: usize| stage.push(ObjectId(0), id(n), RowId(0), Fate::Create, 1);
-        (0..6).for_each(|n| drop(push(&mut stage, n)));
+        let push = |stage: &mut Stage, n: usize| {
+            stage.push(ObjectId(0), id(n), RowId(0), Fate::Create, 1);
+        };
+        (0..6).for_each(|n| push(&mut stage, n));
         let mark = stage.mark();
-        (6..12).for_each(|n| drop(push(&mut stage, n)));
+        (6..12).for_each(|n| push(&mut stage, n));
         stage.rollback(mark);
-        (20..30).for_each(|n| drop(push(&mut stage, n)));
+        (20..30).for_each(|n| push(&mut stage, n));
         for n in 0..30 {
             let place = stage.find(id(n)).map(|index| stage.record(index).id);
-            assert_eq!(place, (n < 6 || n >= 20).then_some(id(n)), "{n}");
+            assert_eq!(place, (!(6..20).contains(&n)).then_some(id(n)), "{n}");
         }
     }
 }
