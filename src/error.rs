@@ -385,10 +385,15 @@ impl Error {
         self.0.kind
     }
 
+    /// The error whose kind, and so whose data, this one shows: where several are told, the first.
+    fn shown(&self) -> &Error {
+        self.all().first().unwrap_or(self)
+    }
+
     /// The conflict behind [`ErrorKind::UniqueConflict`].
     #[must_use]
     pub fn conflict(&self) -> Option<&Conflict> {
-        match &self.0.detail {
+        match &self.shown().0.detail {
             Detail::Conflict(conflict) => Some(conflict),
             _ => None,
         }
@@ -447,19 +452,19 @@ impl Error {
     /// The type that a value should have had.
     #[must_use]
     pub fn value_type(&self) -> Option<&'static str> {
-        self.facts().and_then(|facts| facts.value_type)
+        self.shown().facts().and_then(|facts| facts.value_type)
     }
 
     /// What was given, as text: an unknown option, a value that does not fit.
     #[must_use]
     pub fn given(&self) -> Option<&str> {
-        self.facts().and_then(|facts| facts.given.as_deref())
+        self.shown().facts().and_then(|facts| facts.given.as_deref())
     }
 
     /// What a reference pointed at.
     #[must_use]
     pub fn target(&self) -> Option<&str> {
-        self.facts().and_then(|facts| facts.target.as_deref())
+        self.shown().facts().and_then(|facts| facts.target.as_deref())
     }
 
     /// The records that it is about: those that match, those that refer to the one that should go, those in
@@ -468,14 +473,14 @@ impl Error {
     pub fn records(&self) -> &[RecordId] {
         match &self.0.detail {
             Detail::Records { records, .. } => records,
-            _ => self.facts().map_or(&[], |facts| &facts.records),
+            _ => self.shown().facts().map_or(&[], |facts| &facts.records),
         }
     }
 
     /// The limit that was passed, and the size or count that passed it.
     #[must_use]
     pub fn limit(&self) -> Option<(u64, u64)> {
-        self.facts().and_then(|facts| facts.limit)
+        self.shown().facts().and_then(|facts| facts.limit)
     }
 
     /// Which mutation of a batch it is about, counted from 0.
@@ -487,7 +492,7 @@ impl Error {
     /// The version that the record has, behind [`ErrorKind::PreconditionFailed`].
     #[must_use]
     pub fn current_version(&self) -> Option<u64> {
-        match &self.0.detail {
+        match &self.shown().0.detail {
             Detail::Version { current, .. } | Detail::Condition { current, .. } => Some(*current),
             _ => None,
         }
@@ -495,20 +500,25 @@ impl Error {
 
     /// A copy for a second listener: same kind, same sentence, same data except an I/O source.
     pub(crate) fn again(&self) -> Error {
-        match &self.0.detail {
-            Detail::Corrupt(place) => Error::build(self.0.kind, Detail::Corrupt(place.clone())),
-            Detail::Conflict(conflict) => Error::build(self.0.kind, Detail::Conflict(conflict.clone())),
-            Detail::Attribute { object, attribute, reason } => {
-                let mut again = Error::attribute(self.0.kind, object, attribute, reason);
-                again.0.facts.clone_from(&self.0.facts);
-                again
+        let detail = match &self.0.detail {
+            Detail::Corrupt(place) => Detail::Corrupt(place.clone()),
+            Detail::Conflict(conflict) => Detail::Conflict(conflict.clone()),
+            Detail::Attribute { object, attribute, reason } => Detail::Attribute {
+                object: object.clone(),
+                attribute: attribute.clone(),
+                reason: reason.clone(),
+            },
+            Detail::Condition { object, record, current } => {
+                Detail::Condition { object: object.clone(), record: *record, current: *current }
             }
-            _ => {
-                let mut again = Error::new(self.0.kind, self.to_string());
-                again.0.facts.clone_from(&self.0.facts);
-                again
+            Detail::Version { record, expected, current } => {
+                Detail::Version { record: *record, expected: *expected, current: *current }
             }
-        }
+            _ => Detail::Text(self.to_string()),
+        };
+        let mut again = Error::build(self.0.kind, detail);
+        again.0.facts.clone_from(&self.0.facts);
+        again
     }
 
     /// The store stopped at `lsn` because of `cause` (crash rule 9).

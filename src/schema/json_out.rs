@@ -1,6 +1,8 @@
 //! A schema as neutral JSON text, members in the order in which people read them.
 
-use super::{AttributeSchema, DefaultValue, ObjectSchema, OnDelete, Schema, SelectOption, Standing};
+use super::{
+    AttributeSchema, DefaultValue, ObjectSchema, OnDelete, Schema, SelectOption, Sequence, Standing,
+};
 use crate::value::{Value, ValueType};
 use serde::Serialize;
 
@@ -108,6 +110,7 @@ out! {
         prefix: Option<&'a str>,
         padding: Option<u8>,
         next: Option<i64>,
+        offset: Option<i64>,
     }
 }
 
@@ -186,7 +189,8 @@ impl<'a> AttributeOut<'a> {
             on_delete: Some(rules.on_delete.name()).filter(|_| rules.on_delete != OnDelete::Clear),
             prefix: sequence.map(|sequence| sequence.prefix.as_str()).filter(|prefix| !prefix.is_empty()),
             padding: sequence.map(|sequence| sequence.padding).filter(|padding| *padding > 0),
-            next: sequence.map(|sequence| sequence.offset + 1).filter(|next| *next != 1),
+            next: sequence.and_then(first_number).filter(|next| *next != 1),
+            offset: sequence.filter(|s| first_number(s).is_none()).map(|sequence| sequence.offset),
         }
     }
 }
@@ -200,6 +204,11 @@ impl<'a> OptionOut<'a> {
             archived: option.standing == Standing::Archived,
         })
     }
+}
+
+/// The number of an object's first record. Where records were there before the attribute, it may be none.
+fn first_number(sequence: &Sequence) -> Option<i64> {
+    sequence.offset.checked_add(1).filter(|number| *number >= 0)
 }
 
 fn some<T>(items: Vec<T>) -> Option<Vec<T>> {

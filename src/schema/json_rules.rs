@@ -21,6 +21,7 @@
 //! | `pattern`                       | texts                     | a regular expression that each text matches     |
 //! | `unit`                          | timestamp                 | `ns` (default) or `us`                          |
 //! | `prefix`, `padding`, `next`     | autonumber                | before the digits; how many; the first number   |
+//! | `offset`                        | autonumber                | instead of `next`: number less record counter   |
 
 use super::json::{Relation, standing};
 use super::json_members::{Members, invalid, items};
@@ -114,20 +115,25 @@ fn read_sequence(members: &mut Members<'_>, attribute: &mut AttributeSchema) -> 
     let prefix: Option<String> = members.get("prefix")?;
     let padding: Option<u8> = members.get("padding")?;
     let next: Option<i64> = members.get("next")?;
+    let given_offset: Option<i64> = members.get("offset")?;
     if attribute.value_type != ValueType::Autonumber {
-        if prefix.is_some() || padding.is_some() || next.is_some() {
-            let reason =
-                format!("prefix, padding or next on {}; only autonumbers have them", attribute.value_type);
+        if prefix.is_some() || padding.is_some() || next.is_some() || given_offset.is_some() {
+            let reason = format!(
+                "prefix, padding, next or offset on {}; only autonumbers have them",
+                attribute.value_type
+            );
             return Err(invalid(members.path(), &reason));
         }
         return Ok(());
     }
-    let next = next.unwrap_or(1);
-    if next < 0 {
+    if next.is_some() && given_offset.is_some() {
+        return Err(members.invalid("offset", "next says where the sequence begins"));
+    }
+    if next.is_some_and(|next| next < 0) {
         return Err(members.invalid("next", "a sequence does not begin below 0"));
     }
     // The first record's counter is 1.
-    let offset = next - 1;
+    let offset = given_offset.unwrap_or_else(|| next.unwrap_or(1) - 1);
     attribute.rules.sequence =
         Some(Sequence { prefix: prefix.unwrap_or_default(), padding: padding.unwrap_or(0), offset });
     Ok(())

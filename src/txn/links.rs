@@ -3,6 +3,7 @@
 //! record that the transaction sees, of an object that the attribute allows.
 
 use super::key::{ObjectRef, object_ref};
+use super::relations::references;
 use super::resolve::Staging;
 use crate::change::{Absent, Action, Key, Link, Op, Patch, Terms};
 use crate::error::{Error, ErrorKind, Result};
@@ -134,6 +135,21 @@ impl<'a> Staging<'a> {
             self.check_target(at, id, scope)?;
         }
         Ok(Some(id))
+    }
+
+    /// Every record that a staged one refers to must be there and allowed.
+    pub(super) fn check_references(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
+        let own = (object.layout.id, self.state.stage.record(staged).id);
+        let scope = Scope { terms: None, depth: 0, own, resolved: Vec::new() };
+        let mut cell = Vec::new();
+        for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
+            if schema.value_type() == ValueType::Reference && self.staged_cell(staged, layout, &mut cell)? {
+                for id in references(schema, &cell)? {
+                    self.check_target(At { object, schema }, id, &scope)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The record must be one that the transaction sees, of an object that the attribute allows.

@@ -121,6 +121,7 @@ impl<'a> Staging<'a> {
         let single = std::mem::replace(&mut self.single, false);
         let mark = self.state.stage.mark();
         let result = self.whole(object, mutation, depth, mark);
+        let result = result.and_then(|outcome| self.check_emptied(mark).map(|()| outcome));
         self.single = single;
         if result.is_err() {
             self.state.stage.rollback(mark);
@@ -237,17 +238,23 @@ impl<'a> Staging<'a> {
         problems: &mut Problems,
     ) -> Result<Choice<'a, 'p>> {
         let mut choice = Choice { values: Vec::with_capacity(given.len()), ops: Vec::new() };
+        let mut counting = Vec::with_capacity(given.len());
         let mut cell = Vec::new();
+        // Which values count is settled before a link may change this very record.
         for (place, given) in given.iter().enumerate() {
             problems.place = place;
             let Some((schema, layout)) = self.writable(object, given.name, problems)? else { continue };
-            if given.if_empty
-                && let Some(located) = located
-                && self.located_cell(located, layout, &mut cell)?
-            {
-                continue;
+            let has_value = match located.filter(|_| given.if_empty) {
+                Some(located) => self.located_cell(located, layout, &mut cell)?,
+                None => false,
+            };
+            if !has_value {
+                counting.push((place, schema, layout, given.value));
             }
-            match self.resolve_value(object, schema, given.value, scope) {
+        }
+        for (place, schema, layout, value) in counting {
+            problems.place = place;
+            match self.resolve_value(object, schema, value, scope) {
                 Ok(value) => choice.values.push((place, schema, layout, value)),
                 Err(error) => problems.note(error, schema.is_required())?,
             }
@@ -359,13 +366,18 @@ impl<'a> Staging<'a> {
             let message = format!("no record yet, so it cannot be at version {expected}");
             return Err(Error::new(ErrorKind::PreconditionFailed, message));
         }
-        let (id, version) = match id {
+        let given_id = id;
+        let (id, version) = match given_id {
             None => (self.context.source.new_id(self.context.source.now()), 1),
             Some(id) => (id, self.version_for_given_id(object, id)?),
         };
         let given = patch::given(patch, parts, When::Create);
         let mut scope = Scope::new(patch, depth, (object.layout.id, id));
         let choice = self.chosen(object, &given, None, &mut scope, problems)?;
+        if let Some(id) = given_id {
+            // A nested mutation may have made it.
+            self.version_for_given_id(object, id)?;
+        }
         let staged = self.push_new(object, id, version);
         let mut changed = AttributeSet::default();
         self.put_chosen(object, staged, &choice, &mut changed, problems)?;
@@ -424,9 +436,7 @@ impl<'a> Staging<'a> {
         problems.finish()?;
         if changed.is_empty() {
             let outcome = self.outcome(object, staged, changed, false, patch.returning);
-            if pushed {
-                self.state.stage.pop(None);
-            }
+            self.close_unchanged(pushed);
             return outcome;
         }
         self.check_record_len(object, staged)?;
@@ -451,6 +461,14 @@ impl<'a> Staging<'a> {
             Located::Stored { id, row, version, group } => {
                 (self.push(object, (id, row, version), Fate::Update, group), true)
             }
+        }
+    }
+
+    /// Takes back that a record was opened, where nothing came of it.
+    pub(super) fn close_unchanged(&mut self, pushed: bool) {
+        match pushed {
+            true => self.state.stage.pop(None),
+            false => self.state.stage.unkeep(),
         }
     }
 
@@ -522,18 +540,22 @@ impl<'a> Staging<'a> {
     }
 
     /// What a mutation staged beside its own record.
-    fn others_since(&self, mark: Mark, own: RecordId) -> Vec<Other> {
+    pub(super) fn others_since(&self, mark: Mark, own: RecordId) -> Vec<Other> {
         let stage = &self.state.stage;
         let other = |staged: usize| {
             let record = stage.record(staged);
             let object = self.catalog.schema.object_by_id(record.object)?;
-            let shown = record.id != own && record.fate != Fate::Gone && !record.object.is_system();
+            let is_made_here = staged >= mark.count();
+            // What came and went in one mutation was never there.
+            let shown = record.id != own
+                && !record.object.is_system()
+                && (record.is_live() || record.fate == Fate::Delete || !is_made_here);
             shown.then(|| Other {
                 object: object.name().into(),
                 id: record.id,
                 version: record.version,
-                created: record.fate == Fate::Create && staged >= mark.count(),
-                deleted: record.fate == Fate::Delete,
+                created: record.fate == Fate::Create && is_made_here,
+                deleted: !record.is_live(),
             })
         };
         stage.since(mark).into_iter().filter_map(other).collect()

@@ -18,7 +18,7 @@ use super::key::ObjectRef;
 use super::look::Located;
 use super::outcome::Outcome;
 use super::resolve::{Staging, missing_required};
-use super::stage::Restricted;
+use super::stage::{Emptied, Mark, Restricted};
 use crate::change::Patch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, GROUP_ROWS, ObjectId, RecordId, RowId};
@@ -30,6 +30,9 @@ use crate::value::{Value, ValueType};
 /// The records that an attribute names.
 pub(super) type Partners = Vec<(AttributeId, Vec<RecordId>)>;
 
+/// Records that a cascade is to remove.
+type Going = Vec<(ObjectId, RecordId)>;
+
 /// One reference to take out of a record's attribute, and one to put in.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
@@ -38,7 +41,7 @@ struct Turn {
 }
 
 impl<'a> Staging<'a> {
-    fn object_of(&self, id: ObjectId) -> ObjectRef<'a> {
+    pub(super) fn object_of(&self, id: ObjectId) -> ObjectRef<'a> {
         let schema = self.catalog.schema.object_by_id(id).expect("objects that attributes name exist");
         ObjectRef { schema, layout: self.catalog.object(id).expect("a layout for each object") }
     }
@@ -89,12 +92,9 @@ impl<'a> Staging<'a> {
     ) -> Result<()> {
         let other = self.object_of(inverse.object);
         let schema = other.schema.attribute_by_id(inverse.attribute).expect("inverses exist");
-        let layout = other.layout.attribute(inverse.attribute).expect("a layout for each attribute");
         if !schema.is_multi() {
             let Some(located) = self.locate_id(other, target)? else { return Ok(()) };
-            let mut cell = Vec::new();
-            let held = self.located_cell(&located, layout, &mut cell)?;
-            let holder = if held { references(schema, &cell)?.first().copied() } else { None };
+            let holder = self.names_of(other, &located, inverse.attribute)?.first().copied();
             if let Some(holder) = holder.filter(|holder| *holder != id) {
                 self.turn(object.layout.id, holder, attribute, Turn { out: Some(target), into: None })?;
             }
@@ -109,9 +109,7 @@ impl<'a> Staging<'a> {
         let Some(located) = self.locate_id(object, id)? else { return Ok(()) };
         let schema = object.schema.attribute_by_id(attribute).expect("inverses exist");
         let layout = object.layout.attribute(attribute).expect("a layout for each attribute");
-        let mut cell = Vec::new();
-        let present = self.located_cell(&located, layout, &mut cell)?;
-        let mut ids = if present { references(schema, &cell)? } else { Vec::new() };
+        let mut ids = self.names_of(object, &located, attribute)?;
         ids.retain(|known| Some(*known) != turn.out);
         if let Some(into) = turn.into
             && !ids.contains(&into)
@@ -127,18 +125,18 @@ impl<'a> Staging<'a> {
             (true, _) => Value::List(ids.into_iter().map(Value::Reference).collect()),
         };
         if value.is_null() && schema.is_required() {
-            return Err(missing_required(object, attribute).with_records(vec![id]));
+            let object = object.layout.id;
+            self.state.stage.emptied.push(Emptied { object, attribute, record: id });
         }
         let (staged, pushed) = self.open(object, located);
         let span = self.encode_any(object.schema, schema, &value)?;
         let mut changed = super::outcome::AttributeSet::default();
         self.stage_cell(staged, layout, span, &mut changed)?;
         if !changed.is_empty() {
+            self.check_record_len(object, staged)?;
             return self.opened_is_changed(object, staged, pushed, &Patch::default());
         }
-        if pushed {
-            self.state.stage.pop(None);
-        }
+        self.close_unchanged(pushed);
         Ok(())
     }
 
@@ -149,28 +147,48 @@ impl<'a> Staging<'a> {
         located: Located,
         patch: &Patch,
     ) -> Result<Outcome> {
-        let (id, _) = self.identity(&located);
         let before = match patch.terms.as_ref().is_some_and(|terms| terms.before) {
             true => self.all_values(object, &located)?,
             false => Vec::new(),
         };
+        // A chain of cascades may be longer than a stack is deep.
+        let mut going = Vec::new();
+        let mut outcome = self.delete_one(object, located, patch, &mut going)?;
+        while let Some((object, id)) = going.pop() {
+            let object = self.object_of(object);
+            // Gone already: the records refer to each other.
+            let Some(located) = self.locate_id(object, id)? else { continue };
+            self.delete_one(object, located, &Patch::default(), &mut going)?;
+        }
+        let before = before.into_iter().filter(|(.., value)| !value.is_null());
+        let before: Vec<_> = before.map(|(_, name, value)| (name, value)).collect();
+        if !before.is_empty() {
+            outcome.more_mut().before = before;
+        }
+        Ok(outcome)
+    }
+
+    /// Removes a record alone. Those that go along with it are noted in `going`.
+    fn delete_one(
+        &mut self,
+        object: ObjectRef<'a>,
+        located: Located,
+        patch: &Patch,
+        going: &mut Going,
+    ) -> Result<Outcome> {
+        let (id, _) = self.identity(&located);
         let mut partners = self.partners(object, &located)?;
         if let Located::Staged(staged) = located {
             self.state.stage.keep(staged);
         }
-        let mut outcome = self.delete(object, located, patch)?;
-        self.forget_references(object, id, &mut partners)?;
+        let outcome = self.delete(object, located, patch)?;
+        self.forget_references(object, id, &mut partners, going)?;
         for (attribute, targets) in &partners {
             let schema = object.schema.attribute_by_id(*attribute).expect("partners are of attributes");
             let Some(inverse) = schema.inverse() else { continue };
             for target in targets {
                 self.turn(inverse.object, *target, inverse.attribute, Turn { out: Some(id), into: None })?;
             }
-        }
-        let before = before.into_iter().filter(|(.., value)| !value.is_null());
-        let before: Vec<_> = before.map(|(_, name, value)| (name, value)).collect();
-        if !before.is_empty() {
-            outcome.more_mut().before = before;
         }
         Ok(outcome)
     }
@@ -182,6 +200,7 @@ impl<'a> Staging<'a> {
         object: ObjectRef<'a>,
         gone: RecordId,
         partners: &mut Partners,
+        going: &mut Going,
     ) -> Result<()> {
         for (referring, attribute) in object.layout.referrers.clone() {
             let other = self.object_of(referring);
@@ -195,7 +214,7 @@ impl<'a> Staging<'a> {
                 _ => self.referrers(other.layout, layout, gone)?,
             };
             for referrer in referrers {
-                self.forget(other, schema, referrer, gone)?;
+                self.forget(other, schema, referrer, gone, going)?;
             }
         }
         Ok(())
@@ -207,6 +226,7 @@ impl<'a> Staging<'a> {
         schema: &AttributeSchema,
         referrer: RecordId,
         gone: RecordId,
+        going: &mut Going,
     ) -> Result<()> {
         match schema.on_delete() {
             OnDelete::Clear => {
@@ -218,11 +238,10 @@ impl<'a> Staging<'a> {
                 self.state.stage.restricted.push(Restricted { gone, object, attribute, referrer, position });
                 Ok(())
             }
-            OnDelete::Cascade => match self.locate_id(object, referrer)? {
-                // Gone already: the records refer to each other.
-                None => Ok(()),
-                Some(located) => self.delete_whole(object, located, &Patch::default()).map(drop),
-            },
+            OnDelete::Cascade => {
+                going.push((object.layout.id, referrer));
+                Ok(())
+            }
         }
     }
 
@@ -255,10 +274,9 @@ impl<'a> Staging<'a> {
         let stage = &self.state.stage;
         found.retain(|id| stage.find(*id).is_none());
         for (staged, record) in stage.records().iter().enumerate() {
-            let newest = stage.find(record.id) == Some(staged);
-            if newest
+            if record.object == object.id
                 && record.is_live()
-                && record.object == object.id
+                && stage.find(record.id) == Some(staged)
                 && self.staged_cell(staged, attribute, &mut cell)?
                 && names(&cell, target)
             {
@@ -268,22 +286,64 @@ impl<'a> Staging<'a> {
         Ok(found)
     }
 
-    /// Whether every record that may not go while it is named is named by nobody at the end.
+    /// Whether every required reference that the mutation took a partner from has another one, or is gone with
+    /// its record.
+    pub(super) fn check_emptied(&mut self, mark: Mark) -> Result<()> {
+        while let Some(emptied) = self.state.stage.next_emptied(mark) {
+            let object = self.object_of(emptied.object);
+            if let Some(located) = self.locate_id(object, emptied.record)?
+                && self.names_of(object, &located, emptied.attribute)?.is_empty()
+            {
+                let error = missing_required(object, emptied.attribute);
+                return Err(error.with_records(vec![emptied.record]));
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that an attribute names, as the transaction sees it.
+    fn names_of(
+        &self,
+        object: ObjectRef<'_>,
+        located: &Located,
+        attribute: AttributeId,
+    ) -> Result<Vec<RecordId>> {
+        let schema = object.schema.attribute_by_id(attribute).expect("an attribute of the object");
+        let layout = object.layout.attribute(attribute).expect("a layout for each attribute");
+        let mut cell = Vec::new();
+        match self.located_cell(located, layout, &mut cell)? {
+            true => references(schema, &cell),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether every record that may not go while it is named is named by nobody at the end, or there again.
     pub(super) fn check_restricted(&mut self) -> Result<()> {
         for place in 0..self.state.stage.restricted.len() {
             let restricted = self.state.stage.restricted[place];
             let object = self.object_of(restricted.object);
-            if self.locate_anywhere(restricted.gone)?.is_some() {
-                continue;
-            }
             let Some(located) = self.locate_id(object, restricted.referrer)? else { continue };
-            let layout = object.layout.attribute(restricted.attribute).expect("a layout for each attribute");
-            let mut cell = Vec::new();
-            if self.located_cell(&located, layout, &mut cell)? && names(&cell, restricted.gone) {
+            if self.names_of(object, &located, restricted.attribute)?.contains(&restricted.gone)
+                && !self.is_there_again(object, &restricted)?
+            {
                 return Err(self.is_restricted(object, &restricted));
             }
         }
         Ok(())
+    }
+
+    /// Whether the transaction made another record under the id of one that went, which the reference may
+    /// name, and which names it back where the relation has two sides.
+    fn is_there_again(&self, object: ObjectRef<'_>, restricted: &Restricted) -> Result<bool> {
+        let Some(made) = self.locate_anywhere(restricted.gone)? else { return Ok(false) };
+        let schema = object.schema.attribute_by_id(restricted.attribute).expect("referrers exist");
+        if !schema.refers_to().is_empty() && !schema.refers_to().contains(&made) {
+            return Ok(false);
+        }
+        let Some(inverse) = schema.inverse() else { return Ok(true) };
+        let other = self.object_of(made);
+        let Some(located) = self.locate_id(other, restricted.gone)? else { return Ok(false) };
+        Ok(self.names_of(other, &located, inverse.attribute)?.contains(&restricted.referrer))
     }
 
     #[cold]
@@ -306,7 +366,7 @@ fn two_sided<'c>(object: ObjectRef<'c>) -> impl Iterator<Item = (&'c AttributeSc
 }
 
 /// The records that a cell of references names.
-fn references(schema: &AttributeSchema, cell: &[u8]) -> Result<Vec<RecordId>> {
+pub(super) fn references(schema: &AttributeSchema, cell: &[u8]) -> Result<Vec<RecordId>> {
     Ok(match schema.decode(cell)? {
         Value::Reference(id) => vec![id],
         Value::List(values) => values.iter().filter_map(Value::as_reference).collect(),

@@ -66,6 +66,7 @@ pub(crate) struct Mark {
     undo_len: usize,
     names_len: usize,
     restricted_len: usize,
+    emptied_len: usize,
 }
 
 impl Mark {
@@ -73,6 +74,14 @@ impl Mark {
     pub(crate) fn count(self) -> usize {
         self.count
     }
+}
+
+/// A required reference that another record's change left without a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Emptied {
+    pub(crate) object: ObjectId,
+    pub(crate) attribute: AttributeId,
+    pub(crate) record: RecordId,
 }
 
 /// A reference that forbids that the record goes which it names.
@@ -143,6 +152,8 @@ pub(crate) struct Stage {
     pub(crate) names: Vec<(Name, RecordId)>,
     /// References that must be gone at the end.
     pub(crate) restricted: Vec<Restricted>,
+    /// References that must have a value again at the end of the mutation, or be gone with their record.
+    pub(crate) emptied: Vec<Emptied>,
 }
 
 /// A key that a staged record has at the end of the transaction.
@@ -189,6 +200,7 @@ impl Stage {
         self.undo.clear();
         self.names.clear();
         self.restricted.clear();
+        self.emptied.clear();
     }
 
     /// Where the stage stands.
@@ -199,12 +211,18 @@ impl Stage {
             undo_len: self.undo.len(),
             names_len: self.names.len(),
             restricted_len: self.restricted.len(),
+            emptied_len: self.emptied.len(),
         }
     }
 
     /// Keeps what a record was like, for [`Stage::rollback`].
     pub(crate) fn keep(&mut self, index: usize) {
         self.undo.push((index, self.records[index].clone()));
+    }
+
+    /// Gives up what [`Stage::keep`] kept last, of a record that did not change.
+    pub(crate) fn unkeep(&mut self) {
+        self.undo.pop();
     }
 
     /// Gives up what [`Stage::keep`] kept: nothing goes back behind here.
@@ -231,6 +249,7 @@ impl Stage {
         self.arena.truncate(mark.arena_len);
         self.names.truncate(mark.names_len);
         self.restricted.truncate(mark.restricted_len);
+        self.emptied.truncate(mark.emptied_len);
     }
 
     /// The records that were staged since the mark, or changed: each once, in the order of their places.
@@ -241,6 +260,11 @@ impl Stage {
         places.sort_unstable();
         places.dedup();
         places
+    }
+
+    /// Takes the next reference that lost its value since the mark.
+    pub(crate) fn next_emptied(&mut self, mark: Mark) -> Option<Emptied> {
+        (self.emptied.len() > mark.emptied_len).then(|| self.emptied.remove(mark.emptied_len))
     }
 
     /// The record that a mutation of the transaction gave this name; the newest one.
@@ -338,11 +362,14 @@ impl Stage {
         self.count -= 1;
         self.records[self.count].group = None;
         let id = self.records[self.count].id;
-        if self.count >= WALK_MAX {
+        if self.count > WALK_MAX {
             match before {
                 Some(before) => self.by_id.insert(id, before),
                 None => self.by_id.remove(&id),
             };
+        } else if !self.by_id.is_empty() {
+            // From here on the list is walked; it is read again when it is longer.
+            self.by_id.clear();
         }
     }
 
@@ -377,5 +404,23 @@ mod tests {
         assert_eq!(stage.find(id(3)), Some(3));
         stage.clear();
         assert_eq!(stage.find(id(3)), None);
+    }
+
+    #[test]
+    fn a_record_that_was_taken_back_is_not_found_when_the_list_is_long_again() {
+        let mut stage = Stage::default();
+        let id = |n: usize| RecordId::from_bytes([n as u8; 16]);
+        let push = |stage: &mut Stage, n: usize| {
+            stage.push(ObjectId(0), id(n), RowId(0), Fate::Create, 1);
+        };
+        (0..6).for_each(|n| push(&mut stage, n));
+        let mark = stage.mark();
+        (6..12).for_each(|n| push(&mut stage, n));
+        stage.rollback(mark);
+        (20..30).for_each(|n| push(&mut stage, n));
+        for n in 0..30 {
+            let place = stage.find(id(n)).map(|index| stage.record(index).id);
+            assert_eq!(place, (!(6..20).contains(&n)).then_some(id(n)), "{n}");
+        }
     }
 }

@@ -1,22 +1,61 @@
 //! The past put back: restore of a deleted record, values inserted into the past, revert of a commit.
+//!
+//! What is put back is judged as what callers write: the records that it refers to must be there, and the other
+//! sides of relations follow. Both wait until all records of a commit are back, which may refer to each other.
 
 use super::PastValue;
 use super::key::{ObjectRef, not_found, object_ref};
 use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
+use super::relations::Partners;
 use super::resolve::Staging;
-use super::stage::Fate;
+use super::stage::{Fate, Mark};
 use crate::change::{Action, Key, Mutation, Patch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{Lsn, RecordId, RowId};
+use crate::id::{Lsn, ObjectId, RecordId, RowId};
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
 use crate::schema::{AttributeSchema, Standing};
 use crate::value::{Timestamp, Value};
 use std::collections::BTreeMap;
 
+/// A record that was put back, and what its relations named before.
+type PutBack = (ObjectId, usize, Partners);
+
 impl Staging<'_> {
     /// Stages a record that was deleted, as history has it.
     pub(crate) fn restore(&mut self, name: &str, id: RecordId) -> Result<Outcome> {
+        let (mark, mut back) = (self.state.stage.mark(), Vec::new());
+        let result = self.restore_alone(name, id, &mut back).and_then(|mut outcome| {
+            self.link_again(mark, &back)?;
+            let others = self.others_since(mark, id);
+            if !others.is_empty() {
+                outcome.more_mut().others = others;
+            }
+            Ok(outcome)
+        });
+        if result.is_err() {
+            self.state.stage.rollback(mark);
+        }
+        result
+    }
+
+    /// Judges the references of records that were put back, and writes the other sides of their relations.
+    fn link_again(&mut self, mark: Mark, back: &[PutBack]) -> Result<()> {
+        for (object, staged, _) in back {
+            // One that a later step removed again refers to nobody.
+            if self.state.stage.record(*staged).is_live() {
+                self.check_references(self.object_of(*object), *staged)?;
+            }
+        }
+        for (object, staged, before) in back {
+            if self.state.stage.record(*staged).is_live() {
+                self.relate(self.object_of(*object), *staged, before)?;
+            }
+        }
+        self.check_emptied(mark)
+    }
+
+    fn restore_alone(&mut self, name: &str, id: RecordId, back: &mut Vec<PutBack>) -> Result<Outcome> {
         let catalog = self.catalog;
         let object = object_ref(catalog, name)?;
         let history = catalog.history_of(object.layout).ok_or_else(|| not_historic(object))?;
@@ -36,6 +75,7 @@ impl Staging<'_> {
         match result {
             Ok(changed) => {
                 self.claim_keys(object.layout, staged)?;
+                back.push((object.layout.id, staged, Partners::new()));
                 self.outcome(object, staged, changed, true, true)
             }
             Err(error) => {
@@ -119,6 +159,7 @@ impl Staging<'_> {
     /// Stages the reverse of what a commit did, the last change first.
     pub(crate) fn revert(&mut self, lsn: Lsn) -> Result<Vec<Outcome>> {
         let catalog = self.catalog;
+        let (mark, mut back) = (self.state.stage.mark(), Vec::new());
         let mut outcomes = Vec::new();
         let mut known = false;
         for (layout, schema) in catalog.objects().iter().zip(catalog.schema.objects()) {
@@ -133,13 +174,14 @@ impl Staging<'_> {
                 of_record.entry(row).or_default().push(entry);
             }
             for (_, entries) in of_record.into_iter().rev() {
-                outcomes.extend(self.revert_record(object, history, &entries)?);
+                outcomes.extend(self.revert_record(object, history, &entries, &mut back)?);
             }
         }
         if !known {
             let message = format!("history has nothing of commit {lsn}: it changed no object that keeps one");
             return Err(Error::new(ErrorKind::NotHistoric, message));
         }
+        self.link_again(mark, &back)?;
         Ok(outcomes)
     }
 
@@ -149,6 +191,7 @@ impl Staging<'_> {
         object: ObjectRef<'_>,
         history: &ObjectLayout,
         entries: &[Entry],
+        back: &mut Vec<PutBack>,
     ) -> Result<Option<Outcome>> {
         let Some(last) = entries.last() else { return Ok(None) };
         let (id, name) = (last.record, object.schema.key());
@@ -158,14 +201,23 @@ impl Staging<'_> {
         if is_dead && !is_born {
             let died = self.context.records.died(self.root, history, id)?;
             return match (current, died) {
-                (None, Some((died, _))) if died.lsn == last.lsn => self.restore(name, id).map(Some),
+                (None, Some((died, _))) if died.lsn == last.lsn => {
+                    self.restore_alone(name, id, back).map(Some)
+                }
                 _ => Err(changed_since(object, id, "it lives again")),
             };
         }
-        let Some(Located::Stored { row, version, group, .. }) = current else {
-            return Err(changed_since(object, id, "it was deleted"));
+        let Some(current) = current else { return Err(changed_since(object, id, "it was deleted")) };
+        let header = match &current {
+            Located::Stored { row, group, .. } => in_group(group, *row, read_header)?,
+            // The other side of a relation of a record that was removed again.
+            Located::Staged(staged) => {
+                let staged = self.state.stage.record(*staged);
+                let group = staged.group.as_ref();
+                group.map_or(Ok(None), |group| in_group(group, staged.row, read_header))?
+            }
         };
-        let Some(header) = in_group(&group, row, read_header)? else { return Ok(None) };
+        let Some(header) = header else { return Ok(None) };
         let newer = self.context.records.entries(self.root, history, id, header.history)?;
         let newer: Vec<&Entry> = newer.iter().take_while(|entry| entry.row > last.row).collect();
         if is_born {
@@ -180,7 +232,7 @@ impl Staging<'_> {
             let outcome = delete(self)?;
             if is_dead {
                 // The commit replaced a record by another one with the same id.
-                return self.restore(name, id).map(Some);
+                return self.restore_alone(name, id, back).map(Some);
             }
             return Ok(Some(outcome));
         }
@@ -189,26 +241,17 @@ impl Staging<'_> {
             let reason = "it put a value into the past, which stays";
             return Err(changed_since(object, id, reason));
         }
-        let staged = self.push(object, (id, row, version), Fate::Update, group);
-        let result = self.put_back(object, staged, &values, &newer);
-        match result {
-            Ok(changed) if changed.is_empty() => {
-                let outcome = self.outcome(object, staged, changed, false, false);
-                self.state.stage.pop(None);
-                outcome.map(Some)
-            }
-            Ok(changed) => {
-                self.state.stage.record_mut(staged).version += 1;
-                if self.state.stage.record(staged).moves_keys {
-                    self.claim_keys(object.layout, staged)?;
-                }
-                self.outcome(object, staged, changed, false, true).map(Some)
-            }
-            Err(error) => {
-                self.state.stage.pop(None);
-                Err(error)
-            }
+        let partners = self.partners(object, &current)?;
+        let (staged, pushed) = self.open(object, current);
+        let changed = self.put_back(object, staged, &values, &newer)?;
+        if changed.is_empty() {
+            let outcome = self.outcome(object, staged, changed, false, false);
+            self.close_unchanged(pushed);
+            return outcome.map(Some);
         }
+        self.opened_is_changed(object, staged, pushed, &Patch::default())?;
+        back.push((object.layout.id, staged, partners));
+        self.outcome(object, staged, changed, false, true).map(Some)
     }
 
     fn put_back(

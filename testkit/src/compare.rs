@@ -2,12 +2,13 @@
 //! counts, index entries; and the same again from a log that is replayed.
 
 use crate::mem::MemDisk;
-use crate::model::{Model, ModelRecord, Records, same};
+use crate::model::{Expected, Model, ModelRecord, Records, same};
+use crate::relations::Other;
 use crate::schema::ObjectDef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::disk::Disk;
-use vellum::{Config, Key, Once, Record, RecordId, Snapshot, Store, Value};
+use vellum::{Config, Key, Once, Outcome, Record, RecordId, Snapshot, Store, Value};
 
 /// Why a store is not what the model says.
 pub type Difference = String;
@@ -70,6 +71,22 @@ fn same_record(
     same_values(def, &wanted.values, found).map_err(|why| format!("{} {id}: {why}", def.name))
 }
 
+/// Compares what a mutation says that it did to other records.
+///
+/// # Errors
+/// The first difference.
+pub fn same_others(model: &Model, wanted: &Expected, outcome: &Outcome) -> Result<(), Difference> {
+    let mut found = BTreeMap::new();
+    for other in outcome.others() {
+        let object = model.object(&other.object).ok_or_else(|| format!("{other:?} is of no object"))?;
+        let version = (!other.deleted).then_some(other.version);
+        let before = found.insert(other.id, Other { object, version, created: other.created });
+        ensure!(before.is_none(), "{} is told twice", other.id);
+    }
+    ensure!(found == wanted.others, "others: {:?} expected, {found:?} found", wanted.others);
+    Ok(())
+}
+
 /// Compares a snapshot with the records that it should show, by iteration and by id.
 ///
 /// # Errors
@@ -107,6 +124,9 @@ pub fn compare(store: &Store, model: &Model) -> Result<(), Difference> {
     let fail = |error: vellum::Error| error.to_string();
     ensure!(store.applied_lsn().0 == model.lsn, "lsn {} expected, {} found", model.lsn, store.applied_lsn());
     compare_snapshot(&store.snapshot().map_err(fail)?, &model.objects, &model.records)?;
+    if let Some(broken) = model.broken_reference() {
+        return Err(format!("store and model agree, and {broken}"));
+    }
     let stats = store.stats().map_err(fail)?;
     let entries =
         |name: &str| stats.indexes.iter().find(|index| index.name == name).map(|index| index.entries);

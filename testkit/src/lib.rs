@@ -5,10 +5,14 @@
 
 pub mod campaign;
 pub mod compare;
+pub mod links;
 pub mod mem;
 pub mod model;
+pub mod nested;
+pub mod numbers;
 pub mod ops;
 pub mod plan;
+pub mod relations;
 pub mod rng;
 pub mod run;
 pub mod schema;

@@ -3,12 +3,15 @@
 //! Written for being right at a glance, not for speed, and without a line of the engine's: a mutation
 //! changes the map in place and notes how to undo it; a transaction that is refused is undone.
 
+use crate::links::Linked;
+use crate::nested;
 use crate::plan::{self, End};
+use crate::relations::{self, Other};
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{
-    Action, Date, Decimal, ErrorKind, Json, Key, Mutation, Name, Patch, RecordId, Timestamp, Value,
+    Action, Date, Decimal, ErrorKind, Json, Key, Mutation, Name, Outcome, Patch, RecordId, Timestamp, Value,
 };
 
 /// A record.
@@ -46,6 +49,8 @@ pub struct Expected {
     pub before: Values,
     /// How much was left out.
     pub dropped: usize,
+    /// Other records that were made, changed or removed.
+    pub others: BTreeMap<RecordId, Other>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,12 +59,15 @@ enum Fate {
     Update,
     Delete,
     Gone,
+    /// Made and removed in the same transaction, with a number that is used up.
+    Spent,
 }
 
 /// What a transaction did to one record, in the order in which they were touched.
 #[derive(Clone, Debug)]
 struct Entry {
     id: RecordId,
+    object: usize,
     fate: Fate,
     at: Option<i64>,
     version: u64,
@@ -108,6 +116,8 @@ pub struct Model {
     holders: BTreeMap<KeyOf, BTreeSet<RecordId>>,
     entries: Vec<Entry>,
     undo: Vec<(RecordId, Option<Arc<ModelRecord>>)>,
+    /// What it knows of references.
+    pub linked: Linked,
 }
 
 impl Model {
@@ -125,6 +135,7 @@ impl Model {
             holders: BTreeMap::new(),
             entries: Vec::new(),
             undo: Vec::new(),
+            linked: Linked::default(),
         }
     }
 
@@ -190,6 +201,11 @@ impl Model {
     #[must_use]
     pub fn is_ambiguous(&self, mutation: &Mutation) -> bool {
         let Some(object) = self.object(&mutation.object) else { return false };
+        if nested::is_linked(mutation) {
+            let mut trial = self.clone();
+            let _ = trial.mutate(mutation, RecordId::from_bytes([0xec; 16]));
+            return trial.linked.was_ambiguous;
+        }
         let Some(Key::Attributes(parts)) = &mutation.key else { return false };
         let Ok((key, Some(parts))) = self.key_parts(object, parts) else { return false };
         self.holders(object, key, &parts).len() > 1
@@ -220,6 +236,12 @@ impl Model {
         let record = self.records.get(&from).cloned();
         self.set(from, None);
         self.set(to, record);
+        for (id, record) in self.records.clone() {
+            let mut record = ModelRecord::clone(&record);
+            if relations::rename(&mut record, from, to) {
+                self.set(id, Some(Arc::new(record)));
+            }
+        }
         self.undo.clear();
         let outcomes = self.requests.values_mut().flat_map(|asked| &mut asked.outcomes);
         outcomes.filter(|(id, ..)| *id == from).for_each(|(id, ..)| *id = to);
@@ -286,16 +308,36 @@ impl Model {
         Ok((number, Some(out)))
     }
 
-    fn locate(&self, object: usize, key: &Key) -> Result<Option<RecordId>, ErrorKind> {
+    pub(crate) fn locate(&mut self, object: usize, key: &Key) -> Result<Option<RecordId>, ErrorKind> {
         match key {
-            Key::Id(id) => Ok(self.records.get(id).filter(|record| record.object == object).map(|_| *id)),
+            Key::Id(id) => Ok(self.of_object(object, *id)),
             Key::Attributes(parts) => {
                 let (key, parts) = self.key_parts(object, parts)?;
-                Ok(parts.and_then(|parts| self.holders(object, key, &parts).first().copied()))
+                let holders = parts.map_or(Vec::new(), |parts| self.holders(object, key, &parts));
+                self.linked.was_ambiguous |= holders.len() > 1;
+                Ok(holders.first().copied())
             }
-            // No mutation that the generator makes gives its record a name.
-            Key::Named(_) => Ok(None),
+            Key::Named(name) => Ok(self.record_named(name).and_then(|id| self.of_object(object, id))),
         }
+    }
+
+    fn of_object(&self, object: usize, id: RecordId) -> Option<RecordId> {
+        self.records.get(&id).filter(|record| record.object == object).map(|_| id)
+    }
+
+    /// The records that were set since the undo log was so long, with what they were before.
+    pub(crate) fn changed_since(
+        &self,
+        undo_len: usize,
+    ) -> impl Iterator<Item = (&RecordId, &Option<Arc<ModelRecord>>)> {
+        self.undo[undo_len..].iter().map(|(id, before)| (id, before))
+    }
+
+    /// The counter that the next record of an object gets.
+    pub(crate) fn next_counter(&self, object: usize) -> u64 {
+        let is_made =
+            |entry: &&Entry| entry.object == object && matches!(entry.fate, Fate::Create | Fate::Spent);
+        self.counters[object] + self.entries.iter().filter(is_made).count() as u64 + 1
     }
 
     /// Stages one mutation. `new_id` is what a create without an id gets.
@@ -303,32 +345,75 @@ impl Model {
     /// # Errors
     /// What the store should refuse it with; the transaction is as before.
     pub fn mutate(&mut self, mutation: &Mutation, new_id: RecordId) -> Result<Expected, ErrorKind> {
-        let (undo_len, entries) = (self.undo.len(), self.entries.clone());
-        let result = self.try_mutate(mutation, new_id);
-        if result.is_err() {
-            self.undo_to(undo_len);
-            self.entries = entries;
+        self.mutate_at(mutation, Some(new_id), 0)
+    }
+
+    /// [`Model::mutate`] for one that a store carried out: records that nested mutations make get the ids that it
+    /// gave them.
+    ///
+    /// # Errors
+    /// As [`Model::mutate`].
+    pub fn mutate_as(
+        &mut self,
+        mutation: &Mutation,
+        outcome: Option<&Outcome>,
+        dummy: RecordId,
+    ) -> Result<Expected, ErrorKind> {
+        let others = outcome.map_or(&[][..], Outcome::others);
+        self.linked.ids = others.iter().filter(|other| other.created).map(|other| other.id).collect();
+        self.mutate(mutation, outcome.map_or(dummy, |outcome| outcome.id))
+    }
+
+    /// [`Model::mutate`] for a mutation that is nested so deep in others.
+    pub(crate) fn mutate_at(
+        &mut self,
+        mutation: &Mutation,
+        new_id: Option<RecordId>,
+        depth: usize,
+    ) -> Result<Expected, ErrorKind> {
+        let (undo_len, entries, linked) = (self.undo.len(), self.entries.clone(), self.linked.clone());
+        let mut result = self.try_mutate(mutation, new_id, depth);
+        if self.is_emptied(linked.emptied.len()) && result.is_ok() {
+            result = Err(ErrorKind::MissingRequired);
+        }
+        match &mut result {
+            Err(_) => {
+                self.undo_to(undo_len);
+                self.entries = entries;
+                let was_ambiguous = self.linked.was_ambiguous;
+                self.linked = Linked { was_ambiguous, ..linked };
+            }
+            Ok(expected) => {
+                let name = mutation.patch.terms.as_ref().and_then(|terms| terms.name.clone());
+                self.linked.names.extend(name.map(|name| (name, expected.id)));
+                expected.others = self.others_since(undo_len, expected.id);
+            }
         }
         result
     }
 
-    fn try_mutate(&mut self, mutation: &Mutation, new_id: RecordId) -> Result<Expected, ErrorKind> {
+    fn try_mutate(
+        &mut self,
+        mutation: &Mutation,
+        new_id: Option<RecordId>,
+        depth: usize,
+    ) -> Result<Expected, ErrorKind> {
         let object = self.object(&mutation.object).ok_or(ErrorKind::ObjectNotFound)?;
         let patch = &mutation.patch;
         match (mutation.action, &mutation.key) {
-            (Action::Create, None) => self.create(object, new_id, 1, &[], patch),
-            (Action::Create, Some(Key::Id(id))) => self.create_given(object, *id, patch),
+            (Action::Create, None) => self.create(object, new_id, 1, &[], patch, depth),
+            (Action::Create, Some(Key::Id(id))) => self.create_given(object, *id, patch, depth),
             (Action::Create, Some(key @ Key::Attributes(parts))) => match self.locate(object, key)? {
                 Some(_) => Err(ErrorKind::UniqueConflict),
-                None => self.create(object, new_id, 1, parts, patch),
+                None => self.create(object, new_id, 1, parts, patch, depth),
             },
             (Action::Create, Some(_)) | (_, None) => Err(ErrorKind::MissingKey),
             (action, Some(key)) => match (action, self.locate(object, key)?, key) {
                 (Action::Delete, Some(id), _) => self.delete(id, patch),
-                (_, Some(id), _) => self.update(id, key, patch),
-                (Action::Upsert, None, Key::Id(id)) => self.create_given(object, *id, patch),
+                (_, Some(id), _) => self.update(id, key, patch, depth),
+                (Action::Upsert, None, Key::Id(id)) => self.create_given(object, *id, patch, depth),
                 (Action::Upsert, None, Key::Attributes(parts)) => {
-                    self.create(object, new_id, 1, parts, patch)
+                    self.create(object, new_id, 1, parts, patch, depth)
                 }
                 _ => Err(ErrorKind::RecordNotFound),
             },
@@ -336,67 +421,103 @@ impl Model {
     }
 
     /// A version never restarts for the same id: it starts at this commit's number.
-    fn create_given(&mut self, object: usize, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
+    fn create_given(
+        &mut self,
+        object: usize,
+        id: RecordId,
+        patch: &Patch,
+        depth: usize,
+    ) -> Result<Expected, ErrorKind> {
         if patch.if_version.is_some() {
             return Err(ErrorKind::PreconditionFailed);
         }
         if self.records.contains_key(&id) {
             return Err(ErrorKind::UniqueConflict);
         }
+        self.linked.ids.retain(|known| *known != id);
         let last = self.entries.iter().rfind(|entry| entry.id == id).map_or(0, |entry| entry.version + 1);
-        self.create(object, id, last.max(self.lsn + 1), &[], patch)
+        self.create(object, Some(id), last.max(self.lsn + 1), &[], patch, depth)
     }
 
     fn create(
         &mut self,
         object: usize,
-        id: RecordId,
+        id: Option<RecordId>,
         version: u64,
         key: &[(Name, Value)],
         patch: &Patch,
+        depth: usize,
     ) -> Result<Expected, ErrorKind> {
         if patch.if_version.is_some() {
             return Err(ErrorKind::PreconditionFailed);
         }
         let objects = self.objects.clone();
-        let End { values, dropped } = plan::end(&objects[object], patch, key, None)?;
+        // Nobody can name a record whose id is still to be given.
+        let own = (object, id.unwrap_or(RecordId::from_bytes([0xef; 16])));
+        let chosen = self.choices(patch, key, own, true, depth);
+        let id = id.unwrap_or_else(|| self.nested_id());
+        // A nested mutation may have made it.
+        if self.records.contains_key(&id) {
+            return Err(ErrorKind::UniqueConflict);
+        }
+        let mut numbers = Values::new();
+        self.give_numbers(object, &mut numbers)?;
+        let End { mut values, dropped } = plan::end(&objects[object], patch, key, None, chosen)?;
+        values.extend(numbers);
         let changed = values.keys().copied().collect();
         let (counter, created_at, updated_at) = (0, 0, 0);
-        let record = ModelRecord { object, version, counter, created_at, updated_at, values: values.clone() };
+        let record = ModelRecord { object, version, counter, created_at, updated_at, values };
         self.set(id, Some(Arc::new(record)));
-        self.entries.push(Entry { id, fate: Fate::Create, at: patch.at.map(|at| at.0), version });
-        Ok(Expected { id, version, created: true, changed, values, before: Values::new(), dropped })
+        let at = patch.at.map(|at| at.0);
+        self.entries.push(Entry { id, object, fate: Fate::Create, at, version });
+        self.relate(id, &Values::new())?;
+        let values = self.records[&id].values.clone();
+        let (before, others) = (Values::new(), BTreeMap::new());
+        Ok(Expected { id, version, created: true, changed, values, before, dropped, others })
     }
 
-    fn update(&mut self, id: RecordId, key: &Key, patch: &Patch) -> Result<Expected, ErrorKind> {
-        let mut record = ModelRecord::clone(&self.records[&id]);
+    fn update(
+        &mut self,
+        id: RecordId,
+        key: &Key,
+        patch: &Patch,
+        depth: usize,
+    ) -> Result<Expected, ErrorKind> {
+        let found = self.records[&id].clone();
         let objects = self.objects.clone();
-        let def = &objects[record.object];
-        if patch.if_version.is_some_and(|expected| expected != record.version) {
+        let def = &objects[found.object];
+        if patch.if_version.is_some_and(|expected| expected != found.version) {
             return Err(ErrorKind::PreconditionFailed);
         }
-        self.judge(def, patch, &record.values)?;
+        self.judge(def, patch, &found.values)?;
         let key = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
-        let End { values, dropped } = plan::end(def, patch, key, Some(&record.values))?;
+        let chosen = self.choices(patch, key, (found.object, id), false, depth);
+        // As a nested mutation may have left it.
+        let mut record = ModelRecord::clone(&self.records[&id]);
+        let End { values, dropped } = plan::end(def, patch, key, Some(&record.values), chosen)?;
         let before = std::mem::replace(&mut record.values, values);
         let differs = |at: &usize| !same(before.get(at), record.values.get(at));
         let changed: BTreeSet<usize> = (0..def.attributes.len()).filter(differs).collect();
         if !changed.is_empty() {
-            let at = patch.at.map(|at| at.0);
-            match self.entries.iter_mut().rfind(|entry| entry.id == id) {
-                Some(entry) => entry.at = at.or(entry.at),
-                None => {
-                    record.version += 1;
-                    self.entries.push(Entry { id, fate: Fate::Update, at, version: record.version });
-                }
+            self.change_record(id, record, patch.at.map(|at| at.0));
+            self.relate(id, &before)?;
+        }
+        let record = &self.records[&id];
+        let (version, values, others) = (record.version, record.values.clone(), BTreeMap::new());
+        Ok(Expected { id, version, created: false, changed, values, before, dropped, others })
+    }
+
+    /// Stages what a record has become: its version rises by one in a transaction, however often it changes.
+    pub(crate) fn change_record(&mut self, id: RecordId, mut record: ModelRecord, at: Option<i64>) {
+        match self.entries.iter_mut().rfind(|entry| entry.id == id) {
+            Some(entry) => entry.at = at.or(entry.at),
+            None => {
+                record.version += 1;
+                let (object, version) = (record.object, record.version);
+                self.entries.push(Entry { id, object, fate: Fate::Update, at, version });
             }
         }
-        let (version, values) = (record.version, record.values.clone());
-        let expected = Expected { id, version, created: false, changed, values, before, dropped };
-        if !expected.changed.is_empty() {
-            self.set(id, Some(Arc::new(record)));
-        }
-        Ok(expected)
+        self.set(id, Some(Arc::new(record)));
     }
 
     fn delete(&mut self, id: RecordId, patch: &Patch) -> Result<Expected, ErrorKind> {
@@ -405,15 +526,27 @@ impl Model {
             return Err(ErrorKind::PreconditionFailed);
         }
         self.judge(&self.objects[record.object], patch, &record.values)?;
-        match self.entries.iter_mut().rfind(|entry| entry.id == id) {
-            Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::Gone,
-            Some(entry) => entry.fate = Fate::Delete,
-            None => self.entries.push(Entry { id, fate: Fate::Delete, at: None, version: record.version }),
-        }
-        self.set(id, None);
+        self.remove(id)?;
         let changed = (0..self.objects[record.object].attributes.len()).collect();
         let (version, values) = (record.version, record.values.clone());
-        Ok(Expected { id, version, created: false, changed, values, before: Values::new(), dropped: 0 })
+        let (before, others) = (Values::new(), BTreeMap::new());
+        Ok(Expected { id, version, created: false, changed, values, before, dropped: 0, others })
+    }
+
+    /// Removes a record, whoever refers to it.
+    pub(crate) fn remove_alone(&mut self, id: RecordId) {
+        let record = self.records[&id].clone();
+        let spent = self.has_numbers(record.object);
+        match self.entries.iter_mut().rfind(|entry| entry.id == id) {
+            Some(entry) if entry.fate == Fate::Create && spent => entry.fate = Fate::Spent,
+            Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::Gone,
+            Some(entry) => entry.fate = Fate::Delete,
+            None => {
+                let (object, version) = (record.object, record.version);
+                self.entries.push(Entry { id, object, fate: Fate::Delete, at: None, version });
+            }
+        }
+        self.set(id, None);
     }
 
     fn judge(&self, def: &ObjectDef, patch: &Patch, values: &Values) -> Result<(), ErrorKind> {
@@ -440,8 +573,12 @@ impl Model {
     /// Commits what is staged; returns the LSN that the answer carries.
     ///
     /// # Errors
-    /// `UniqueConflict`: nothing of the transaction is there.
+    /// `UniqueConflict`, `ReferenceRestricted`: nothing of the transaction is there.
     pub fn commit(&mut self, now: i64) -> Result<u64, ErrorKind> {
+        if self.is_restricted() {
+            self.abort();
+            return Err(ErrorKind::ReferenceRestricted);
+        }
         let touched: BTreeSet<RecordId> = self.entries.iter().map(|entry| entry.id).collect();
         let taken = touched.iter().filter_map(|id| self.records.get(id)).any(|record| {
             self.keys_of(record).iter().any(|key| self.holders.get(key).is_some_and(|ids| ids.len() > 1))
@@ -451,6 +588,7 @@ impl Model {
             return Err(ErrorKind::UniqueConflict);
         }
         let entries = std::mem::take(&mut self.entries);
+        self.linked = Linked::default();
         let request = self.request.take();
         if entries.iter().all(|entry| entry.fate == Fate::Gone) && request.is_none() {
             self.undo.clear();
@@ -460,6 +598,9 @@ impl Model {
         self.commit_time = (self.commit_time + 1).max(now);
         self.requests.extend(request);
         for entry in entries {
+            if entry.fate == Fate::Spent {
+                self.counters[entry.object] += 1;
+            }
             if !matches!(entry.fate, Fate::Create | Fate::Update) {
                 continue;
             }
@@ -480,6 +621,7 @@ impl Model {
     pub fn abort(&mut self) {
         self.undo_to(0);
         self.entries.clear();
+        self.linked = Linked::default();
         self.request = None;
     }
 }
@@ -563,6 +705,10 @@ pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value
         (Type::Country, Value::Text(text)) => ["DE", "FR", "US"].contains(&&**text).then(|| value.clone()),
         (of, Value::List(values)) if of.is_multi() => return several(attribute, values),
         (of, single) if of.is_multi() => return several(attribute, std::slice::from_ref(single)),
+        (Type::Reference, Value::Reference(_)) => Some(value.clone()),
+        (Type::Reference, Value::Uuid(uuid)) => Some(Value::Reference(RecordId(*uuid))),
+        (Type::Reference, Value::Text(text)) => text.parse().ok().map(Value::Reference),
+        (Type::Autonumber, value) => attribute.sequence.read(value),
         (Type::Json, Value::Json(_)) => Some(value.clone()),
         (Type::Json, Value::Number(number)) if !number.is_finite() => None,
         (Type::Json, other) => Some(Value::Json(Json::from_value(&other.to_json()))),
@@ -576,6 +722,7 @@ fn several(attribute: &AttributeDef, values: &[Value]) -> Result<Option<Value>, 
     let of = match attribute.of {
         Type::Texts => Type::Text,
         Type::Emails => Type::Email,
+        Type::References => Type::Reference,
         _ => Type::Select,
     };
     let one = AttributeDef { of, max_values: None, ..attribute.clone() };

@@ -1,7 +1,9 @@
 //! Values and mutations by seed: mostly sound ones that meet each other (few keys, used again), with
 //! the edges of every type, and some that must be refused.
 
+use crate::links;
 use crate::model::Model;
+use crate::nested;
 use crate::rng::Rng;
 use crate::schema::{AttributeDef, Type};
 use crate::terms;
@@ -59,6 +61,9 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
         }
         Type::Texts => list(rng, |rng| Value::Text(key_text(rng))),
         Type::Emails => list(rng, |rng| value(rng, &AttributeDef::new("one", Type::Email), true)),
+        Type::Reference => Value::from(links::ANY),
+        Type::References => list(rng, |_| Value::from(links::ANY)),
+        Type::Autonumber => Value::Integer(small as i64),
     }
 }
 
@@ -144,6 +149,9 @@ fn bad_value(rng: &mut Rng, attribute: &AttributeDef) -> Value {
         Type::Country => Value::from(*rng.pick(&["", "XX", "Germany"])),
         Type::Options | Type::OptionList => Value::List(vec![Value::from("no such option")]),
         Type::Texts => Value::List(vec![Value::Integer(1)]),
+        Type::Reference => Value::from(*rng.pick(&["", "no id"])),
+        Type::References => Value::List(vec![Value::Integer(1)]),
+        Type::Autonumber => Value::Integer(1),
     }
 }
 
@@ -157,7 +165,8 @@ fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: b
             true => !rng.one_in(60),
             false => rng.below(8) < if in_key || attribute.unique { fill.div_ceil(2) } else { fill },
         };
-        if !wanted {
+        // Nobody writes a number that the engine gives; some try.
+        if !wanted || (attribute.of == Type::Autonumber && !rng.one_in(40)) {
             continue;
         }
         let value = match rng.below(150) {
@@ -184,7 +193,7 @@ fn some_record(rng: &mut Rng, model: &Model, object: usize) -> Option<RecordId> 
 }
 
 /// A key of an existing record, or of none.
-fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> Key {
+pub(crate) fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[RecordId]) -> Key {
     let def = &model.objects[object];
     let keys = def.keys();
     if rng.one_in(30) && !graveyard.is_empty() {
@@ -236,6 +245,15 @@ pub fn dummy_id(number: usize) -> RecordId {
 /// A mutation of any kind, sound or not.
 pub fn mutation(rng: &mut Rng, model: &Model, graveyard: &[RecordId]) -> Mutation {
     let object = rng.below(model.objects.len());
+    let mut mutation = mutation_of(rng, model, graveyard, object);
+    if rng.one_in(6) {
+        nested::add(rng, model, graveyard, &mut mutation);
+    }
+    mutation
+}
+
+/// A mutation of an object, without links.
+pub(crate) fn mutation_of(rng: &mut Rng, model: &Model, graveyard: &[RecordId], object: usize) -> Mutation {
     let name = match rng.one_in(300) {
         true => "no_such_object".into(),
         false => model.objects[object].name.clone(),
@@ -298,6 +316,7 @@ pub fn mutation(rng: &mut Rng, model: &Model, graveyard: &[RecordId]) -> Mutatio
     if rng.one_in(3) {
         terms::add(rng, model, &mut mutation);
     }
+    links::fill(rng, model, graveyard, &mut mutation);
     mutation
 }
 
@@ -332,8 +351,8 @@ pub fn renew(rng: &mut Rng, model: &Model) -> Option<Vec<Mutation>> {
     let id = some_record(rng, model, object)?;
     let def = &model.objects[object];
     let record = &model.records[&id];
-    let set =
-        record.values.iter().map(|(at, value)| (def.attributes[*at].name.clone(), value.clone())).collect();
+    let given = record.values.iter().filter(|(at, _)| def.attributes[**at].of != Type::Autonumber);
+    let set = given.map(|(at, value)| (def.attributes[*at].name.clone(), value.clone())).collect();
     let key = rng.one_in(2).then_some(Key::Id(id));
     let object = def.name.clone();
     Some(vec![

@@ -33,7 +33,79 @@ impl Problems {
     }
 }
 
-/// The values behind a mutation. `before` is `None` for a record that is made; `key` is what it was looked for by.
+/// What a mutation says of one attribute, with its references found or made; or why it cannot.
+#[derive(Debug)]
+pub enum Choice {
+    /// A name that nobody can write.
+    Refused(ErrorKind),
+    /// A value.
+    Value(usize, Result<Value, ErrorKind>),
+    /// An op.
+    Op(usize, Result<Op, ErrorKind>),
+}
+
+/// Finds or makes the records that a value refers to; the last argument says whether they must exist.
+pub type Link<'l> = &'l mut dyn FnMut(usize, &Value, bool) -> Result<Value, ErrorKind>;
+
+/// What counts, in the order in which parts and ops stand. Which values count is settled on the record as it
+/// was found, before any link makes or changes a record.
+pub fn choices(
+    def: &ObjectDef,
+    patch: &Patch,
+    key: &[(Name, Value)],
+    before: Option<&Values>,
+    link: Link<'_>,
+) -> Vec<Choice> {
+    let none = Terms::default();
+    let terms = patch.terms.as_deref().unwrap_or(&none);
+    let mut chosen = Vec::new();
+    let writable = |name: &str| match def.find(name) {
+        None => Err(ErrorKind::UnknownAttribute),
+        Some(at) if def.attributes[at].of == Type::Autonumber => Err(ErrorKind::NotWritable),
+        Some(at) => Ok(at),
+    };
+    for (name, value, if_empty) in counting(patch, terms, key, before.is_none()) {
+        match writable(&name) {
+            Err(kind) => chosen.push(Choice::Refused(kind)),
+            Ok(at) if if_empty && before.is_some_and(|values| values.contains_key(&at)) => {}
+            Ok(at) if def.attributes[at].of.is_reference() => {
+                chosen.push(Choice::Value(at, link(at, &value, true)))
+            }
+            Ok(at) => chosen.push(Choice::Value(at, Ok(value))),
+        }
+    }
+    let away = |op: &Op| matches!(op, Op::Remove(_) | Op::ClearEntry(_) | Op::Clear);
+    let ordered = terms.ops.iter().filter(|(_, op)| away(op));
+    for (name, op) in ordered.chain(terms.ops.iter().filter(|(_, op)| !away(op))) {
+        chosen.push(match writable(name) {
+            Err(kind) => Choice::Refused(kind),
+            Ok(at) if def.attributes[at].of.is_reference() => Choice::Op(at, linked_op(at, op, link)),
+            Ok(at) => Choice::Op(at, Ok(op.clone())),
+        });
+    }
+    chosen
+}
+
+fn linked_op(at: usize, op: &Op, link: Link<'_>) -> Result<Op, ErrorKind> {
+    let mut all = |values: &[Value], must_exist| match link(at, &Value::List(values.to_vec()), must_exist)? {
+        Value::List(values) => Ok(values),
+        _ => Ok(Vec::new()),
+    };
+    Ok(match op {
+        Op::Set(value) => Op::Set(link(at, value, true)?),
+        Op::SetIfEmpty(value) => Op::SetIfEmpty(link(at, value, true)?),
+        Op::Replace(values) => Op::Replace(all(values, true)?),
+        Op::Prepend(values) => Op::Prepend(all(values, true)?),
+        Op::Append(values) => Op::Append(all(values, true)?),
+        Op::Add(values) => Op::Add(all(values, true)?),
+        // What is taken away need not exist any more.
+        Op::Remove(values) => Op::Remove(all(values, false)?),
+        op => op.clone(),
+    })
+}
+
+/// The values behind a mutation. `before` is what the record has now, and `None` for one that is made; `key` is
+/// what it was looked for by.
 ///
 /// # Errors
 /// The first refusal, in the order in which parts and ops stand.
@@ -42,6 +114,7 @@ pub fn end(
     patch: &Patch,
     key: &[(Name, Value)],
     before: Option<&Values>,
+    chosen: Vec<Choice>,
 ) -> Result<End, ErrorKind> {
     let none = Terms::default();
     let terms = patch.terms.as_deref().unwrap_or(&none);
@@ -49,34 +122,28 @@ pub fn end(
         Problems { ignore: terms.validation == Validation::IgnoreInvalid, first: None, dropped: 0 };
     let (had, mut values) = (|at: usize| before.and_then(|values| values.get(&at)).cloned(), Values::new());
     let mut ends: Vec<(usize, Option<Value>)> = Vec::new();
-    for (name, value, if_empty) in counting(patch, terms, key, before.is_none()) {
-        let Some(at) = def.find(&name) else {
-            problems.note(ErrorKind::UnknownAttribute, false);
-            continue;
+    for choice in chosen {
+        let at = match &choice {
+            Choice::Refused(kind) => {
+                problems.note(*kind, false);
+                continue;
+            }
+            Choice::Value(at, _) | Choice::Op(at, _) => *at,
         };
-        if if_empty && had(at).is_some() {
-            continue;
-        }
-        match canonical(&def.attributes[at], &value) {
-            Ok(value) => ends.push((at, value)),
-            Err(kind) => problems.note(kind, def.is_required(at)),
-        }
-    }
-    let away = |op: &Op| matches!(op, Op::Remove(_) | Op::ClearEntry(_) | Op::Clear);
-    let ordered = terms.ops.iter().filter(|(_, op)| away(op));
-    for (name, op) in ordered.chain(terms.ops.iter().filter(|(_, op)| !away(op))) {
-        let Some(at) = def.find(name) else {
-            problems.note(ErrorKind::UnknownAttribute, false);
-            continue;
-        };
+        let attribute = &def.attributes[at];
         let place = ends.iter().position(|(known, _)| *known == at);
-        let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
-        match applied(&def.attributes[at], current, op) {
-            Ok(value) => match place {
-                Some(place) => ends[place].1 = value,
-                None => ends.push((at, value)),
-            },
-            Err(kind) => problems.note(kind, def.is_required(at)),
+        let made = match choice {
+            Choice::Op(_, op) => {
+                let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
+                op.and_then(|op| applied(attribute, current, &op))
+            }
+            Choice::Value(_, value) => value.and_then(|value| canonical(attribute, &value)),
+            Choice::Refused(kind) => Err(kind),
+        };
+        match (made, place) {
+            (Ok(value), Some(place)) => ends[place].1 = value,
+            (Ok(value), None) => ends.push((at, value)),
+            (Err(kind), _) => problems.note(kind, def.is_required(at)),
         }
     }
     values.extend(before.into_iter().flatten().map(|(at, value)| (*at, value.clone())));
@@ -84,7 +151,10 @@ pub fn end(
         let parts = [&terms.update, &patch.set, &terms.update_if_empty, &terms.create_or_update_if_empty];
         let named = parts.into_iter().flatten().chain(key).map(|(name, _)| name);
         let named: Vec<&Name> = named.chain(terms.ops.iter().map(|(name, _)| name)).collect();
-        values.retain(|at, _| named.iter().any(|name| **name == def.attributes[*at].name));
+        values.retain(|at, _| {
+            let attribute = &def.attributes[*at];
+            attribute.of == Type::Autonumber || named.iter().any(|name| **name == attribute.name)
+        });
     }
     for (at, value) in ends {
         match value {

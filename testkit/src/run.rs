@@ -1,10 +1,16 @@
 //! One run of the model test: a schema, settings and some sixty operations by seed, against a store in
 //! memory and the model, compared on the way and at the end.
 
-use crate::compare::{compare, compare_requests, compare_snapshot, ensure, replay_check, same_values};
+use crate::compare::{
+    compare, compare_requests, compare_snapshot, ensure, replay_check, same_others, same_values,
+};
+use crate::links;
 use crate::mem::MemDisk;
 use crate::model::{Asked, Expected, Model, Records, Saved, same};
+use crate::nested;
+use crate::numbers;
 use crate::ops::{self, dummy_id};
+use crate::relations::Other;
 use crate::rng::Rng;
 use crate::schema::{self, AttributeDef, ObjectDef, Type};
 use std::collections::BTreeMap;
@@ -29,6 +35,12 @@ pub const MUST_HAPPEN: &[&str] = &[
     "delete",
     "ops",
     "left out",
+    "nested create",
+    "named record",
+    "numbered",
+    "cascade",
+    "other side changed along",
+    "delete restricted",
     "request",
     "request that came again",
     "unchanged",
@@ -98,8 +110,12 @@ pub fn run(seed: u64, op_count: usize, counts: &mut Counts) -> Checked {
 /// # Errors
 /// As [`run`].
 pub fn run_with(base: Config, mut rng: Rng, op_count: usize, counts: &mut Counts) -> Checked {
-    let objects: Vec<ObjectDef> =
+    let mut objects: Vec<ObjectDef> =
         (0..1 + rng.below(3)).map(|number| schema::generate(&mut rng, number)).collect();
+    if !rng.one_in(4) {
+        links::add(&mut rng, &mut objects, 0);
+    }
+    numbers::add(&mut rng, &mut objects);
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
     let ticks = clock.clone();
     let durability =
@@ -198,6 +214,9 @@ impl Run<'_> {
         let again = known.as_ref().filter(|_| !self.rng.one_in(4)).map(|asked| asked.mutations.clone());
         let mutations =
             again.unwrap_or_else(|| vec![ops::mutation(&mut self.rng, &self.model, &self.graveyard)]);
+        if known.is_none() && self.model.is_ambiguous(&mutations[0]) {
+            return Ok(());
+        }
         let keep = *self.rng.pick(&[Duration::from_millis(4), Duration::from_secs(3600)]);
         let result = self.store().apply_once(&Once::new(&key).keep_for(keep), &mutations);
         if let Some(asked) = known {
@@ -209,7 +228,8 @@ impl Run<'_> {
                 result => Err(format!("{key}, the same: {is_same}, answered {result:?}")),
             };
         }
-        let wanted = self.model.mutate(&mutations[0], new_id(result.as_ref().ok().map(|all| &all[0])));
+        let wanted =
+            self.model.mutate_as(&mutations[0], result.as_ref().ok().map(|all| &all[0]), dummy_id(0));
         let committed = wanted.and_then(|wanted| {
             let expires_at = now.saturating_add(keep.as_nanos() as i64);
             self.model.ask(key, &mutations, std::slice::from_ref(&wanted), expires_at);
@@ -235,13 +255,16 @@ impl Run<'_> {
             return self.once();
         }
         let mutation = ops::mutation(&mut self.rng, &self.model, &self.graveyard);
+        if self.model.is_ambiguous(&mutation) {
+            return Ok(());
+        }
         let result = match self.rng.one_in(4) {
             true => {
                 self.store().submit(&mutation).and_then(|(outcome, commit)| commit.wait().map(|()| outcome))
             }
             false => self.store().apply(&mutation),
         };
-        let wanted = self.model.mutate(&mutation, new_id(result.as_ref().ok()));
+        let wanted = self.model.mutate_as(&mutation, result.as_ref().ok(), dummy_id(0));
         if let (Ok(_), Ok(wanted)) = (&result, &wanted) {
             self.count_mutation(&mutation, wanted);
         }
@@ -258,6 +281,9 @@ impl Run<'_> {
             (Err(error), Err(kind)) => {
                 self.model.abort();
                 self.count("refused", 1);
+                if kind == ErrorKind::ReferenceRestricted {
+                    self.count("delete restricted", 1);
+                }
                 same_kind(&mutation, kind, &error)
             }
             (result, wanted) => Err(format!("{mutation:?}\nexpected {wanted:?}\nfound {result:?}")),
@@ -280,6 +306,23 @@ impl Run<'_> {
         if wanted.dropped > 0 {
             self.count("left out", 1);
         }
+        let is_gone = |other: &Other| other.version.is_none();
+        if wanted.created && self.model.object(&mutation.object).is_some_and(|at| self.model.has_numbers(at))
+        {
+            self.count("numbered", 1);
+        }
+        if wanted.others.values().any(|other| other.created) {
+            self.count("nested create", 1);
+        }
+        if matches!(mutation.key, Some(vellum::Key::Named(_))) {
+            self.count("named record", 1);
+        }
+        if wanted.others.values().any(is_gone) {
+            self.count("cascade", 1);
+        }
+        if wanted.others.values().any(|other| !is_gone(other) && !other.created) {
+            self.count("other side changed along", 1);
+        }
         if mutation.action == A::Delete {
             self.graveyard.push(wanted.id);
         }
@@ -296,8 +339,14 @@ impl Run<'_> {
         let changed: Vec<&str> = outcome.changed().collect();
         ensure!(names == changed, "{mutation:?}\nchanged {names:?} expected, {changed:?} found");
         let terms = mutation.patch.terms.as_deref();
+        // A nested mutation that is left out may have more than one fault.
+        let found = match nested::count(mutation) {
+            0 => outcome.dropped().len(),
+            _ if outcome.dropped().is_empty() => 0,
+            _ => wanted.dropped.max(1),
+        };
         ensure!(
-            outcome.dropped().len() == wanted.dropped,
+            found == wanted.dropped,
             "{mutation:?}\n{} left out expected, {:?} found",
             wanted.dropped,
             outcome.dropped()
@@ -312,6 +361,7 @@ impl Run<'_> {
             }
             ensure!(found.len() == wanted.changed.len(), "{mutation:?}\nbefore: {found:?}");
         }
+        same_others(&self.model, wanted, outcome).map_err(|why| format!("{mutation:?}\n{why}"))?;
         match (&outcome.record, mutation.patch.returning) {
             (Some(record), true) => {
                 ensure!(
@@ -338,7 +388,10 @@ impl Run<'_> {
         }
         let count_max = if self.rng.one_in(6) { 20 } else { 4 };
         let count = 1 + self.rng.below(count_max);
-        (0..count).map(|_| ops::mutation(&mut self.rng, &self.model, &self.graveyard)).collect()
+        let mut mutations: Vec<Mutation> =
+            (0..count).map(|_| ops::mutation(&mut self.rng, &self.model, &self.graveyard)).collect();
+        nested::name(&mut self.rng, &self.model, &mut mutations);
+        mutations
     }
 
     fn batch(&mut self) -> Checked {
@@ -349,7 +402,9 @@ impl Run<'_> {
     fn apply_batch(&mut self, mutations: &[Mutation]) -> Checked {
         // Which of two records with one key is meant is not promised: the batch is not tried.
         let mut trial = self.model.clone();
-        let keyed = |mutation: &Mutation| matches!(mutation.key, Some(vellum::Key::Attributes(_)));
+        let keyed = |mutation: &Mutation| {
+            matches!(mutation.key, Some(vellum::Key::Attributes(_))) || nested::is_linked(mutation)
+        };
         let keyed = mutations.iter().any(keyed);
         for (number, mutation) in mutations.iter().enumerate().filter(|_| keyed) {
             if trial.is_ambiguous(mutation) {
@@ -364,8 +419,8 @@ impl Run<'_> {
         let mut wanted = Vec::new();
         let mut refused = None;
         for (number, mutation) in mutations.iter().enumerate() {
-            let id = result.as_ref().ok().map_or(dummy_id(number), |outcomes| outcomes[number].id);
-            match self.model.mutate(mutation, id) {
+            let outcome = result.as_ref().ok().map(|outcomes| &outcomes[number]);
+            match self.model.mutate_as(mutation, outcome, dummy_id(number)) {
                 Ok(expected) => wanted.push(expected),
                 Err(kind) => {
                     refused = Some(kind);
@@ -452,7 +507,7 @@ impl Run<'_> {
 
     /// One mutation of a transaction: a refusal leaves what was staged before.
     fn stage(&mut self, mutation: &Mutation, result: StoreResult<Outcome>) -> Checked {
-        match (self.model.mutate(mutation, new_id(result.as_ref().ok())), result) {
+        match (self.model.mutate_as(mutation, result.as_ref().ok(), dummy_id(0)), result) {
             (Ok(wanted), Ok(outcome)) => {
                 self.count_mutation(mutation, &wanted);
                 self.same_outcome(mutation, &wanted, &outcome)
@@ -695,10 +750,6 @@ impl Run<'_> {
         replay_check(&self.disk, &self.model).map_err(|why| format!("after the close: {why}"))?;
         Ok(())
     }
-}
-
-fn new_id(outcome: Option<&Outcome>) -> RecordId {
-    outcome.map_or(dummy_id(0), |outcome| outcome.id)
 }
 
 fn same_kind(mutation: &Mutation, kind: ErrorKind, error: &Error) -> Checked {

@@ -1,5 +1,7 @@
 //! Schemas as the model knows them, and a generator of them.
 
+use crate::links::Refers;
+use crate::numbers::Sequence;
 use crate::rng::Rng;
 use std::fmt::Write;
 use vellum::Name;
@@ -32,10 +34,16 @@ pub enum Type {
     Texts,
     /// Several e-mail addresses.
     Emails,
+    /// A record; `links` makes attributes of these.
+    Reference,
+    /// Several records.
+    References,
+    /// A number that the engine gives; `numbers` makes attributes of these.
+    Autonumber,
 }
 
 impl Type {
-    /// All of them.
+    /// All whose values stand by themselves.
     pub const ALL: [Type; 19] = [
         Type::Text,
         Type::LongText,
@@ -73,7 +81,13 @@ impl Type {
     /// Whether an attribute has several values.
     #[must_use]
     pub fn is_multi(self) -> bool {
-        matches!(self, Type::Options | Type::OptionList | Type::Texts | Type::Emails)
+        matches!(self, Type::Options | Type::OptionList | Type::Texts | Type::Emails | Type::References)
+    }
+
+    /// Whether values are records.
+    #[must_use]
+    pub fn is_reference(self) -> bool {
+        matches!(self, Type::Reference | Type::References)
     }
 
     fn has_options(self) -> bool {
@@ -97,6 +111,8 @@ impl Type {
             Type::Email | Type::Emails => "email",
             Type::Phone => "phone",
             Type::Country => "country",
+            Type::Reference | Type::References => "reference",
+            Type::Autonumber => "autonumber",
         }
     }
 }
@@ -120,6 +136,10 @@ pub struct AttributeDef {
     pub options: Vec<String>,
     /// Most values of a list.
     pub max_values: Option<usize>,
+    /// What a reference may name.
+    pub refers: Refers,
+    /// How an autonumber counts.
+    pub sequence: Sequence,
 }
 
 /// One object.
@@ -149,6 +169,8 @@ impl AttributeDef {
             micros: false,
             options,
             max_values: None,
+            refers: Refers::default(),
+            sequence: Sequence::default(),
         }
     }
 
@@ -181,7 +203,7 @@ impl AttributeDef {
                 self.options.iter().map(|key| format!(r#"{{"key":"{key}"}}"#)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
         }
-        out + "}"
+        out + &self.refers.json + &self.sequence.to_json(self.of) + "}"
     }
 }
 

@@ -133,6 +133,77 @@ fn nested_mutations_of_parts_that_do_not_count_are_not_carried_out() {
 }
 
 #[test]
+fn a_nested_mutation_may_not_make_the_record_that_is_being_made() {
+    let crm = Crm::new("nested-same");
+    let id = RecordId::from_bytes([5; 16]);
+    let create = |domain: &str, patch: Patch| {
+        mutation("company", Action::Create, Some(Key::Id(id)), patch.set("domain", domain).set("name", "n"))
+    };
+    let inner = create("inner.example", Patch::new());
+    let before = crm.fingerprint();
+    let outer =
+        create("outer.example", patch! { "parent" => "@up" }).patch.link("up", Link::Mutate(Box::new(inner)));
+    let error = crm.try_run("company", Action::Create, Some(Key::Id(id)), outer).unwrap_err();
+    assert_eq!((error.kind(), error.conflict().unwrap().record), (ErrorKind::UniqueConflict, id));
+    assert_eq!(crm.fingerprint(), before);
+}
+
+#[test]
+fn what_is_empty_is_judged_before_a_nested_mutation_changes_the_record() {
+    let crm = Crm::new("nested-empty");
+    let ann = person(&crm, "ann@x.example");
+    // The nested company names Ann as its own, which sets her company; she had none when she was found.
+    let company = mutation(
+        "company",
+        Action::Upsert,
+        Some(Key::from(("domain", "acme.example"))),
+        patch! { "name" => "Acme", "people" => ids(&[ann]) },
+    );
+    let other = crate::relations::company(&crm, "other.example");
+    let patch = Patch::new()
+        .set("friend", "@friend")
+        .on_update_if_empty("company", other)
+        .link("friend", Link::Mutate(Box::new(befriend(company))));
+    let update = mutation("person", Action::Update, Some(Key::Id(ann)), patch);
+    let touch = mutation("person", Action::Update, Some(Key::Id(ann)), patch! { "name" => "Ann" });
+    // Alone, and behind a mutation that staged her.
+    for batch in [vec![update.clone()], vec![touch, update]] {
+        crm.update("person", ann, Patch::new().clear("company").clear("name"));
+        crm.store.apply_batch(&batch).unwrap();
+        assert_eq!(crm.value("person", ann, "company"), Value::Reference(other));
+    }
+}
+
+/// A person of this company, found by e-mail or made.
+fn befriend(company: Mutation) -> Mutation {
+    let patch = patch! { "company" => "@it" }.link("it", Link::Mutate(Box::new(company)));
+    mutation("person", Action::Upsert, Some(Key::from(("email", "friend@x.example"))), patch)
+}
+
+#[test]
+fn the_first_of_several_refusals_shows_its_data() {
+    let crm = Crm::new("several");
+    let acme = company(&crm, "acme.example");
+    let clash = mutation(
+        "company",
+        Action::Create,
+        Some(Key::Id(acme)),
+        patch! { "domain" => "new.example", "name" => "New" },
+    );
+    let patch = patch! { "email" => "ann@x.example", "company" => "@it", "colour" => "red" }
+        .link("it", Link::Mutate(Box::new(clash)));
+    let error = crm.try_run("person", Action::Create, None, patch).unwrap_err();
+    assert_eq!((error.kind(), error.all().len()), (ErrorKind::UniqueConflict, 2));
+    assert_eq!(error.conflict().unwrap().record, acme);
+    assert_eq!(error.path().as_deref(), Some("company.id"));
+    let stale = mutation("company", Action::Update, Some(Key::Id(acme)), Patch::new().if_version(7));
+    let patch = patch! { "email" => "ann@x.example", "company" => "@it", "colour" => "red" }
+        .link("it", Link::Mutate(Box::new(stale)));
+    let error = crm.try_run("person", Action::Create, None, patch).unwrap_err();
+    assert_eq!((error.kind(), error.current_version()), (ErrorKind::PreconditionFailed, Some(1)));
+}
+
+#[test]
 fn nesting_is_bounded() {
     let crm = Crm::new("nested-deep");
     let chain = |depth: usize| {

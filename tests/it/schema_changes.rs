@@ -350,6 +350,9 @@ fn numbers_are_given_once_and_not_spent_by_what_fails() {
     let id = bills.create(record! { "total" => 9 }).unwrap().id;
     assert_eq!(bills.get(id).unwrap().unwrap().get("line"), Some(&Value::Integer(1)));
     drop(bills);
+    // The schema that is written down is one that can be read, and counts on from there.
+    let schema = store.schema().to_json();
+    assert_eq!(Schema::from_json(&schema).unwrap().to_json(), schema);
     let store = everywhere(&dir, store, &|store| {
         let bills = store.object("invoice").unwrap();
         for text in ["INV-099", "INV-104", "INV-105", "INV-5000", "INV-5001"] {

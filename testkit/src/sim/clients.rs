@@ -2,9 +2,10 @@
 //! sync or checkpoint, where the disk calls back.
 
 use super::oracle::Oracle;
-use crate::compare::{compare, compare_snapshot, ensure};
+use crate::compare::{compare, compare_snapshot, ensure, same_others};
 use crate::mem::{Event, MemDisk, Op};
 use crate::model::{Expected, Model, Records};
+use crate::nested;
 use crate::ops;
 use crate::rng::Rng;
 use crate::run::Counts;
@@ -160,7 +161,10 @@ impl Clients {
         };
         special.unwrap_or_else(|| {
             let count = 1 + self.rng.below(12);
-            (0..count).map(|_| ops::mutation(&mut self.rng, model, &self.graveyard)).collect()
+            let mut mutations: Vec<Mutation> =
+                (0..count).map(|_| ops::mutation(&mut self.rng, model, &self.graveyard)).collect();
+            nested::name(&mut self.rng, model, &mut mutations);
+            mutations
         })
     }
 
@@ -176,11 +180,17 @@ impl Clients {
         let mut expected = Vec::new();
         let mut refused = None;
         for (number, mutation) in mutations.iter().enumerate() {
-            let id = match &result {
-                Ok((outcomes, _)) => outcomes[number].id,
-                Err(_) => self.oracle.placeholder(),
+            let outcome = result.as_ref().ok().map(|(outcomes, _)| &outcomes[number]);
+            let wanted = match outcome {
+                Some(outcome) => self.oracle.model.mutate_as(mutation, Some(outcome), outcome.id),
+                None => {
+                    let ids = (0..nested::count(mutation)).map(|_| self.oracle.placeholder()).collect();
+                    self.oracle.model.linked.ids = ids;
+                    let id = self.oracle.placeholder();
+                    self.oracle.model.mutate(mutation, id)
+                }
             };
-            match self.oracle.model.mutate(mutation, id) {
+            match wanted {
                 Ok(wanted) => expected.push(wanted),
                 Err(kind) => {
                     refused = Some(kind);
@@ -198,6 +208,9 @@ impl Clients {
                 let refused = refused.or_else(|| self.oracle.model.commit(now).err());
                 self.oracle.model.abort();
                 ensure!(refused == Some(error.kind()), "{refused:?} expected, {error} found");
+                if refused == Some(ErrorKind::ReferenceRestricted) {
+                    self.count("delete restricted");
+                }
                 return Ok(());
             }
         };
@@ -208,8 +221,15 @@ impl Clients {
         ensure!(told.0 == lsn, "lsn {lsn} expected, {told} found");
         for ((mutation, wanted), outcome) in mutations.iter().zip(&expected).zip(&outcomes) {
             same_outcome(wanted, outcome)?;
+            same_others(&self.oracle.model, wanted, outcome)?;
             if mutation.action == vellum::Action::Delete {
                 self.graveyard.push(wanted.id);
+            }
+        }
+        if expected.iter().any(|wanted| !wanted.others.is_empty()) {
+            self.count("other records changed along");
+            if expected.iter().any(|wanted| wanted.others.values().any(|other| other.created)) {
+                self.count("nested create");
             }
         }
         if lsn > before {
@@ -357,7 +377,8 @@ fn same_outcome(wanted: &Expected, outcome: &Outcome) -> Checked {
 /// Which of two records with one key is meant is not promised.
 fn is_ambiguous(model: &Model, mutations: &[Mutation]) -> bool {
     let keyed = |mutation: &Mutation| matches!(mutation.key, Some(Key::Attributes(_)));
-    if mutations.len() < 2 || !mutations.iter().any(keyed) {
+    let is_keyed = mutations.len() > 1 && mutations.iter().any(keyed);
+    if !is_keyed && !mutations.iter().any(nested::is_linked) {
         return false;
     }
     let mut trial = model.clone();

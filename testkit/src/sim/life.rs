@@ -3,8 +3,10 @@
 use super::clients::{Checked, Clients, Under, is_fault};
 use super::faults::Plan;
 use crate::compare::{compare_requests, ensure};
+use crate::links;
 use crate::mem::{Crash, FileSystem, MemDisk};
 use crate::model::Model;
+use crate::numbers;
 use crate::rng::Rng;
 use crate::run::Counts;
 use crate::schema::{self, ObjectDef};
@@ -40,8 +42,12 @@ pub fn run(seed: u64, counts: &mut Counts) -> Checked {
 impl Life {
     fn new(seed: u64) -> Result<Life, String> {
         let mut rng = Rng::new(seed);
-        let objects: Vec<ObjectDef> =
+        let mut objects: Vec<ObjectDef> =
             (0..1 + rng.below(2)).map(|number| schema::generate(&mut rng, number)).collect();
+        if rng.one_in(2) {
+            links::add(&mut rng, &mut objects, 0);
+        }
+        numbers::add(&mut rng, &mut objects);
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
         let ticks = clock.clone();
         let durabilities =
