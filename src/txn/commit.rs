@@ -13,7 +13,7 @@ use crate::page::{Columns, slots};
 use crate::pagestore::{GroupState, Root};
 use crate::records::{
     AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, KeyBuffers, ObjectLayout, ROWS, Records,
-    for_each_key_in, header_alone, in_group,
+    for_each_key_in, in_group, prefetch,
 };
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
@@ -146,7 +146,10 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(self.root, object, &key, header_alone, |found, header, _| {
+        let ahead = |object: &ObjectLayout, state: &GroupState, slot| {
+            prefetch(state, slot, index.attributes.iter().filter_map(|id| object.attribute(*id)));
+        };
+        let held = records.find_key(self.root, object, &key, ahead, |found, header, _| {
             Ok((header.id, header.version, found.row))
         })?;
         let Some(((id, version, row), _)) = held else { return Ok(None) };

@@ -98,6 +98,17 @@ impl Staged {
         }
     }
 
+    /// [`Staged::put`] for a create, whose cells are kept in the order of the attributes.
+    pub(crate) fn put_in_order(&mut self, attribute: AttributeId, bytes: Option<Range<usize>>) {
+        if self.cells.last().is_none_or(|last| last.attribute < attribute) {
+            return self.cells.push(StagedCell { attribute, bytes });
+        }
+        match self.cells.binary_search_by_key(&attribute, |cell| cell.attribute) {
+            Ok(at) => self.cells[at].bytes = bytes,
+            Err(at) => self.cells.insert(at, StagedCell { attribute, bytes }),
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.fate, Fate::Create | Fate::Update)
     }
