@@ -191,7 +191,6 @@ struct Facts {
     target: Option<String>,
     records: Vec<RecordId>,
     limit: Option<(u64, u64)>,
-    position: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -235,12 +234,14 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     detail: Detail,
+    /// Which of a batch's mutations it is about. Most refusals know this and nothing else, so it is no fact.
+    position: Option<usize>,
     facts: Option<Box<Facts>>,
 }
 
 impl Error {
     fn build(kind: ErrorKind, detail: Detail) -> Error {
-        Error(Box::new(Inner { kind, detail, facts: None }))
+        Error(Box::new(Inner { kind, detail, position: None, facts: None }))
     }
 
     fn facts_mut(&mut self) -> &mut Facts {
@@ -301,7 +302,7 @@ impl Error {
     /// Says which of a batch's mutations it is about, unless that is said already.
     #[must_use]
     pub(crate) fn at_position(mut self, position: usize) -> Error {
-        self.facts_mut().position.get_or_insert(position);
+        self.0.position.get_or_insert(position);
         self
     }
 
@@ -486,7 +487,7 @@ impl Error {
     /// Which mutation of a batch it is about, counted from 0.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
-        self.facts().and_then(|facts| facts.position)
+        self.0.position
     }
 
     /// The version that the record has, behind [`ErrorKind::PreconditionFailed`].
@@ -518,6 +519,7 @@ impl Error {
         };
         let mut again = Error::build(self.0.kind, detail);
         again.0.facts.clone_from(&self.0.facts);
+        again.0.position = self.0.position;
         again
     }
 

@@ -17,6 +17,7 @@
 //! | `bin/latency`        | how long commits take beside checkpoints and long readers                 |
 //! | `bin/open_time`      | opening after a clean close costs the same at any size                    |
 //! | `bin/recovery`       | a full log is replayed within a second                                    |
+//! | `bin/wide`           | what a wide record costs: read whole, refused, made and patched by the thousand |
 //! | `bin/scale`          | what grows with the number of records: one store in stages, up to 10^8    |
 //! | `peers/`             | the same work through other engines: a crate of its own                   |
 //!

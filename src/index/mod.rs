@@ -20,7 +20,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Address, TreeId};
 use crate::page::{Columns, PageWrite, bucket};
-use crate::pagestore::{Group, GroupGuard, PageStore, Root, Writer, about};
+use crate::pagestore::{Group, GroupGuard, PageStore, Root, Tree, Writer, about};
 
 /// Entries a bucket on average: 8 to 16 KiB a bucket, so that what leads to a bucket (table entry, latch,
 /// page) is a hundredth of it, and nearer to the processor than it; a cold probe reads one block.
@@ -118,42 +118,59 @@ pub(crate) fn note_missing(store: &PageStore, writer: &Writer, tree: TreeId) -> 
     Ok(())
 }
 
-/// Reads all that inserts and removals of this hash will read, among `change_count` changes of the
-/// transaction, so that they cannot fail after the frame was logged. See [`touch_splits`].
+/// An entry that a transaction will put into an index, or take out of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Moved {
+    pub(crate) tree: TreeId,
+    pub(crate) hash: u64,
+    pub(crate) is_insert: bool,
+}
+
+/// Reads all that these changes of indexes will read, so that they cannot fail after the frame was logged. Each
+/// bucket is looked up once, and read whole only where its own changes may make it grow or shrink.
 ///
 /// # Errors
 /// As [`find`].
-pub(crate) fn touch(
-    store: &PageStore,
-    root: &Root,
-    tree: TreeId,
-    hash: u64,
-    change_count: u32,
-) -> Result<()> {
-    if let Some(group) = bucket_group(store, root, tree, hash)?
-        && let Some(page) = group.state.read().page(0)
-        && !page.is_resident()
-    {
-        bucket::touch(page, hash, change_count).map_err(|error| in_bucket(&group, &error))?;
+pub(crate) fn touch(store: &PageStore, root: &Root, moved: &mut [Moved]) -> Result<()> {
+    moved.sort_unstable_by_key(|moved| moved.tree);
+    for of_tree in moved.chunk_by_mut(|a, b| a.tree == b.tree) {
+        let Some(index) = root.tree(of_tree[0].tree) else { continue };
+        let buckets = index.meta(BUCKET_COUNT);
+        let number = |moved: &Moved| bucket_of(moved.hash, buckets);
+        of_tree.sort_unstable_by_key(number);
+        for of_bucket in of_tree.chunk_by(|a, b| number(a) == number(b)) {
+            touch_bucket(store, root, number(&of_bucket[0]), of_bucket)?;
+        }
+        let inserts = of_tree.iter().filter(|moved| moved.is_insert).count() as u64;
+        touch_splits(store, root, index, inserts)?;
     }
     Ok(())
 }
 
-/// Reads the buckets that `insert_count` inserts may split.
-///
-/// # Errors
-/// As [`find`].
-pub(crate) fn touch_splits(store: &PageStore, root: &Root, tree: TreeId, insert_count: u64) -> Result<()> {
-    let Some(index) = root.tree(tree) else { return Ok(()) };
+fn touch_bucket(store: &PageStore, root: &Root, number: u64, moved: &[Moved]) -> Result<()> {
+    if let Some(group) = store.group(root, moved[0].tree, number)?
+        && let Some(page) = group.state.read().page(0)
+        && !page.is_resident()
+    {
+        for Moved { hash, .. } in moved {
+            let touched = bucket::touch(page, *hash, moved.len() as u32);
+            touched.map_err(|error| in_bucket(&group, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the buckets that so many inserts may split.
+fn touch_splits(store: &PageStore, root: &Root, index: &Tree, insert_count: u64) -> Result<()> {
     let entries = index.meta(ENTRY_COUNT) + insert_count;
     let mut buckets = index.meta(BUCKET_COUNT).max(1);
     while entries > buckets * TARGET {
-        if let Some(group) = store.group(root, tree, split_source(buckets))?
+        if let Some(group) = store.group(root, index.id, split_source(buckets))?
             && let Some(page) = group.state.read().page(0)
         {
             bucket::entries(page, &mut |_, _| Ok(())).map_err(|error| in_bucket(&group, &error))?;
         }
-        store.group(root, tree, buckets)?;
+        store.group(root, index.id, buckets)?;
         buckets += 1;
     }
     Ok(())

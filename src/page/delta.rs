@@ -278,6 +278,9 @@ impl Delta {
     /// Copies what is covered of the range at `offset` into `into`, which holds what lies below.
     pub fn overlay(&self, offset: usize, into: &mut [u8]) {
         let end = offset.saturating_add(into.len()).min(self.end);
+        if offset == 0 && end == self.end && self.unit_count() * 2 < end / UNIT_LEN {
+            return self.overlay_all(into);
+        }
         let mut at = offset;
         while at < end {
             let (number, from) = (at / UNIT_LEN, at % UNIT_LEN);
@@ -299,6 +302,23 @@ impl Delta {
             }
             at += to - from;
         }
+    }
+
+    /// [`Delta::overlay`] of a whole page with few units: going from unit to unit, not looking each place up.
+    fn overlay_all(&self, into: &mut [u8]) {
+        let more = self.more.iter().map(|(number, window)| (*number, window));
+        for (window_number, window) in std::iter::once((0, &self.first)).chain(more) {
+            for (number, unit) in window.numbered() {
+                let start = window_number * WINDOW_LEN + number * UNIT_LEN;
+                for (from, to) in unit.runs() {
+                    into[start + from..start + to].copy_from_slice(&unit.bytes[from..to]);
+                }
+            }
+        }
+    }
+
+    fn unit_count(&self) -> usize {
+        self.first.units.len() + self.more.iter().map(|(_, window)| window.units.len()).sum::<usize>()
     }
 
     /// What the overlay has of a range.

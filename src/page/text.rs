@@ -64,6 +64,8 @@ const OWN: u32 = u32::MAX;
 
 const INLINE_MAX: usize = 12;
 const VIEW_LEN: usize = 16;
+/// Bytes of a value in several runs that are put together without memory of their own.
+const PIECE_LEN: usize = 512;
 const NUMBER_MAX: u32 = 0xffff;
 
 const VIEW_VALUE_LEN: Field<i32> = Field::at(0);
@@ -119,30 +121,61 @@ pub fn clear(cols: &mut impl Columns, column: u32, slot: u32) {
 /// Appends the slot's value to `out`; says whether there is one.
 ///
 /// # Errors
-/// As [`PageRead::read`]; `Corrupt` when view and buffer do not fit each other.
+/// As [`with`].
 pub fn read(cols: &impl Columns, column: u32, slot: u32, out: &mut Vec<u8>) -> Result<bool> {
-    let Some(view) = read_view(cols, column, slot)? else { return Ok(false) };
-    match parse_view(&view, slot)? {
-        View::Inline(len) => out.extend_from_slice(&view[4..4 + len]),
-        View::Heap(span) => {
-            let buffer = buffer_of(cols, column, slot, span)?;
-            let (start, before) = (DATA_START + span.offset, out.len());
-            if let Some(run) = buffer.run(start, span.len)? {
-                out.extend_from_slice(run);
-            } else {
-                out.resize(before + span.len, 0);
-                if let Err(error) = buffer.read(start, &mut out[before..]) {
-                    out.truncate(before);
-                    return Err(error);
+    let copy = |value: &[u8]| {
+        out.extend_from_slice(value);
+        Ok(())
+    };
+    with(cols, column, slot, copy).map(|found| found.is_some())
+}
+
+/// Runs `take` on the slot's value, where it lies if that is one run; `None` where there is no value.
+///
+/// # Errors
+/// As [`PageRead::read`]; `Corrupt` when view and buffer do not fit each other; what `take` says.
+#[inline]
+pub fn with<R>(
+    cols: &impl Columns,
+    column: u32,
+    slot: u32,
+    take: impl FnOnce(&[u8]) -> Result<R>,
+) -> Result<Option<R>> {
+    let Some(view) = read_view(cols, column, slot)? else { return Ok(None) };
+    let span = match parse_view(&view, slot)? {
+        View::Inline(len) => return take(&view[4..4 + len]).map(Some),
+        View::Heap(span) => span,
+    };
+    let (buffer, start) = (buffer_of(cols, column, slot, span)?, DATA_START + span.offset);
+    let (mut piece, mut long) = ([0; PIECE_LEN], Vec::new());
+    let value = match buffer.run(start, span.len)? {
+        Some(run) => run,
+        None => {
+            let copy = match piece.get_mut(..span.len) {
+                Some(piece) => piece,
+                None => {
+                    long.resize(span.len, 0);
+                    &mut long
                 }
-            }
-            if out[before..before + 4] != VIEW_PREFIX.get(&view) {
-                out.truncate(before);
-                return Err(bad_view(slot, "its prefix is not how the value starts"));
-            }
+            };
+            buffer.read(start, copy)?;
+            copy
         }
+    };
+    match value[..4] == VIEW_PREFIX.get(&view) {
+        true => take(value).map(Some),
+        false => Err(bad_view(slot, "its prefix is not how the value starts")),
     }
-    Ok(true)
+}
+
+/// The buffer that the slot's value lies in, as a column, and the range of the value in its page; for those who
+/// ask for its lines ahead. Nothing is checked.
+#[inline]
+pub fn place(cols: &impl Columns, column: u32, slot: u32) -> Option<(u32, std::ops::Range<usize>)> {
+    let view = read_view(cols, column, slot).ok()??;
+    let View::Heap(span) = parse_view(&view, slot).ok()? else { return None };
+    let start = DATA_START + span.offset;
+    Some((column + span.number, start..start + span.len))
 }
 
 /// Whether the slot has exactly this value.
@@ -162,10 +195,10 @@ pub fn equals(cols: &impl Columns, column: u32, slot: u32, bytes: &[u8]) -> Resu
     if let Some(run) = buffer.run(DATA_START + span.offset, span.len)? {
         return Ok(run == bytes);
     }
-    let mut piece = [0; 512];
-    for (index, expected) in bytes.chunks(piece.len()).enumerate() {
+    let mut piece = [0; PIECE_LEN];
+    for (index, expected) in bytes.chunks(PIECE_LEN).enumerate() {
         let found = &mut piece[..expected.len()];
-        buffer.read(DATA_START + span.offset + index * 512, found)?;
+        buffer.read(DATA_START + span.offset + index * PIECE_LEN, found)?;
         if found != expected {
             return Ok(false);
         }

@@ -476,9 +476,10 @@ impl Page {
         if !mapped.is_warm() && !memory.is_patient() {
             return;
         }
-        if let Ok(bytes) = self.to_vec() {
-            memory.add_dirty_copy(bytes.capacity() as u64);
-            self.base = Base::Owned(Array::from(&*bytes));
+        let mut owned = Array::zeroed(self.len());
+        if self.read(0, &mut owned).is_ok() {
+            memory.add_dirty_copy(owned.capacity() as u64);
+            self.base = Base::Owned(owned);
             self.under = Under::None;
             self.delta = Delta::default();
         }

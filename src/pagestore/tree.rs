@@ -295,6 +295,8 @@ pub(crate) struct GroupState {
     first: Option<Page>,
     /// Attribute columns, in the order of [`rank`].
     pages: Array<Lined>,
+    /// The column of each of them: a search passes over four bytes a page, and not over a line of each.
+    columns: Array<u32>,
     tree: TreeId,
     number: u64,
     /// Pages on disk that the group had at the last checkpoint and has no more.
@@ -312,8 +314,16 @@ fn rank(column: u32) -> (bool, u32) {
 
 impl GroupState {
     pub(crate) fn empty(tree: TreeId, number: u64, memory: &Arc<Memory>) -> GroupState {
-        let (first, pages, dropped) = (None, Array::default(), Vec::new());
-        GroupState { first, pages, tree, number, dropped, listed: 0, memory: memory.clone() }
+        GroupState {
+            first: None,
+            pages: Array::default(),
+            columns: Array::default(),
+            tree,
+            number,
+            dropped: Vec::new(),
+            listed: 0,
+            memory: memory.clone(),
+        }
     }
 
     /// A group as its node names it.
@@ -326,6 +336,7 @@ impl GroupState {
         let mut state = GroupState::empty(tree, number, memory);
         stored.sort_unstable_by_key(|(column, ..)| rank(*column));
         state.pages.reserve_exact(stored.len());
+        state.columns.reserve_exact(stored.len());
         for (column, stored, [base, delta]) in stored {
             let address = Address { tree, number, column };
             let mut page = Page::stored_at(stored, base, delta, address, memory);
@@ -334,7 +345,10 @@ impl GroupState {
                     page.take_delta();
                     state.first = Some(page);
                 }
-                _ => state.pages.push(Lined(page)),
+                _ => {
+                    state.pages.push(Lined(page));
+                    state.columns.push(column);
+                }
             }
         }
         state
@@ -345,6 +359,7 @@ impl GroupState {
         GroupState {
             first: self.first.as_mut().map(Page::share),
             pages: self.pages.iter_mut().map(|page| Lined(page.0.share())).collect(),
+            columns: self.columns.clone(),
             dropped: self.dropped.clone(),
             memory: self.memory.clone(),
             ..*self
@@ -360,16 +375,26 @@ impl GroupState {
     #[inline]
     fn index(&self, column: u32) -> std::result::Result<usize, usize> {
         let guess = (column >> 16).wrapping_sub(1) as usize;
-        if self.pages.get(guess).is_some_and(|page| page.0.column() == column) {
+        if self.columns.get(guess) == Some(&column) {
             return Ok(guess);
         }
-        self.pages.binary_search_by_key(&rank(column), |page| rank(page.0.column()))
+        self.columns.binary_search_by_key(&rank(column), |column| rank(*column))
     }
 
-    /// Asks for the lines of a page's own fields, without reading any.
+    /// Asks for the lines of the own fields of an attribute's first page, without reading any.
     #[inline]
     pub(crate) fn ask_page(&self, column: u32) {
         if let Some(page) = self.pages.get((column >> 16).wrapping_sub(1) as usize) {
+            cpu::prefetch_all(page);
+        }
+    }
+
+    /// [`GroupState::ask_page`] of any page.
+    #[inline]
+    pub(crate) fn ask_buffer(&self, column: u32) {
+        if let Ok(index) = self.index(column)
+            && let Some(page) = self.pages.get(index)
+        {
             cpu::prefetch_all(page);
         }
     }
@@ -414,6 +439,7 @@ impl Columns for GroupState {
             Ok(index) => index,
             Err(index) => {
                 self.pages.insert(index, Lined(Page::empty(column, &self.memory)));
+                self.columns.insert(index, column);
                 index
             }
         };
@@ -423,14 +449,17 @@ impl Columns for GroupState {
     fn remove(&mut self, column: u32) {
         let page = match (column, self.index(column)) {
             (0, _) => self.first.take(),
-            (_, found) => found.ok().map(|index| self.pages.remove(index).0),
+            (_, found) => found.ok().map(|index| {
+                self.columns.remove(index);
+                self.pages.remove(index).0
+            }),
         };
         self.dropped.extend(page.map(|page| (column, *page.stored())));
     }
 
     fn last_in(&self, first: u32, last: u32) -> Option<u32> {
-        let end = self.pages.partition_point(|page| rank(page.0.column()) <= rank(last));
-        let highest = end.checked_sub(1).map(|index| self.pages[index].0.column());
+        let end = self.columns.partition_point(|column| rank(*column) <= rank(last));
+        let highest = end.checked_sub(1).map(|index| self.columns[index]);
         highest.filter(|column| (first..=last).contains(column))
     }
 }

@@ -46,6 +46,9 @@ pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header
     Ok((!header.is_free()).then_some(header))
 }
 
+/// Attributes that are asked for at once; there are not many more lines on their way at a time.
+const ATTRIBUTES_MAX: usize = 8;
+
 /// Asks for the cache lines of a row's header and of some of its attributes, all at once: one after the
 /// other, each would be awaited. What leads to a line is asked for a step before it.
 #[inline]
@@ -54,8 +57,6 @@ pub(crate) fn prefetch<'a>(
     slot: u32,
     attributes: impl Iterator<Item = &'a AttributeLayout>,
 ) {
-    /// Attributes that are asked for; there are not many more lines on their way at a time.
-    const ATTRIBUTES_MAX: usize = 8;
     let mut places = [(0, 0); ATTRIBUTES_MAX];
     let mut count = 0;
     for (attribute, place) in attributes.zip(&mut places) {
@@ -87,6 +88,40 @@ pub(crate) fn prefetch<'a>(
     }
 }
 
+/// [`prefetch`] of a whole record, texts with the values that their views show.
+fn prefetch_record(
+    state: &GroupState,
+    slot: u32,
+    attributes: &[AttributeLayout],
+    wanted: &dyn Fn(&AttributeLayout) -> bool,
+) {
+    for round in attributes.chunks(ATTRIBUTES_MAX) {
+        prefetch(state, slot, round.iter().filter(|attribute| wanted(attribute)));
+    }
+    if attributes.iter().any(|attribute| attribute.width.is_none()) {
+        prefetch_texts(state, slot, attributes.iter().filter(|attribute| wanted(attribute)));
+    }
+}
+
+fn prefetch_texts<'a>(state: &GroupState, slot: u32, attributes: impl Iterator<Item = &'a AttributeLayout>) {
+    const TEXTS_MAX: usize = 16;
+    let mut places: [_; TEXTS_MAX] = Default::default();
+    let mut count = 0;
+    let texts = attributes.filter(|attribute| attribute.width.is_none());
+    let found = texts.filter_map(|attribute| text::place(state, attribute.column, slot));
+    for (found, place) in found.zip(&mut places) {
+        state.ask_buffer(found.0);
+        *place = found;
+        count += 1;
+    }
+    for (column, value) in &places[..count] {
+        let Some(page) = state.page(*column) else { continue };
+        page.ask(0);
+        page.ask(value.start);
+        page.ask(value.end.saturating_sub(1));
+    }
+}
+
 /// A look-up that reads nothing but the header.
 pub(crate) fn header_alone(_: &ObjectLayout, _: &GroupState, _: u32) {}
 
@@ -111,6 +146,20 @@ pub(crate) fn read_cell(
         }
         None => Ok(false),
     }
+}
+
+/// Runs `take` on an attribute's cell, which is copied only where it lies in several runs.
+#[inline]
+fn with_cell<R>(
+    state: &GroupState,
+    attribute: &AttributeLayout,
+    slot: u32,
+    take: impl FnOnce(&[u8]) -> Result<R>,
+) -> Result<Option<R>> {
+    let Some(width) = attribute.width else { return text::with(state, attribute.column, slot, take) };
+    let Some(page) = state.page(attribute.column) else { return Ok(None) };
+    let mut cell = [0; 16];
+    slots::read_fixed(page, width, slot, &mut cell)?.map(|len| take(&cell[..len])).transpose()
 }
 
 /// Appends a record's canonical key to `out`; false where a component has no value (such a record is
@@ -247,16 +296,15 @@ pub(crate) fn read_record(
     wanted: &dyn Fn(&AttributeLayout) -> bool,
 ) -> Result<Record> {
     let schema = catalog.schema.object_by_id(object.id).ok_or_else(|| missing_object(object.id))?;
-    prefetch(state, slot, object.attributes.iter().filter(|layout| wanted(layout)));
+    prefetch_record(state, slot, &object.attributes, wanted);
     let mut values = Vec::with_capacity(object.attributes.len());
-    let mut cell = Vec::new();
     for (layout, attribute) in object.attributes.iter().zip(schema.attributes()) {
         if !layout.deleted
             && wanted(layout)
-            && read_cell(state, layout, slot, &mut cell)?
             && !attribute.is_hidden()
+            && let Some(value) = with_cell(state, layout, slot, |cell| attribute.decode(cell))?
         {
-            values.push((attribute.name().clone(), attribute.decode(&cell)?));
+            values.push((attribute.name().clone(), value));
         }
     }
     // What an open object does not know comes last.
@@ -264,9 +312,9 @@ pub(crate) fn read_record(
         .open_attribute()
         .and_then(|hidden| object.attribute(hidden.id()).map(|layout| (hidden, layout)))
         && wanted(layout)
-        && read_cell(state, layout, slot, &mut cell)?
+        && let Some(members) = with_cell(state, layout, slot, |cell| hidden.decode(cell))?
     {
-        values.extend(unknown_members(&hidden.decode(&cell)?));
+        values.extend(unknown_members(&members));
     }
     Ok(Record::new(
         header.id,

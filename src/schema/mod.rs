@@ -342,6 +342,18 @@ impl ObjectSchema {
         self.names.find(name, |at| &self.attributes[at].key).map(|at| &self.attributes[at])
     }
 
+    /// [`ObjectSchema::attribute`], looked for first at the place where it is when values come in the schema's order.
+    ///
+    /// # Errors
+    /// `UnknownAttribute`.
+    #[inline]
+    pub(crate) fn attribute_near(&self, place: usize, name: &str) -> Result<&AttributeSchema> {
+        match self.attributes.get(place) {
+            Some(attribute) if attribute.key == name && attribute.name_or_none() == name => Ok(attribute),
+            _ => self.attribute(name),
+        }
+    }
+
     /// The attribute with this id, if there is one.
     #[must_use]
     #[inline]

@@ -7,13 +7,13 @@ use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
 use crate::id::{Lsn, RowId};
-use crate::index;
+use crate::index::{self, Moved};
 use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots};
 use crate::pagestore::{GroupState, Root};
 use crate::records::{
     AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, KeyBuffers, ObjectLayout, ROWS, Records,
-    for_each_key_in, header_alone, in_group,
+    for_each_key_in, in_group, prefetch,
 };
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
@@ -146,7 +146,10 @@ impl Staging<'_> {
         let object = self.catalog.object(staged.object).expect("staged records have an object");
         let index = &object.indexes[new.index];
         let key = IndexKey { index, bytes: &stage.arena[new.bytes.clone()], hash: new.hash };
-        let held = records.find_key(self.root, object, &key, header_alone, |found, header, _| {
+        let ahead = |object: &ObjectLayout, state: &GroupState, slot| {
+            prefetch(state, slot, index.attributes.iter().filter_map(|id| object.attribute(*id)));
+        };
+        let held = records.find_key(self.root, object, &key, ahead, |found, header, _| {
             Ok((header.id, header.version, found.row))
         })?;
         let Some(((id, version, row), _)) = held else { return Ok(None) };
@@ -275,8 +278,7 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
 fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
-    let mut inserted = std::mem::take(&mut stage.inserted);
-    let key_changes = stage.records().len() as u32;
+    let mut moved = std::mem::take(&mut stage.moved);
     for staged in stage.records() {
         let Some(object) = catalog.object(staged.object) else { continue };
         if staged.fate == Fate::Gone {
@@ -296,43 +298,40 @@ fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -
             }
         }
         if staged.fate != Fate::Update && !staged.object.is_system() {
-            index::touch(&records.pages, live, ID_TREE, records.id_hash(staged.id), key_changes)?;
-            inserted.push(ID_TREE);
+            let hash = records.id_hash(staged.id);
+            if staged.fate != Fate::Delete {
+                moved.push(Moved { tree: ID_TREE, hash, is_insert: true });
+            }
+            if staged.fate != Fate::Create {
+                moved.push(Moved { tree: ID_TREE, hash, is_insert: false });
+            }
         }
         if staged.fate != Fate::Create && (staged.moves_keys || staged.fate == Fate::Delete) {
-            touch_old_keys(records, live, object, staged.row, key_changes)?;
+            note_old_keys(records, live, object, staged.row, &mut moved)?;
         }
     }
-    for key in &stage.new_keys {
-        index::touch(&records.pages, live, key.tree, key.hash, key_changes)?;
-        inserted.push(key.tree);
-    }
-    inserted.sort_unstable();
-    for trees in inserted.chunk_by(|a, b| a == b) {
-        index::touch_splits(&records.pages, live, trees[0], trees.len() as u64)?;
-    }
-    stage.inserted = inserted;
+    moved.extend(stage.new_keys.iter().map(|key| Moved { tree: key.tree, hash: key.hash, is_insert: true }));
+    index::touch(&records.pages, live, &mut moved)?;
+    stage.moved = moved;
     Ok(())
 }
 
-fn touch_old_keys(
+fn note_old_keys(
     records: &Records,
     live: &Root,
     object: &ObjectLayout,
     row: RowId,
-    changes: u32,
+    moved: &mut Vec<Moved>,
 ) -> Result<()> {
-    let (mut buffers, mut hashes) = (KeyBuffers::default(), Vec::new());
+    let mut buffers = KeyBuffers::default();
     for index in &object.indexes {
         records.with_row(live, object, row, |state, slot| {
             for_each_key_in(state, object, index, slot, &mut buffers, |key| {
-                hashes.push(key_hash(records.hash_seed, key));
+                let hash = key_hash(records.hash_seed, key);
+                moved.push(Moved { tree: index.tree, hash, is_insert: false });
                 Ok(())
             })
         })?;
-        for hash in hashes.drain(..) {
-            index::touch(&records.pages, live, index.tree, hash, changes)?;
-        }
     }
     Ok(())
 }

@@ -137,17 +137,19 @@ impl<'a> Staging<'a> {
         patch: &Patch,
     ) -> Result<AttributeSet> {
         let parts = key.map_or(&[][..], Vec::as_slice);
+        let mut near = 0;
         for (name, value) in parts.iter().chain(&patch.set) {
             if object.schema.takes_unknown(name) {
                 continue;
             }
-            let (schema, layout) = attribute_ref(object, name)?;
+            let schema = object.schema.attribute_near(near, name)?;
+            near = usize::from(schema.id().0) + 1;
             let span = self.encode(object.schema, schema, value)?;
-            self.state.stage.record_mut(staged).put(layout.id, span);
+            self.state.stage.record_mut(staged).put_in_order(schema.id(), span);
         }
         for name in patch.clear.iter().filter(|name| !object.schema.takes_unknown(name)) {
-            let (_, layout) = attribute_ref(object, name)?;
-            self.state.stage.record_mut(staged).put(layout.id, None);
+            let attribute = object.schema.attribute(name)?.id();
+            self.state.stage.record_mut(staged).put_in_order(attribute, None);
         }
         self.complete_new(object, staged, parts, patch)?;
         let changed = self.finish_create(staged, patch);

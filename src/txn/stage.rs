@@ -3,6 +3,7 @@
 use super::history::{PastValue, StagedEntry};
 use crate::change::Origin;
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
+use crate::index::Moved;
 use crate::pagestore::GroupGuard;
 use crate::records::KeyBuffers;
 use crate::schema::Schema;
@@ -106,6 +107,17 @@ impl Staged {
         }
     }
 
+    /// [`Staged::put`] for a create, whose cells are kept in the order of the attributes.
+    pub(crate) fn put_in_order(&mut self, attribute: AttributeId, bytes: Option<Range<usize>>) {
+        if self.cells.last().is_none_or(|last| last.attribute < attribute) {
+            return self.cells.push(StagedCell { attribute, bytes });
+        }
+        match self.cells.binary_search_by_key(&attribute, |cell| cell.attribute) {
+            Ok(at) => self.cells[at].bytes = bytes,
+            Err(at) => self.cells.insert(at, StagedCell { attribute, bytes }),
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.fate, Fate::Create | Fate::Update)
     }
@@ -141,8 +153,8 @@ pub(crate) struct Stage {
     pub(crate) named: Vec<Option<AttributeId>>,
     /// Free list head and row count of each object that gets records, as they will be.
     pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
-    /// Trees that get entries, one for each.
-    pub(crate) inserted: Vec<TreeId>,
+    /// What the indexes get and give up.
+    pub(crate) moved: Vec<Moved>,
     /// Which mutation of the transaction is at hand.
     pub(crate) position: usize,
     /// What records that were staged before were like, newest last; only mutations of several records
@@ -195,7 +207,7 @@ impl Stage {
         self.new_keys.clear();
         self.named.clear();
         self.next_rows.clear();
-        self.inserted.clear();
+        self.moved.clear();
         self.position = 0;
         self.undo.clear();
         self.names.clear();
