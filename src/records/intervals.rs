@@ -124,6 +124,14 @@ pub(crate) fn known(entries: &[Entry], header: &Header, present: &[AttributeId])
     found.iter().map(|i| Known { attribute: i.attribute, from: i.from, until: i.until }).collect()
 }
 
+/// [`known`] for a record that is gone, the entry of its end being the newest.
+pub(crate) fn known_of_dead(entries: &[Entry]) -> Vec<Known> {
+    let origin = entries.iter().rev().find_map(|entry| entry.origin);
+    let born = origin.map_or((Timestamp(0), 0), |origin| (origin.created_at, origin.created_by));
+    let found = of(entries, born, &[]);
+    found.iter().map(|i| Known { attribute: i.attribute, from: i.from, until: i.until }).collect()
+}
+
 /// When the record was there. `born` is when it was created, where no entry says it; `is_alive` whether it
 /// is there now.
 pub(crate) fn lives(entries: &[Entry], born: Timestamp, is_alive: bool) -> Vec<Life> {

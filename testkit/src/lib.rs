@@ -3,11 +3,16 @@
 //!
 //! Nothing here shares code with the engine: a mistake there is not repeated here.
 
+pub mod alter;
 pub mod campaign;
+pub mod changes;
 pub mod compare;
+pub mod compare_past;
+pub mod history;
 pub mod mem;
 pub mod model;
 pub mod ops;
+mod past;
 pub mod plan;
 pub mod rng;
 pub mod run;

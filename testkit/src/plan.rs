@@ -2,7 +2,7 @@
 //! them, conditions, and what is left out where the caller asked for that. Written from that text.
 
 use crate::model::{Values, canonical, key_part};
-use crate::schema::{AttributeDef, ObjectDef, Type};
+use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
 use std::cmp::Ordering;
 use vellum::{
     Bounds, Comparison, Decimal, ErrorKind, Filter, Mode, Name, Op, Patch, Terms, Validation, Value,
@@ -57,7 +57,8 @@ pub fn end(
         if if_empty && had(at).is_some() {
             continue;
         }
-        match canonical(&def.attributes[at], &value) {
+        let attribute = &def.attributes[at];
+        match writable(attribute, [&value]).and_then(|()| canonical(attribute, &value)) {
             Ok(value) => ends.push((at, value)),
             Err(kind) => problems.note(kind, def.is_required(at)),
         }
@@ -71,7 +72,9 @@ pub fn end(
         };
         let place = ends.iter().position(|(known, _)| *known == at);
         let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
-        match applied(&def.attributes[at], current, op) {
+        let attribute = &def.attributes[at];
+        let given = written(op, current.is_some());
+        match writable(attribute, given).and_then(|()| applied(attribute, current, op)) {
             Ok(value) => match place {
                 Some(place) => ends[place].1 = value,
                 None => ends.push((at, value)),
@@ -84,7 +87,10 @@ pub fn end(
         let parts = [&terms.update, &patch.set, &terms.update_if_empty, &terms.create_or_update_if_empty];
         let named = parts.into_iter().flatten().chain(key).map(|(name, _)| name);
         let named: Vec<&Name> = named.chain(terms.ops.iter().map(|(name, _)| name)).collect();
-        values.retain(|at, _| named.iter().any(|name| **name == def.attributes[*at].name));
+        values.retain(|at, _| {
+            let AttributeDef { name, standing, .. } = &def.attributes[*at];
+            *standing == Standing::Archived || named.contains(&name)
+        });
     }
     for (at, value) in ends {
         match value {
@@ -98,6 +104,40 @@ pub fn end(
             Err(ErrorKind::MissingRequired)
         }
         None => Ok(End { values, dropped: problems.dropped }),
+    }
+}
+
+/// Whether callers may write these values: what is archived is shown and not written.
+pub(crate) fn writable<'v>(
+    attribute: &AttributeDef,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> Result<(), ErrorKind> {
+    if attribute.standing == Standing::Archived {
+        return Err(ErrorKind::NotWritable);
+    }
+    let is_archived = |value: &Value| {
+        let option = value.as_text().and_then(|key| attribute.option(key));
+        option.is_some_and(|option| attribute.options[option].standing == Standing::Archived)
+    };
+    let is_archived = |value: &Value| match value {
+        Value::List(values) => values.iter().any(is_archived),
+        value => is_archived(value),
+    };
+    match values.into_iter().any(is_archived) {
+        true => Err(ErrorKind::UnknownOption),
+        false => Ok(()),
+    }
+}
+
+/// The values that an op would write.
+fn written(op: &Op, has_value: bool) -> &[Value] {
+    match op {
+        Op::SetIfEmpty(_) if has_value => &[],
+        Op::Set(value) | Op::SetIfEmpty(value) | Op::Min(value) | Op::Max(value) => {
+            std::slice::from_ref(value)
+        }
+        Op::Replace(values) | Op::Prepend(values) | Op::Append(values) | Op::Add(values) => values,
+        _ => &[],
     }
 }
 
@@ -248,7 +288,8 @@ fn arithmetic(
 }
 
 /// The order of two values of a type that has one.
-fn order(a: &Value, b: &Value) -> Option<Ordering> {
+#[must_use]
+pub fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.partial_cmp(b),
         (Value::Number(a), Value::Integer(b)) => a.partial_cmp(&(*b as f64)),

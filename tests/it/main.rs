@@ -33,6 +33,7 @@ mod refusals;
 mod relations;
 mod repair;
 mod schema_changes;
+mod standing;
 mod torn;
 mod trace;
 mod types;

@@ -22,7 +22,7 @@ mod life;
 mod oracle;
 
 pub use life::run;
-pub use oracle::Oracle;
+pub use oracle::{Oracle, is_placeholder};
 
 /// Everything that a campaign must have seen.
 pub const MUST_HAPPEN: &[&str] = &[
