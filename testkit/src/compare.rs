@@ -107,7 +107,8 @@ pub fn compare_snapshot(
 /// # Errors
 /// The first difference.
 pub fn compare(store: &Store, model: &Model) -> Result<(), Difference> {
-    compare_present(store, model)
+    compare_present(store, model)?;
+    crate::compare_past::compare_past(store, model).map_err(|why| format!("the past of {why}"))
 }
 
 fn compare_present(store: &Store, model: &Model) -> Result<(), Difference> {

@@ -33,6 +33,8 @@ pub struct Past {
 pub struct Life {
     pub from: i64,
     pub until: Option<i64>,
+    /// Who brought it about: of a restored record not the one who created it.
+    pub by: By,
     pub created_at: i64,
     pub created_by: By,
     pub counter: u64,
@@ -95,7 +97,7 @@ impl History {
     /// Since when an attribute is as it is, and by whom.
     #[must_use]
     pub fn since(&self, place: usize) -> (i64, By) {
-        let birth = || self.lives.last().map_or((0, None), |life| (life.from, life.created_by.clone()));
+        let birth = || self.lives.last().map_or((0, None), |life| (life.from, life.by.clone()));
         self.since.get(&place).cloned().unwrap_or_else(birth)
     }
 
@@ -125,11 +127,7 @@ impl History {
     pub fn born(&mut self, record: &ModelRecord, (at, by): (i64, By), lsn: u64) {
         self.since.clear();
         self.former = self.death.take();
-        let life = Life { from: at, ..Life::of(record) };
-        self.lives.push(life);
-        // The begin of values in a later life is that life's, and whoever brought it about set them.
-        let places = record.values.keys();
-        self.since.extend(places.map(|place| (*place, (at, by.clone()))));
+        self.lives.push(Life { from: at, by: by.clone(), ..Life::of(record) });
         self.note(lsn, at, by, record.version).born = true;
     }
 
@@ -164,6 +162,8 @@ impl History {
 
     fn end(&mut self, place: usize, old: Option<Value>, (at, by): (i64, By), lsn: u64) {
         let (from, set_by) = self.since(place);
+        // Before history was kept, a caller may have shown a time that lies ahead.
+        let from = from.min(at);
         if let Some(value) = old {
             self.past.push(Past { place, value, from, until: at, set_by, ended_by: by.clone(), lsn });
         }
@@ -199,7 +199,8 @@ impl History {
 impl Life {
     fn of(record: &ModelRecord) -> Life {
         let (created_at, counter) = (record.created_at, record.counter);
-        Life { from: created_at, until: None, created_at, created_by: record.created_by.clone(), counter }
+        let (by, created_by) = (record.created_by.clone(), record.created_by.clone());
+        Life { from: created_at, until: None, by, created_at, created_by, counter }
     }
 }
 

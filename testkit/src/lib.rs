@@ -12,13 +12,14 @@ pub mod history;
 pub mod mem;
 pub mod model;
 pub mod ops;
-mod past;
+pub mod past;
 pub mod plan;
 pub mod rng;
 pub mod run;
 pub mod schema;
 pub mod sim;
 pub mod terms;
+pub mod undo;
 
 pub use compare::{compare, replay_check};
 pub use mem::{Crash, Event, Fault, FileSystem, MemDisk, Op};

@@ -3,11 +3,14 @@
 
 use crate::alter;
 use crate::compare::{compare, compare_snapshot, ensure, same_values};
+use crate::compare_past::compare_past_of_snapshot;
+use crate::history::Histories;
 use crate::mem::MemDisk;
 use crate::model::{Expected, Model, Records, Saved, same};
 use crate::ops::{self, dummy_id};
 use crate::rng::Rng;
 use crate::schema::{self, ObjectDef};
+use crate::undo;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -64,6 +67,10 @@ pub const MUST_HAPPEN: &[&str] = &[
     "widen",
     "set_limits",
     "set_history",
+    "restore",
+    "revert",
+    "value put into the past",
+    "request about the past refused",
     "change refused with the records in the way",
     "replayed commits",
     "delta images",
@@ -79,6 +86,7 @@ struct Held {
     snapshot: Snapshot,
     objects: Arc<Vec<ObjectDef>>,
     records: Records,
+    histories: Histories,
 }
 
 struct Run<'c> {
@@ -184,7 +192,8 @@ impl Run<'_> {
             println!("roll {roll} at lsn {}", self.model.lsn);
         }
         match roll {
-            0..55 => self.one()?,
+            0..51 => self.one()?,
+            51..55 => self.undo()?,
             55..58 => self.change_schema()?,
             58..66 => self.batch()?,
             66..76 => self.transaction()?,
@@ -330,9 +339,22 @@ impl Run<'_> {
             self.model.lsn
         );
         let (objects, records) = (self.model.objects.clone(), self.model.records.clone());
-        self.held.push(Held { snapshot, objects, records });
+        let histories = self.model.histories.clone();
+        self.held.push(Held { snapshot, objects, records, histories });
         if self.held.len() > 4 {
             self.held.remove(0);
+        }
+        Ok(())
+    }
+
+    /// A request about the past.
+    fn undo(&mut self) -> Checked {
+        let undo = undo::draw(&mut self.rng, &self.model, &self.graveyard);
+        let result = undo::ask(&self.store(), &self.model, &undo);
+        let now = self.now();
+        match undo::judge(&mut self.model, &undo, now, &result)? {
+            true => self.count(undo::name(&undo), 1),
+            false => self.count("request about the past refused", 1),
         }
         Ok(())
     }
@@ -357,6 +379,10 @@ impl Run<'_> {
         for held in std::mem::take(&mut self.held) {
             let lsn = held.snapshot.lsn();
             compare_snapshot(&held.snapshot, &held.objects, &held.records)
+                .and_then(|()| {
+                    let (objects, records) = (&held.objects, &held.records);
+                    compare_past_of_snapshot(&held.snapshot, objects, records, &held.histories)
+                })
                 .map_err(|why| format!("snapshot of lsn {lsn}: {why}"))?;
             self.count("snapshot compared", 1);
         }

@@ -28,6 +28,7 @@ mod nth_call;
 mod once;
 mod open_cost;
 mod past;
+mod past_again;
 mod plans;
 mod refusals;
 mod relations;

@@ -4,12 +4,15 @@
 use super::oracle::Oracle;
 use crate::alter;
 use crate::compare::{compare, compare_snapshot, ensure};
+use crate::compare_past::compare_past_of_snapshot;
+use crate::history::Histories;
 use crate::mem::{Event, MemDisk, Op};
 use crate::model::{Expected, Model, Records};
 use crate::ops;
 use crate::rng::Rng;
 use crate::run::Counts;
 use crate::schema::ObjectDef;
+use crate::undo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
@@ -31,6 +34,7 @@ struct Held {
     snapshot: Snapshot,
     objects: Arc<Vec<ObjectDef>>,
     records: Records,
+    histories: Histories,
 }
 
 pub(super) struct Clients {
@@ -282,6 +286,34 @@ impl Clients {
         Ok(())
     }
 
+    /// A request about the past, durable when this returns.
+    pub(super) fn undo(&mut self) -> Checked {
+        self.oracle.model.actor = ops::actor(&mut self.rng);
+        let undo = undo::draw(&mut self.rng, &self.oracle.model, &self.graveyard);
+        let store = self.store();
+        let result = undo::ask(&store, &self.oracle.model, &undo);
+        let now = self.clock.load(Ordering::Relaxed);
+        if let Some(error) = result.as_ref().err().filter(|error| is_fault(error.kind())) {
+            ensure!(self.faulty || self.disk.is_dead(), "no call failed, and {undo:?}: {error}");
+            if store.health().poisoned.is_some() && !self.stopped {
+                self.stopped = true;
+                if let Ok((after, _)) = undo::expected(&self.oracle.model, &undo, now) {
+                    self.oracle.model = after;
+                    self.oracle.attempted();
+                }
+            }
+            return Ok(());
+        }
+        if undo::judge(&mut self.oracle.model, &undo, now, &result)? {
+            match self.disk.is_dead() {
+                true => self.oracle.attempted(),
+                false => self.oracle.committed(),
+            }
+            self.count(undo::name(&undo));
+        }
+        Ok(())
+    }
+
     pub(super) fn take_snapshot(&mut self) -> Checked {
         let snapshot = match self.store().snapshot() {
             Ok(snapshot) => snapshot,
@@ -291,7 +323,8 @@ impl Clients {
         let model = &self.oracle.model;
         ensure!(snapshot.lsn().0 == model.lsn, "a snapshot of {}, not {}", snapshot.lsn(), model.lsn);
         let (objects, records) = (model.objects.clone(), model.records.clone());
-        self.held.push(Held { snapshot, objects, records });
+        let histories = model.histories.clone();
+        self.held.push(Held { snapshot, objects, records, histories });
         if self.held.len() > 3 {
             self.held.remove(0);
         }
@@ -302,6 +335,10 @@ impl Clients {
     pub(super) fn check_snapshots(&mut self) -> Checked {
         for held in std::mem::take(&mut self.held) {
             compare_snapshot(&held.snapshot, &held.objects, &held.records)
+                .and_then(|()| {
+                    let (objects, records) = (&held.objects, &held.records);
+                    compare_past_of_snapshot(&held.snapshot, objects, records, &held.histories)
+                })
                 .map_err(|why| format!("snapshot of lsn {}: {why}", held.snapshot.lsn()))?;
             self.count("snapshot compared");
         }

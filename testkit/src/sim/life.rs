@@ -215,7 +215,8 @@ impl Life {
         let roll = self.rng.below(100);
         self.tell(|| format!("step {roll} at lsn {}", self.clients().oracle.model.lsn));
         match roll {
-            0..42 => self.clients().commit(false),
+            0..39 => self.clients().commit(false),
+            39..42 => self.clients().undo(),
             42..44 => self.clients().change_schema(),
             44..56 => self.clients().commit(true),
             56..72 => self.wait(),

@@ -49,5 +49,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "torn tail cut",
     "unacknowledged commits lost",
     "request",
+    "restore",
+    "revert",
+    "value put into the past",
     "verified",
 ];
