@@ -102,7 +102,7 @@ impl<'f> Test<'f> {
         let refuse = |reason: &str| bad(object, attribute.key(), &format!("{} {reason}", comparison.name()));
         let cell = |value: &Value| {
             let mut cell = Vec::new();
-            match attribute.encode(object, value, &mut cell) {
+            match attribute.encode_unlimited(object, value, &mut cell) {
                 Ok(true) => Ok(Some(cell)),
                 Ok(false) => Ok(None),
                 Err(error) => Err(bad(object, attribute.key(), &error.reason())),

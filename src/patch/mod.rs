@@ -100,6 +100,18 @@ pub(crate) fn apply(place: Place<'_>, current: Option<&[u8]>, op: &Op, out: &mut
     }
 }
 
+/// The values that an op would write. What it takes away is none of them.
+pub(crate) fn written(op: &Op, has_value: bool) -> &[Value] {
+    match op {
+        Op::SetIfEmpty(_) if has_value => &[],
+        Op::Set(value) | Op::SetIfEmpty(value) | Op::Min(value) | Op::Max(value) => {
+            std::slice::from_ref(value)
+        }
+        Op::Replace(values) | Op::Prepend(values) | Op::Append(values) | Op::Add(values) => values,
+        _ => &[],
+    }
+}
+
 fn keep(cell: &[u8], out: &mut Vec<u8>) -> Result<bool> {
     out.extend_from_slice(cell);
     Ok(true)

@@ -120,7 +120,20 @@ pub(crate) fn of<'e>(
 
 /// [`of`] without the values, for a record that is there.
 pub(crate) fn known(entries: &[Entry], header: &Header, present: &[AttributeId]) -> Vec<Known> {
-    let found = of(entries, (Timestamp(header.created_at), header.created_by), present);
+    let created = (Timestamp(header.created_at), header.created_by);
+    let found = of(entries, first_birth(entries).unwrap_or(created), present);
+    found.iter().map(|i| Known { attribute: i.attribute, from: i.from, until: i.until }).collect()
+}
+
+/// When the first life of a record that died began, and with whom: history may have been switched on in it.
+pub(crate) fn first_birth(entries: &[Entry]) -> Option<(Timestamp, u32)> {
+    let origin = entries.iter().rev().find_map(|entry| entry.origin)?;
+    Some((origin.created_at, origin.created_by))
+}
+
+/// [`known`] for a record that is gone, the entry of its end being the newest.
+pub(crate) fn known_of_dead(entries: &[Entry]) -> Vec<Known> {
+    let found = of(entries, first_birth(entries).unwrap_or((Timestamp(0), 0)), &[]);
     found.iter().map(|i| Known { attribute: i.attribute, from: i.from, until: i.until }).collect()
 }
 
@@ -149,7 +162,7 @@ pub(crate) fn lives(entries: &[Entry], born: Timestamp, is_alive: bool) -> Vec<L
 
 /// The version that the record had at a moment: the one that the first change behind it ended.
 pub(crate) fn version_at(entries: &[Entry], at: Timestamp, version: u64) -> u64 {
-    let changes = entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Value | EntryKind::Died));
+    let changes = entries.iter().filter(|entry| entry.kind != EntryKind::Born);
     changes.filter(|entry| entry.at > at).map(|entry| entry.version).min().unwrap_or(version)
 }
 

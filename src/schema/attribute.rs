@@ -151,8 +151,10 @@ impl AttributeSchema {
             return None;
         }
         let is_archived = |name: &&str| {
-            let known = self.options.iter().find(|option| option.key == *name);
-            known.is_some_and(|option| option.standing == Standing::Archived)
+            // One that was deleted gave its key up, and another one may have it.
+            let has_key =
+                |option: &&SelectOption| option.standing != Standing::Deleted && option.key == *name;
+            self.options.iter().find(has_key).is_some_and(|option| option.standing == Standing::Archived)
         };
         match value {
             Value::List(values) => values.iter().filter_map(Value::as_text).find(is_archived),
@@ -182,6 +184,25 @@ impl AttributeSchema {
     #[inline]
     pub fn encode(&self, object: &ObjectSchema, value: &Value, out: &mut Vec<u8>) -> Result<bool> {
         self.append_checked(value, out).map_err(|refusal| self.refused(object, refusal))
+    }
+
+    /// [`AttributeSchema::encode`] for a value that is compared with others and not kept: limits are for what
+    /// a record has.
+    ///
+    /// # Errors
+    /// As [`AttributeSchema::encode`].
+    pub(crate) fn encode_unlimited(
+        &self,
+        object: &ObjectSchema,
+        value: &Value,
+        out: &mut Vec<u8>,
+    ) -> Result<bool> {
+        if self.min.is_none() && self.max.is_none() {
+            return self.encode(object, value, out);
+        }
+        let mut unlimited = AttributeSchema { min: None, max: None, ..self.clone() };
+        unlimited.prepare();
+        unlimited.encode(object, value, out)
     }
 
     /// [`AttributeSchema::encode`] for one who has no object at hand.

@@ -16,7 +16,7 @@
 //! | `archive_attribute`, `archive_option` (`"archived"`: false takes it back) | the attribute is in the primary key     |
 //! | `delete_attribute`                                         | it is in the primary key, or another names it          |
 //! | `delete_option`                                            | a record has it                                        |
-//! | `set_required`                                             | a record has no value                                  |
+//! | `set_required`                                             | a record has no value; the attribute is archived       |
 //! | `set_unique`                                               | two records have the same value; it is not taken back  |
 //! | `widen`: an integer becomes a number, decimal or text      | a number is not exact as the new type                  |
 //! | `set_limits`: `min`, `max`, `max_values`, `max_record_bytes` | a record is beyond them                              |
@@ -295,6 +295,9 @@ impl Changing<'_> {
         let attribute = self.attribute(at, usize::from(id.0));
         if required && attribute.read_only && attribute.rules.sequence.is_none() {
             return Err(invalid(path, "the attribute is read_only, and nobody could write the value"));
+        }
+        if required && attribute.rules.standing == Standing::Archived {
+            return Err(invalid(path, "the attribute is archived, and nobody could write the value"));
         }
         attribute.required = required;
         if required {

@@ -34,6 +34,22 @@ impl AttributeSchema {
         })
     }
 
+    /// The value of a cell that was written when the type was another. A whole number that the present type cannot
+    /// hold stays what it was: that nobody may write it again takes it from nobody's past.
+    ///
+    /// # Errors
+    /// `Corrupt` when there was no such type, or the cell is none of it.
+    pub(crate) fn past_value(&self, value_type: u32, cell: &[u8]) -> Result<Value> {
+        match self.present_cell(value_type, cell) {
+            Ok(cell) => self.decode(&cell),
+            Err(error) if error.kind() == crate::ErrorKind::InvalidValue => {
+                let number = cell.try_into().map(i64::from_le_bytes);
+                number.map(Value::Integer).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The cell of a whole number; the reason when the type cannot hold it.
     pub(super) fn widened(&self, number: i64) -> Result<Vec<u8>, String> {
         let value = match self.value_type {

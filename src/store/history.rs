@@ -231,13 +231,15 @@ impl<'c> Past<'c> {
         Ok(Some(Past { object, current: None, present: Vec::new(), entries }))
     }
 
-    /// When the record was created, and by whom, where no entry says so.
+    /// When the record that is there was created, and by whom.
+    fn created(&self) -> Option<(Timestamp, u32)> {
+        let (header, _) = self.current.as_ref()?;
+        Some((Timestamp(header.created_at), header.created_by))
+    }
+
+    /// The same of its first life, where no entry says so.
     fn born(&self) -> (Timestamp, u32) {
-        if let Some((header, _)) = &self.current {
-            return (Timestamp(header.created_at), header.created_by);
-        }
-        let origin = self.entries.iter().rev().find_map(|entry| entry.origin);
-        origin.map_or((Timestamp(0), 0), |origin| (origin.created_at, origin.created_by))
+        intervals::first_birth(&self.entries).or(self.created()).unwrap_or((Timestamp(0), 0))
     }
 
     fn intervals(&self) -> Vec<intervals::Interval<'_>> {
@@ -254,7 +256,7 @@ impl<'c> Past<'c> {
         };
         let value = match (interval.entry, &self.current) {
             (Some(entry), _) => match &entry.cell {
-                Some(cell) => attribute.decode(&attribute.present_cell(entry.value_type, cell)?)?,
+                Some(cell) => attribute.past_value(entry.value_type, cell)?,
                 None => return Ok(None),
             },
             (None, Some((_, record))) => match record.get(attribute.key()) {
@@ -306,7 +308,8 @@ impl<'c> Past<'c> {
         }
         values.sort_by_key(|(id, _, _)| *id);
         let values = values.into_iter().map(|(_, name, value)| (name, value)).collect();
-        let origin = self.entries.iter().find_map(|entry| entry.origin.filter(|_| entry.at > at));
+        // The life at that moment ended with the first death behind it.
+        let origin = self.entries.iter().rev().find_map(|entry| entry.origin.filter(|_| entry.at > at));
         let (id, counter, newest) = match &self.current {
             Some((header, _)) => (header.id, header.counter, header.version),
             None => {
@@ -317,7 +320,7 @@ impl<'c> Past<'c> {
         let counter = origin.map_or(counter, |origin| origin.counter);
         let (created_at, created_by) = match origin {
             Some(origin) => (origin.created_at, origin.created_by),
-            None => born,
+            None => self.created().unwrap_or(born),
         };
         let (updated_at, updated_by) =
             intervals::last_change(&self.entries, at).unwrap_or((created_at, created_by));

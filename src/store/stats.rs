@@ -125,7 +125,7 @@ impl Store {
         for (schema, layout) in catalog.schema.objects().iter().zip(catalog.objects()) {
             let (name, count) = (schema.key().to_string(), records.count(live, layout));
             objects.push(ObjectStats { name, records: count, row_groups: records.group_count(live, layout) });
-            for key in &layout.indexes {
+            for key in layout.indexes.iter().filter(|key| crate::txn::key::is_shown(schema, key)) {
                 let names = crate::txn::key::key_names(schema, key).join("+");
                 indexes.push(index(format!("{}.{names}", schema.key()), key.tree));
             }

@@ -8,6 +8,7 @@ use crate::pagestore::GroupState;
 use crate::records::{Catalog, KeyBuffers, ObjectLayout, for_each_key_in, read_cell, read_header};
 use crate::schema::{Asked, AttributeSchema, Demand, ObjectSchema};
 use crate::value::{Value, key_hash};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Most records that an error names; their number says more.
@@ -26,6 +27,8 @@ struct Met<'s> {
 struct InTheWay {
     count: u64,
     named: Vec<RecordId>,
+    /// All of them, where a walk may meet one twice.
+    seen: BTreeSet<RecordId>,
     first_reason: Option<String>,
 }
 
@@ -36,6 +39,13 @@ impl InTheWay {
             self.named.push(id);
         }
         self.first_reason.get_or_insert_with(reason);
+    }
+
+    /// [`InTheWay::note`] for a record that may have been noted before.
+    fn note_once(&mut self, id: RecordId, reason: impl FnOnce() -> String) {
+        if self.seen.insert(id) {
+            self.note(id, reason);
+        }
     }
 
     fn refuse(self, kind: ErrorKind, what: &str) -> Result<()> {
@@ -167,7 +177,7 @@ impl Staging<'_> {
                 attribute.key_text(same[0].0.get(4..).unwrap_or_default())
             });
             for (_, id) in same {
-                in_the_way.note(*id, || format!("records {} and {} have {text}", same[0].1, same[1].1));
+                in_the_way.note_once(*id, || format!("records {} and {} have {text}", same[0].1, same[1].1));
             }
         }
         Ok(())

@@ -65,7 +65,8 @@ impl Staging<'_> {
             let Some(object) = catalog.object(record.object) else { continue };
             let Some(history) = catalog.history_of(object) else { continue };
             let at = record.at.unwrap_or(commit_time);
-            if at > commit_time {
+            // Of a record that came and went nothing is told, and so no time of it either.
+            if at > commit_time && !matches!(record.fate, Fate::Gone | Fate::Spent) {
                 let reason = format!("{at} is in the future, and history ends with the present");
                 return Err(Error::attribute(ErrorKind::HistoryOverlap, self.name_of(object), "", reason));
             }
@@ -94,6 +95,9 @@ impl Staging<'_> {
         // Only an id that a caller gave can have lived before, and its version tells.
         if owner.version > 1 {
             owner.before = self.life_before(owner, id)?;
+            if self.state.stage.record(owner.staged).at.is_some() {
+                self.refuse_birth_before_death(owner, id)?;
+            }
         }
         let entry = self.push_entry(owner, EntryKind::Born);
         self.finish_entry(entry);
@@ -116,6 +120,27 @@ impl Staging<'_> {
         let link = died.row.0 + 1;
         self.take_from_the_dead(owner.history.id, &died, group);
         Ok(Before::Stored(link))
+    }
+
+    /// A life of which a caller says when it began comes behind the one before it.
+    fn refuse_birth_before_death(&self, owner: &Owner<'_>, id: RecordId) -> Result<()> {
+        let (died, entries) = match owner.before {
+            Before::Staged(entry) => (self.state.stage.record(entry).at, Vec::new()),
+            Before::Stored(link) => {
+                let entries = self.context.records.entries(self.root, owner.history, id, link)?;
+                (entries.first().map(|entry| entry.at), entries)
+            }
+        };
+        if let Some(died) = died.filter(|died| *died > owner.at) {
+            let reason =
+                format!("{} is in front of the record's end at {died}; choose a time behind it", owner.at);
+            return Err(Error::attribute(ErrorKind::HistoryOverlap, self.name_of(owner.object), "", reason));
+        }
+        let times = intervals::known_of_dead(&entries);
+        for cell in &self.state.stage.record(owner.staged).cells {
+            self.refuse_overlap(owner, cell.attribute, &times, (owner.at, None))?;
+        }
+        Ok(())
     }
 
     fn take_from_the_dead(&mut self, history: ObjectId, died: &Entry, group: GroupGuard) {
@@ -197,6 +222,9 @@ impl Staging<'_> {
         let Some(header) = self.stored_header(owner.staged)? else { return Ok(()) };
         owner.before = Before::Stored(header.history);
         owner.version = header.version;
+        if self.state.stage.record(owner.staged).at.is_some() {
+            self.refuse_early_death(owner, &header)?;
+        }
         let mut old = Vec::new();
         for layout in owner.object.attributes.iter().filter(|layout| layout.history) {
             if self.stored_cell(owner.staged, layout, &mut old)? {
@@ -211,6 +239,22 @@ impl Staging<'_> {
         self.put_number(entry, h::COUNTER, header.counter as i64);
         self.state.stage.record_mut(entry).moves_keys = true;
         self.finish_entry(entry);
+        Ok(())
+    }
+
+    /// A death of which a caller says when it was ends the life and all its values, so it comes behind their begin.
+    fn refuse_early_death(&self, owner: &Owner<'_>, header: &Header) -> Result<()> {
+        let entries = self.context.records.entries(self.root, owner.history, header.id, header.history)?;
+        let born =
+            intervals::lives(&entries, Timestamp(header.created_at), true).last().map(|life| life.from);
+        if let Some(born) = born.filter(|born| *born > owner.at) {
+            let reason = format!("{} is in front of the record's begin at {born}", owner.at);
+            return Err(Error::attribute(ErrorKind::HistoryOverlap, self.name_of(owner.object), "", reason));
+        }
+        let times = self.times_of(owner, header)?;
+        for open in times.iter().filter(|known| known.until.is_none()) {
+            self.refuse_overlap(owner, open.attribute, &times, (owner.at, None))?;
+        }
         Ok(())
     }
 

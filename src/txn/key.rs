@@ -4,7 +4,7 @@ use crate::change::Key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AttributeId;
 use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
-use crate::schema::{AttributeSchema, ObjectSchema};
+use crate::schema::{AttributeSchema, ObjectSchema, Standing};
 use crate::value::{Name, Value};
 
 /// Schema and layout of the object that a mutation is about.
@@ -60,8 +60,13 @@ pub(crate) fn choose_index<'c>(object: ObjectRef<'c>, parts: &[(Name, Value)]) -
         return Ok(index);
     }
     let given: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
-    let keys: Vec<String> =
-        object.layout.indexes.iter().map(|index| key_names(object.schema, index).join("+")).collect();
+    let keys: Vec<String> = object
+        .layout
+        .indexes
+        .iter()
+        .filter(|index| is_shown(object.schema, index))
+        .map(|index| key_names(object.schema, index).join("+"))
+        .collect();
     let message = match keys.is_empty() {
         true => format!(
             "{} has no primary key and no unique attribute; name the record by its id",
@@ -112,8 +117,16 @@ pub(crate) fn meets(
     Ok(wanted.iter().any(|value| has.contains(value)))
 }
 
+/// Whether an attribute has this name; one that was deleted gave it up.
 fn name_is(object: &ObjectSchema, id: AttributeId, name: &str) -> bool {
-    object.attribute_by_id(id).is_some_and(|attribute| attribute.key() == name)
+    let present = object.attribute_by_id(id).filter(|attribute| attribute.standing() != Standing::Deleted);
+    present.is_some_and(|attribute| attribute.key() == name)
+}
+
+/// Whether records are found by an index: not by one of an attribute that was deleted.
+pub(crate) fn is_shown(object: &ObjectSchema, index: &IndexLayout) -> bool {
+    let mut attributes = index.attributes.iter().filter_map(|id| object.attribute_by_id(*id));
+    attributes.all(|attribute| attribute.standing() != Standing::Deleted)
 }
 
 /// Names of an index's attributes, in key order.

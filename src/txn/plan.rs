@@ -18,7 +18,7 @@ use super::key::{ObjectRef, attribute_ref, not_found};
 use super::links::Scope;
 use super::look::Located;
 use super::outcome::{AttributeSet, Other, Outcome};
-use super::resolve::{Staging, missing_required};
+use super::resolve::{Staging, is_cleared_by_replacing, missing_required, refuse_archived};
 use super::stage::{Fate, Mark};
 use crate::change::{Action, Key, Mode, Mutation, Op, Patch, Validation};
 use crate::error::{Conflict, Error, ErrorKind, Result};
@@ -330,7 +330,8 @@ impl<'a> Staging<'a> {
             let arena = &mut self.state.stage.arena;
             let start = arena.len();
             let at = Place { object: object.schema, attribute: schema, now };
-            match patch::apply(at, present.then_some(&cell), op, arena) {
+            let writable = refuse_archived(object.schema, schema, patch::written(op, present));
+            match writable.and_then(|()| patch::apply(at, present.then_some(&cell), op, arena)) {
                 Ok(made) => {
                     let span = made.then_some(start..arena.len());
                     match before {
@@ -507,7 +508,7 @@ impl<'a> Staging<'a> {
             let named = given.iter().any(|given| given.name == schema.key())
                 || ops.iter().any(|(name, _)| name == schema.key())
                 || parts.iter().any(|(name, _)| name == schema.key());
-            if !named && !schema.is_read_only() {
+            if !named && is_cleared_by_replacing(schema) {
                 self.stage_cell(staged, layout, None, changed)?;
             }
         }

@@ -209,7 +209,8 @@ impl<'a> Staging<'a> {
             let referrers = match schema.inverse() {
                 Some(inverse) if inverse.object == object.layout.id => {
                     let own = partners.iter_mut().find(|(known, _)| *known == inverse.attribute);
-                    own.map(|(_, targets)| std::mem::take(targets)).unwrap_or_default()
+                    let targets = own.map(|(_, targets)| std::mem::take(targets)).unwrap_or_default();
+                    self.naming(other, attribute, targets, gone)?
                 }
                 _ => self.referrers(other.layout, layout, gone)?,
             };
@@ -218,6 +219,26 @@ impl<'a> Staging<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Those of the records whose attribute names `target`. In the middle of a transaction a side may name one that
+    /// was removed and made again, and that names nobody.
+    fn naming(
+        &self,
+        object: ObjectRef<'a>,
+        attribute: AttributeId,
+        records: Vec<RecordId>,
+        target: RecordId,
+    ) -> Result<Vec<RecordId>> {
+        let mut naming = Vec::new();
+        for id in records {
+            if let Some(located) = self.locate_id(object, id)?
+                && self.names_of(object, &located, attribute)?.contains(&target)
+            {
+                naming.push(id);
+            }
+        }
+        Ok(naming)
     }
 
     fn forget(

@@ -177,14 +177,7 @@ impl<'a> Staging<'a> {
         attribute: &AttributeSchema,
         value: &Value,
     ) -> Result<Option<std::ops::Range<usize>>> {
-        if attribute.standing() == Standing::Archived {
-            let reason = "the attribute is archived";
-            return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
-        }
-        if let Some(option) = attribute.archived_option(value) {
-            let reason = format!("the option {option:?} is archived");
-            return Err(Error::attribute(ErrorKind::UnknownOption, object.key(), attribute.key(), reason));
-        }
+        refuse_archived(object, attribute, std::slice::from_ref(value))?;
         if attribute.is_read_only() {
             let reason = "the attribute is read-only";
             return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
@@ -359,7 +352,7 @@ impl<'a> Staging<'a> {
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
             let key_parts = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
             let named = patch.set.iter().chain(key_parts).any(|(name, _)| name == schema.key());
-            if !named && !schema.is_read_only() && !schema.is_hidden() {
+            if !named && is_cleared_by_replacing(schema) && !schema.is_hidden() {
                 self.stage_cell(staged, layout, None, changed)?;
             }
         }
@@ -460,6 +453,7 @@ impl<'a> Staging<'a> {
             _ => Fate::Delete,
         };
         record.cells.clear();
+        record.at = patch.at.or(record.at);
         record.moves_keys = false;
         for layout in &object.layout.attributes {
             changed.insert(layout.id);
@@ -507,6 +501,31 @@ impl<'a> Staging<'a> {
         let message =
             format!("{}: the record would have {len} bytes, at most {max} are allowed", object.schema.key());
         Err(Error::new(ErrorKind::LimitExceeded, message).with_limit(max.into(), len as u64))
+    }
+}
+
+/// Whether a replacement that does not name the attribute clears it: not what no caller may write.
+pub(super) fn is_cleared_by_replacing(attribute: &AttributeSchema) -> bool {
+    !attribute.is_read_only() && attribute.standing() == Standing::Active
+}
+
+/// What is archived is shown and not written, whether a value or an op would.
+#[inline]
+pub(super) fn refuse_archived(
+    object: &ObjectSchema,
+    attribute: &AttributeSchema,
+    values: &[Value],
+) -> Result<()> {
+    if attribute.standing() == Standing::Archived {
+        let reason = "the attribute is archived";
+        return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
+    }
+    match values.iter().find_map(|value| attribute.archived_option(value)) {
+        None => Ok(()),
+        Some(option) => {
+            let reason = format!("the option {option:?} is archived");
+            Err(Error::attribute(ErrorKind::UnknownOption, object.key(), attribute.key(), reason))
+        }
     }
 }
 

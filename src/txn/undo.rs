@@ -63,15 +63,28 @@ impl Staging<'_> {
         let Some((died, _)) = records.died(self.root, history, id)? else {
             return Err(not_found(object.schema, &Key::Id(id)));
         };
-        if let Some(Located::Staged(_)) = self.locate(object, &Key::Id(id))? {
-            return Err(super::resolve::id_conflict(object.schema, id, died.version));
-        }
-        let entries = records.entries(self.root, history, id, died.row.0 + 1)?;
+        self.restore_as(object, history, &died, back)
+    }
+
+    /// Stages a record as it was when it died. A version goes on, whoever has had the id since.
+    fn restore_as(
+        &mut self,
+        object: ObjectRef<'_>,
+        history: &ObjectLayout,
+        died: &Entry,
+        back: &mut Vec<PutBack>,
+    ) -> Result<Outcome> {
+        let id = died.record;
+        // An id is one record's in the whole store, and another object may have taken it.
+        self.version_for_given_id(object, id)?;
+        let entries = self.context.records.entries(self.root, history, id, died.row.0 + 1)?;
         let last = entries.iter().skip(1).take_while(|e| e.kind == EntryKind::Value && e.lsn == died.lsn);
         let before = self.state.stage.find(id);
-        let staged = self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, died.version + 1);
+        let since = before.map_or(0, |before| self.state.stage.record(before).version);
+        let version = died.version.max(since) + 1;
+        let staged = self.state.stage.push(object.layout.id, id, RowId(0), Fate::Create, version);
         self.state.stage.keeps_history = true;
-        let result = self.fill_restored(object, staged, last, &died);
+        let result = self.fill_restored(object, staged, last, died);
         match result {
             Ok(changed) => {
                 self.claim_keys(object.layout, staged)?;
@@ -96,7 +109,7 @@ impl Staging<'_> {
         for entry in entries {
             let Some(attribute) = present(object, entry) else { continue };
             let Some(cell) = &entry.cell else { continue };
-            let cell = attribute.present_cell(entry.value_type, cell)?;
+            let cell = fitting_cell(object, attribute, entry.value_type, cell)?;
             let span = self.append(&cell);
             self.state.stage.record_mut(staged).put(attribute.id(), Some(span));
             changed.insert(attribute.id());
@@ -220,6 +233,9 @@ impl Staging<'_> {
         let Some(header) = header else { return Ok(None) };
         let newer = self.context.records.entries(self.root, history, id, header.history)?;
         let newer: Vec<&Entry> = newer.iter().take_while(|entry| entry.row > last.row).collect();
+        if newer.iter().any(|entry| entry.kind == EntryKind::Died) {
+            return Err(changed_since(object, id, "it was deleted, and another one has its id"));
+        }
         if is_born {
             if !newer.is_empty() {
                 return Err(changed_since(object, id, "it was changed"));
@@ -230,9 +246,9 @@ impl Staging<'_> {
                 staging.mutate(&Mutation { object: name.into(), action: Action::Delete, key, patch })
             };
             let outcome = delete(self)?;
-            if is_dead {
+            if let Some(died) = entries.iter().find(|entry| entry.kind == EntryKind::Died) {
                 // The commit replaced a record by another one with the same id.
-                return self.restore_alone(name, id, back).map(Some);
+                return self.restore_as(object, history, died, back).map(Some);
             }
             return Ok(Some(outcome));
         }
@@ -276,7 +292,7 @@ impl Staging<'_> {
             let span = match &entry.cell {
                 None => None,
                 Some(cell) => {
-                    let cell = attribute.present_cell(entry.value_type, cell)?;
+                    let cell = fitting_cell(object, attribute, entry.value_type, cell)?;
                     Some(self.append(&cell))
                 }
             };
@@ -286,6 +302,25 @@ impl Staging<'_> {
         self.check_record_len(object, staged)?;
         Ok(changed)
     }
+}
+
+/// The cell of a value of the past, for a record that is to have it again: what the schema has taken back since, an
+/// option or a limit, no record may have.
+fn fitting_cell(
+    object: ObjectRef<'_>,
+    attribute: &AttributeSchema,
+    value_type: u32,
+    cell: &[u8],
+) -> Result<Vec<u8>> {
+    let cell = attribute.present_cell(value_type, cell)?;
+    let (value, mut again) = (attribute.decode(&cell)?, Vec::new());
+    attribute.encode(object.schema, &value, &mut again)?;
+    if again == cell {
+        return Ok(cell);
+    }
+    // Another option has the name now.
+    let reason = format!("{value} is an option that was deleted");
+    Err(Error::attribute(ErrorKind::UnknownOption, object.schema.key(), attribute.key(), reason))
 }
 
 /// The attribute that an entry is about, if it is still there.

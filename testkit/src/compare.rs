@@ -42,7 +42,7 @@ pub fn same_values(
     values: &BTreeMap<usize, Value>,
     found: &Record,
 ) -> Result<(), Difference> {
-    for (at, attribute) in def.attributes.iter().enumerate() {
+    for (at, attribute) in def.attributes.iter().enumerate().filter(|(_, a)| !a.is_deleted()) {
         let (wanted, got) = (values.get(&at), found.get(&attribute.name));
         ensure!(same(wanted, got), "{}: {} expected, {} found", attribute.name, brief(wanted), brief(got));
     }
@@ -68,6 +68,9 @@ fn same_record(
         "{} {id}: id, version, counter and times {head:?} expected, {got:?} found",
         def.name
     );
+    let by = (wanted.created_by.as_ref(), wanted.updated_by.as_ref());
+    let got = (found.created_by(), found.updated_by());
+    ensure!(by == got, "{} {id}: made and changed by {by:?} expected, {got:?} found", def.name);
     same_values(def, &wanted.values, found).map_err(|why| format!("{} {id}: {why}", def.name))
 }
 
@@ -121,6 +124,11 @@ pub fn compare_snapshot(
 /// # Errors
 /// The first difference.
 pub fn compare(store: &Store, model: &Model) -> Result<(), Difference> {
+    compare_present(store, model)?;
+    crate::compare_past::compare_past(store, model).map_err(|why| format!("the past of {why}"))
+}
+
+fn compare_present(store: &Store, model: &Model) -> Result<(), Difference> {
     let fail = |error: vellum::Error| error.to_string();
     ensure!(store.applied_lsn().0 == model.lsn, "lsn {} expected, {} found", model.lsn, store.applied_lsn());
     compare_snapshot(&store.snapshot().map_err(fail)?, &model.objects, &model.records)?;

@@ -3,14 +3,19 @@
 //!
 //! Nothing here shares code with the engine: a mistake there is not repeated here.
 
+pub mod alter;
 pub mod campaign;
+pub mod changes;
 pub mod compare;
+pub mod compare_past;
+pub mod history;
 pub mod links;
 pub mod mem;
 pub mod model;
 pub mod nested;
 pub mod numbers;
 pub mod ops;
+pub mod past;
 pub mod plan;
 pub mod relations;
 pub mod rng;
@@ -18,6 +23,7 @@ pub mod run;
 pub mod schema;
 pub mod sim;
 pub mod terms;
+pub mod undo;
 
 pub use compare::{compare, replay_check};
 pub use mem::{Crash, Event, Fault, FileSystem, MemDisk, Op};

@@ -3,11 +3,13 @@
 //! Written for being right at a glance, not for speed, and without a line of the engine's: a mutation
 //! changes the map in place and notes how to undo it; a transaction that is refused is undone.
 
+use crate::history::{By, Death, Histories, Past};
 use crate::links::Linked;
 use crate::nested;
 use crate::plan::{self, End};
 use crate::relations::{self, Other};
 use crate::schema::{AttributeDef, ObjectDef, Type};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{
@@ -23,6 +25,8 @@ pub struct ModelRecord {
     pub counter: u64,
     pub created_at: i64,
     pub updated_at: i64,
+    pub created_by: By,
+    pub updated_by: By,
     /// By position of the attribute.
     pub values: BTreeMap<usize, Value>,
 }
@@ -54,7 +58,7 @@ pub struct Expected {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
+pub(crate) enum Fate {
     Create,
     Update,
     Delete,
@@ -65,12 +69,22 @@ enum Fate {
 
 /// What a transaction did to one record, in the order in which they were touched.
 #[derive(Clone, Debug)]
-struct Entry {
-    id: RecordId,
-    object: usize,
-    fate: Fate,
-    at: Option<i64>,
-    version: u64,
+pub(crate) struct Entry {
+    pub(crate) id: RecordId,
+    pub(crate) object: usize,
+    pub(crate) fate: Fate,
+    pub(crate) at: Option<i64>,
+    pub(crate) version: u64,
+    /// What a record was that lives again.
+    pub(crate) origin: Option<Death>,
+    /// A value that is put into the past.
+    pub(crate) inserted: Option<Past>,
+}
+
+impl Entry {
+    pub(crate) fn new(id: RecordId, object: usize, fate: Fate, at: Option<i64>, version: u64) -> Entry {
+        Entry { id, object, fate, at, version, origin: None, inserted: None }
+    }
 }
 
 /// A request that took effect under an idempotency key.
@@ -95,6 +109,7 @@ pub struct Saved {
     commit_time: i64,
     counters: Vec<u64>,
     requests: BTreeMap<String, Asked>,
+    histories: Histories,
 }
 
 /// The store's state, and the transaction that is open on it.
@@ -110,12 +125,16 @@ pub struct Model {
     pub commit_time: i64,
     /// Requests by their idempotency key.
     pub requests: BTreeMap<String, Asked>,
+    /// The past of records whose object keeps history.
+    pub histories: Histories,
+    /// Who commits.
+    pub actor: By,
     /// One that is staged.
     request: Option<(String, Asked)>,
     counters: Vec<u64>,
     holders: BTreeMap<KeyOf, BTreeSet<RecordId>>,
-    entries: Vec<Entry>,
-    undo: Vec<(RecordId, Option<Arc<ModelRecord>>)>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) undo: Vec<(RecordId, Option<Arc<ModelRecord>>)>,
     /// What it knows of references.
     pub linked: Linked,
 }
@@ -131,6 +150,8 @@ impl Model {
             lsn: 1,
             commit_time: created,
             requests: BTreeMap::new(),
+            histories: Histories::new(),
+            actor: None,
             request: None,
             holders: BTreeMap::new(),
             entries: Vec::new(),
@@ -139,12 +160,16 @@ impl Model {
         }
     }
 
-    /// Adds an object or, to an object, an attribute: one commit.
-    pub fn change_schema(&mut self, now: i64, change: impl FnOnce(&mut Vec<ObjectDef>)) {
-        change(Arc::make_mut(&mut self.objects));
-        self.counters.resize(self.objects.len(), 0);
-        self.lsn += 1;
-        self.commit_time = (self.commit_time + 1).max(now);
+    /// Takes over what a change of the schema made of everything.
+    pub(crate) fn adopt(&mut self, objects: Vec<ObjectDef>, records: Records, histories: Histories) {
+        self.counters.resize(objects.len(), 0);
+        (self.objects, self.histories) = (Arc::new(objects), histories);
+        self.records.clear();
+        self.holders.clear();
+        for (id, record) in records {
+            self.set(id, Some(record));
+        }
+        self.undo.clear();
     }
 
     /// The state as it is now.
@@ -157,6 +182,7 @@ impl Model {
             commit_time: self.commit_time,
             counters: self.counters.clone(),
             requests: self.requests.clone(),
+            histories: self.histories.clone(),
         }
     }
 
@@ -167,6 +193,7 @@ impl Model {
         (model.objects, model.lsn) = (saved.objects.clone(), saved.lsn);
         model.counters.clone_from(&saved.counters);
         model.requests.clone_from(&saved.requests);
+        model.histories.clone_from(&saved.histories);
         for (id, record) in &saved.records {
             model.set(*id, Some(record.clone()));
         }
@@ -211,7 +238,7 @@ impl Model {
         self.holders(object, key, &parts).len() > 1
     }
 
-    fn set(&mut self, id: RecordId, record: Option<Arc<ModelRecord>>) {
+    pub(crate) fn set(&mut self, id: RecordId, record: Option<Arc<ModelRecord>>) {
         let before = match &record {
             Some(record) => self.records.insert(id, record.clone()),
             None => self.records.remove(&id),
@@ -243,6 +270,11 @@ impl Model {
             }
         }
         self.undo.clear();
+        let past: Vec<_> = self.histories.keys().filter(|(_, id)| *id == from).map(|key| key.0).collect();
+        for object in past {
+            let history = self.histories.remove(&(object, from)).expect("found above");
+            self.histories.insert((object, to), history);
+        }
         let outcomes = self.requests.values_mut().flat_map(|asked| &mut asked.outcomes);
         outcomes.filter(|(id, ..)| *id == from).for_each(|(id, ..)| *id = to);
     }
@@ -465,11 +497,9 @@ impl Model {
         let End { mut values, dropped } = plan::end(&objects[object], patch, key, None, chosen)?;
         values.extend(numbers);
         let changed = values.keys().copied().collect();
-        let (counter, created_at, updated_at) = (0, 0, 0);
-        let record = ModelRecord { object, version, counter, created_at, updated_at, values };
-        self.set(id, Some(Arc::new(record)));
         let at = patch.at.map(|at| at.0);
-        self.entries.push(Entry { id, object, fate: Fate::Create, at, version });
+        self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
+        self.entries.push(Entry::new(id, object, Fate::Create, at, version));
         self.relate(id, &Values::new())?;
         let values = self.records[&id].values.clone();
         let (before, others) = (Values::new(), BTreeMap::new());
@@ -514,7 +544,7 @@ impl Model {
             None => {
                 record.version += 1;
                 let (object, version) = (record.object, record.version);
-                self.entries.push(Entry { id, object, fate: Fate::Update, at, version });
+                self.entries.push(Entry::new(id, object, Fate::Update, at, version));
             }
         }
         self.set(id, Some(Arc::new(record)));
@@ -526,24 +556,24 @@ impl Model {
             return Err(ErrorKind::PreconditionFailed);
         }
         self.judge(&self.objects[record.object], patch, &record.values)?;
-        self.remove(id)?;
-        let changed = (0..self.objects[record.object].attributes.len()).collect();
+        self.remove(id, patch.at.map(|at| at.0))?;
+        let attributes = &self.objects[record.object].attributes;
+        let changed = (0..attributes.len()).filter(|at| !attributes[*at].is_deleted()).collect();
         let (version, values) = (record.version, record.values.clone());
         let (before, others) = (Values::new(), BTreeMap::new());
         Ok(Expected { id, version, created: false, changed, values, before, dropped: 0, others })
     }
 
     /// Removes a record, whoever refers to it.
-    pub(crate) fn remove_alone(&mut self, id: RecordId) {
+    pub(crate) fn remove_alone(&mut self, id: RecordId, at: Option<i64>) {
         let record = self.records[&id].clone();
         let spent = self.has_numbers(record.object);
         match self.entries.iter_mut().rfind(|entry| entry.id == id) {
             Some(entry) if entry.fate == Fate::Create && spent => entry.fate = Fate::Spent,
             Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::Gone,
-            Some(entry) => entry.fate = Fate::Delete,
+            Some(entry) => (entry.fate, entry.at) = (Fate::Delete, at.or(entry.at)),
             None => {
-                let (object, version) = (record.object, record.version);
-                self.entries.push(Entry { id, object, fate: Fate::Delete, at: None, version });
+                self.entries.push(Entry::new(id, record.object, Fate::Delete, at, record.version));
             }
         }
         self.set(id, None);
@@ -555,6 +585,13 @@ impl Model {
             true => Ok(()),
             false => Err(ErrorKind::PreconditionFailed),
         }
+    }
+
+    /// Whether some attribute refers to records, or is a number that the engine gives.
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        let mut attributes = self.objects.iter().flat_map(|object| &object.attributes);
+        attributes.any(|attribute| attribute.of.is_reference() || attribute.of == Type::Autonumber)
     }
 
     /// What this key stands for now.
@@ -573,11 +610,16 @@ impl Model {
     /// Commits what is staged; returns the LSN that the answer carries.
     ///
     /// # Errors
-    /// `UniqueConflict`, `ReferenceRestricted`: nothing of the transaction is there.
+    /// `UniqueConflict`, `ReferenceRestricted`, `HistoryOverlap`: nothing of the transaction is there.
     pub fn commit(&mut self, now: i64) -> Result<u64, ErrorKind> {
         if self.is_restricted() {
             self.abort();
             return Err(ErrorKind::ReferenceRestricted);
+        }
+        let time = (self.commit_time + 1).max(now);
+        if let Err(kind) = self.judge_past(time) {
+            self.abort();
+            return Err(kind);
         }
         let touched: BTreeSet<RecordId> = self.entries.iter().map(|entry| entry.id).collect();
         let taken = touched.iter().filter_map(|id| self.records.get(id)).any(|record| {
@@ -595,9 +637,10 @@ impl Model {
             return Ok(self.lsn);
         }
         self.lsn += 1;
-        self.commit_time = (self.commit_time + 1).max(now);
+        self.commit_time = time;
         self.requests.extend(request);
-        for entry in entries {
+        let before = self.before();
+        for entry in &entries {
             if entry.fate == Fate::Spent {
                 self.counters[entry.object] += 1;
             }
@@ -605,14 +648,23 @@ impl Model {
                 continue;
             }
             let mut record = ModelRecord::clone(&self.records[&entry.id]);
-            record.updated_at = entry.at.unwrap_or(self.commit_time);
-            if entry.fate == Fate::Create {
-                self.counters[record.object] += 1;
-                record.counter = self.counters[record.object];
-                record.created_at = record.updated_at;
+            (record.updated_at, record.updated_by) = (entry.at.unwrap_or(time), self.actor.clone());
+            match &entry.origin {
+                Some(origin) => {
+                    (record.counter, record.created_at) = (origin.counter, origin.created_at);
+                    record.created_by.clone_from(&origin.created_by);
+                }
+                None if entry.fate == Fate::Create => {
+                    self.counters[record.object] += 1;
+                    record.counter = self.counters[record.object];
+                    record.created_at = record.updated_at;
+                    record.created_by.clone_from(&self.actor);
+                }
+                None => {}
             }
             self.set(entry.id, Some(Arc::new(record)));
         }
+        self.keep_past(&entries, &before, time);
         self.undo.clear();
         Ok(self.lsn)
     }
@@ -623,6 +675,23 @@ impl Model {
         self.entries.clear();
         self.linked = Linked::default();
         self.request = None;
+    }
+}
+
+impl ModelRecord {
+    /// A record in the making: a commit gives it the rest.
+    pub(crate) fn new(object: usize, version: u64, values: Values) -> ModelRecord {
+        let (counter, created_at, updated_at) = (0, 0, 0);
+        ModelRecord {
+            object,
+            version,
+            counter,
+            created_at,
+            updated_at,
+            created_by: None,
+            updated_by: None,
+            values,
+        }
     }
 }
 
@@ -654,6 +723,19 @@ pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
 /// # Errors
 /// `InvalidValue`, `UnknownOption`, `LimitExceeded`.
 pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value>, ErrorKind> {
+    let kept = of_type(attribute, value)?;
+    let beyond = |limit: &Option<Value>, side| match (&kept, limit) {
+        (Some(value), Some(limit)) => plan::order(value, limit) == Some(side),
+        _ => false,
+    };
+    match beyond(&attribute.min, Ordering::Less) || beyond(&attribute.max, Ordering::Greater) {
+        true => Err(ErrorKind::InvalidValue),
+        false => Ok(kept),
+    }
+}
+
+/// [`canonical`] without limits.
+fn of_type(attribute: &AttributeDef, value: &Value) -> Result<Option<Value>, ErrorKind> {
     let kept = match (attribute.of, value) {
         (_, Value::Null) => return Ok(None),
         (Type::Text | Type::LongText, Value::Text(text)) if text.len() > 16 << 20 => {
@@ -689,19 +771,18 @@ pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value
         (Type::Timestamp, Value::Text(text)) => text.parse().ok().and_then(|time| micros(attribute, time)),
         (Type::Uuid, Value::Text(text)) => text.parse::<RecordId>().ok().map(|id| Value::Uuid(id.0)),
         (Type::Select, Value::Text(text)) => {
-            if !attribute.options.contains(text) {
+            if attribute.option(text).is_none() {
                 return Err(ErrorKind::UnknownOption);
             }
             Some(value.clone())
         }
-        (Type::Rating, Value::Integer(stars)) => (0..=5).contains(stars).then(|| value.clone()),
+        (Type::Rating, Value::Integer(_)) => Some(value.clone()),
         (Type::Rating, Value::Number(_) | Value::Decimal(_)) => {
-            let whole = AttributeDef { of: Type::Integer, ..attribute.clone() };
-            return canonical(&whole, value)?.map_or(Ok(None), |whole| canonical(attribute, &whole));
+            return of_type(&AttributeDef { of: Type::Integer, ..attribute.clone() }, value);
         }
         // The generator knows which addresses, numbers and countries are none.
         (Type::Email, Value::Text(text)) => (text.matches('@').count() == 1).then(|| value.clone()),
-        (Type::Phone, Value::Text(text)) => (text.len() > 9).then(|| value.clone()),
+        (Type::Phone, Value::Text(text)) => (text.starts_with('+') && text.len() > 9).then(|| value.clone()),
         (Type::Country, Value::Text(text)) => ["DE", "FR", "US"].contains(&&**text).then(|| value.clone()),
         (of, Value::List(values)) if of.is_multi() => return several(attribute, values),
         (of, single) if of.is_multi() => return several(attribute, std::slice::from_ref(single)),
@@ -734,7 +815,7 @@ fn several(attribute: &AttributeDef, values: &[Value]) -> Result<Option<Value>, 
         }
     }
     if attribute.of == Type::Options {
-        kept.sort_by_key(|value| attribute.options.iter().position(|option| value.as_text() == Some(option)));
+        kept.sort_by_key(|value| value.as_text().and_then(|key| attribute.option(key)));
     }
     if attribute.max_values.is_some_and(|max| kept.len() > max) {
         return Err(ErrorKind::TooManyValues);

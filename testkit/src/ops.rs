@@ -5,9 +5,27 @@ use crate::links;
 use crate::model::Model;
 use crate::nested;
 use crate::rng::Rng;
-use crate::schema::{AttributeDef, Type};
+use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
 use crate::terms;
-use vellum::{Action, Date, Decimal, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp, Value};
+use vellum::{
+    Action, Actor, ActorKind, Date, Decimal, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp,
+    Value,
+};
+
+/// An attribute of an object: one in use, but for now and then.
+pub fn attribute<'d>(rng: &mut Rng, def: &'d ObjectDef) -> &'d AttributeDef {
+    let present = def.present();
+    match present.is_empty() || rng.one_in(60) {
+        true => rng.pick(&def.attributes),
+        false => {
+            let active = |attribute: &&&AttributeDef| attribute.standing == Standing::Active;
+            let active: Vec<&AttributeDef> = present.iter().filter(active).copied().collect();
+            let among: Vec<&AttributeDef> =
+                if active.is_empty() || rng.one_in(20) { present } else { active };
+            among[rng.below(among.len())]
+        }
+    }
+}
 
 /// A value that fits an attribute. Keys come from a small pool, so that they collide.
 pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
@@ -46,7 +64,7 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
             let id = RecordId::from_bytes([small as u8 * 10; 16]);
             if rng.one_in(4) { Value::from(id.to_string()) } else { Value::Uuid(id.0) }
         }
-        Type::Select => Value::from(rng.pick(&attribute.options)),
+        Type::Select => Value::from(option(rng, attribute, usize::MAX)),
         Type::Json => json(rng),
         Type::Rating => Value::Integer(small as i64 % 6),
         Type::Email => {
@@ -56,14 +74,33 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
             Value::from(*rng.pick(&["+4915123456701", "+49 151 234567-01", "+12025550143", "+442079460018"]))
         }
         Type::Country => Value::from(*rng.pick(&["DE", "FR", "US"])),
-        Type::Options | Type::OptionList => {
-            list(rng, |rng| Value::from(&attribute.options[rng.below(attribute.options.len().min(6))]))
-        }
+        Type::Options | Type::OptionList => list(rng, |rng| Value::from(option(rng, attribute, 6))),
         Type::Texts => list(rng, |rng| Value::Text(key_text(rng))),
         Type::Emails => list(rng, |rng| value(rng, &AttributeDef::new("one", Type::Email), true)),
         Type::Reference => Value::from(links::ANY),
         Type::References => list(rng, |_| Value::from(links::ANY)),
         Type::Autonumber => Value::Integer(small as i64),
+    }
+}
+
+/// The key of an option: one of the first `among` that may be written; now and then any.
+fn option(rng: &mut Rng, attribute: &AttributeDef, among: usize) -> String {
+    let active = attribute.active_options();
+    if active.is_empty() || rng.one_in(40) {
+        let shown = |option: &&OptionDef| option.standing != Standing::Active;
+        let closed: Vec<&OptionDef> = attribute.options.iter().filter(shown).collect();
+        let any = closed.is_empty() || rng.one_in(4);
+        return if any { rng.pick(&attribute.options).key.clone() } else { rng.pick(&closed).key.clone() };
+    }
+    active[rng.below(active.len().min(among))].to_string()
+}
+
+/// Whoever acts, or nobody who is named.
+pub fn actor(rng: &mut Rng) -> Option<Actor> {
+    match rng.below(5) {
+        0 => None,
+        1 => Some(Actor::new(ActorKind::App, "importer")),
+        number => Some(Actor::new(ActorKind::User, format!("user {number}"))),
     }
 }
 
@@ -161,6 +198,9 @@ fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: b
     let mut set = Vec::new();
     for (at, attribute) in def.attributes.iter().enumerate() {
         let in_key = def.primary_key.contains(&at);
+        if attribute.standing != Standing::Active && !rng.one_in(40) {
+            continue;
+        }
         let wanted = match is_create && (attribute.required || in_key) {
             true => !rng.one_in(60),
             false => rng.below(8) < if in_key || attribute.unique { fill.div_ceil(2) } else { fill },
@@ -203,11 +243,7 @@ pub(crate) fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[Reco
         return Key::Id(RecordId::from_bytes([rng.below(4) as u8; 16]));
     }
     if rng.one_in(60) {
-        let name = if rng.one_in(2) {
-            "no_such_attribute"
-        } else {
-            def.attributes[def.attributes.len() - 1].name.as_str()
-        };
+        let name = if rng.one_in(2) { "no_such_attribute" } else { rng.pick(&def.attributes).name.as_str() };
         return Key::Attributes(vec![(name.into(), Value::Integer(1))]);
     }
     let existing = if rng.one_in(8) { None } else { some_record(rng, model, object) };
@@ -281,7 +317,7 @@ pub(crate) fn mutation_of(rng: &mut Rng, model: &Model, graveyard: &[RecordId], 
             let fill = *rng.pick(&[0, 1, 2, 2, 3, 8]);
             patch.set = values(rng, model, object, fill, false);
             if rng.one_in(3) {
-                let attribute = rng.pick(&model.objects[object].attributes);
+                let attribute = attribute(rng, &model.objects[object]);
                 let named = patch.set.iter().any(|(name, _)| *name == attribute.name);
                 if !named {
                     patch.clear.push(attribute.name.clone());

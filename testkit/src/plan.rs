@@ -2,7 +2,7 @@
 //! them, conditions, and what is left out where the caller asked for that. Written from that text.
 
 use crate::model::{Values, canonical, key_part};
-use crate::schema::{AttributeDef, ObjectDef, Type};
+use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
 use std::cmp::Ordering;
 use vellum::{
     Bounds, Comparison, Decimal, ErrorKind, Filter, Mode, Name, Op, Patch, Terms, Validation, Value,
@@ -135,9 +135,15 @@ pub fn end(
         let made = match choice {
             Choice::Op(_, op) => {
                 let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
-                op.and_then(|op| applied(attribute, current, &op))
+                op.and_then(|op| {
+                    writable(attribute, written(&op, current.is_some()))?;
+                    applied(attribute, current, &op)
+                })
             }
-            Choice::Value(_, value) => value.and_then(|value| canonical(attribute, &value)),
+            Choice::Value(_, value) => value.and_then(|value| {
+                writable(attribute, [&value])?;
+                canonical(attribute, &value)
+            }),
             Choice::Refused(kind) => Err(kind),
         };
         match (made, place) {
@@ -152,8 +158,8 @@ pub fn end(
         let named = parts.into_iter().flatten().chain(key).map(|(name, _)| name);
         let named: Vec<&Name> = named.chain(terms.ops.iter().map(|(name, _)| name)).collect();
         values.retain(|at, _| {
-            let attribute = &def.attributes[*at];
-            attribute.of == Type::Autonumber || named.iter().any(|name| **name == attribute.name)
+            let AttributeDef { name, standing, of, .. } = &def.attributes[*at];
+            *of == Type::Autonumber || *standing == Standing::Archived || named.contains(&name)
         });
     }
     for (at, value) in ends {
@@ -168,6 +174,40 @@ pub fn end(
             Err(ErrorKind::MissingRequired)
         }
         None => Ok(End { values, dropped: problems.dropped }),
+    }
+}
+
+/// Whether callers may write these values: what is archived is shown and not written.
+pub(crate) fn writable<'v>(
+    attribute: &AttributeDef,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> Result<(), ErrorKind> {
+    if attribute.standing == Standing::Archived {
+        return Err(ErrorKind::NotWritable);
+    }
+    let is_archived = |value: &Value| {
+        let option = value.as_text().and_then(|key| attribute.option(key));
+        option.is_some_and(|option| attribute.options[option].standing == Standing::Archived)
+    };
+    let is_archived = |value: &Value| match value {
+        Value::List(values) => values.iter().any(is_archived),
+        value => is_archived(value),
+    };
+    match values.into_iter().any(is_archived) {
+        true => Err(ErrorKind::UnknownOption),
+        false => Ok(()),
+    }
+}
+
+/// The values that an op would write.
+fn written(op: &Op, has_value: bool) -> &[Value] {
+    match op {
+        Op::SetIfEmpty(_) if has_value => &[],
+        Op::Set(value) | Op::SetIfEmpty(value) | Op::Min(value) | Op::Max(value) => {
+            std::slice::from_ref(value)
+        }
+        Op::Replace(values) | Op::Prepend(values) | Op::Append(values) | Op::Add(values) => values,
+        _ => &[],
     }
 }
 
@@ -318,7 +358,8 @@ fn arithmetic(
 }
 
 /// The order of two values of a type that has one.
-fn order(a: &Value, b: &Value) -> Option<Ordering> {
+#[must_use]
+pub fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.partial_cmp(b),
         (Value::Number(a), Value::Integer(b)) => a.partial_cmp(&(*b as f64)),

@@ -113,19 +113,19 @@ impl Model {
         Ok(())
     }
 
-    /// Removes a record, and does to those that refer to it what their attributes say.
+    /// Removes a record as of a moment, and does to those that refer to it what their attributes say.
     ///
     /// # Errors
     /// None of its own.
-    pub(crate) fn remove(&mut self, id: RecordId) -> Result<(), ErrorKind> {
-        let mut going = vec![id];
-        while let Some(id) = going.pop() {
+    pub(crate) fn remove(&mut self, id: RecordId, at: Option<i64>) -> Result<(), ErrorKind> {
+        let mut going = vec![(id, at)];
+        while let Some((id, at)) = going.pop() {
             let Some(record) = self.records.get(&id).cloned() else { continue };
-            self.remove_alone(id);
+            self.remove_alone(id, at);
             for (referrer, at, on_delete) in self.referrers(record.object, id) {
                 match on_delete {
                     OnDelete::Clear => self.take_out(referrer, at, id)?,
-                    OnDelete::Cascade => going.push(referrer),
+                    OnDelete::Cascade => going.push((referrer, None)),
                     OnDelete::Restrict => {
                         self.linked.restricted.push(Restricted { gone: id, referrer, at });
                     }

@@ -4,7 +4,7 @@ use crate::links::Refers;
 use crate::numbers::Sequence;
 use crate::rng::Rng;
 use std::fmt::Write;
-use vellum::Name;
+use vellum::{Name, Value};
 
 /// What an attribute holds: types whose values come back as they were given, or in a form that
 /// is easy to say.
@@ -90,11 +90,23 @@ impl Type {
         matches!(self, Type::Reference | Type::References)
     }
 
-    fn has_options(self) -> bool {
+    /// Whether values of it may be unique.
+    pub(crate) fn may_be_unique(self) -> bool {
+        use Type as T;
+        !matches!(self, T::LongText | T::Json | T::Boolean | T::Options | T::OptionList)
+    }
+
+    /// Whether values of it may have limits.
+    pub(crate) fn has_limits(self) -> bool {
+        use Type as T;
+        matches!(self, T::Integer | T::Number | T::Decimal | T::Rating | T::Date | T::Timestamp)
+    }
+
+    pub(crate) fn has_options(self) -> bool {
         matches!(self, Type::Select | Type::Options | Type::OptionList)
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Type::Text | Type::Texts => "text",
             Type::LongText => "long_text",
@@ -117,6 +129,23 @@ impl Type {
     }
 }
 
+/// Whether something of the schema is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "docs/schema-changes.md says what they mean")]
+pub enum Standing {
+    Active,
+    Archived,
+    Deleted,
+}
+
+/// An option of a select. One that was deleted keeps its place and gives up its name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct OptionDef {
+    pub key: String,
+    pub standing: Standing,
+}
+
 /// One attribute.
 #[derive(Clone, Debug)]
 pub struct AttributeDef {
@@ -132,14 +161,22 @@ pub struct AttributeDef {
     pub decimals: u8,
     /// Whether a timestamp keeps microseconds.
     pub micros: bool,
-    /// Options of a select.
-    pub options: Vec<String>,
+    /// Options of a select, deleted ones too.
+    pub options: Vec<OptionDef>,
     /// Most values of a list.
     pub max_values: Option<usize>,
     /// What a reference may name.
     pub refers: Refers,
     /// How an autonumber counts.
     pub sequence: Sequence,
+    /// Limits of numbers, days and moments.
+    pub min: Option<Value>,
+    #[expect(missing_docs, reason = "see `min`")]
+    pub max: Option<Value>,
+    /// Whether its superseded values are kept.
+    pub history: bool,
+    /// Whether it is in use; a deleted one keeps its place and gives up its name.
+    pub standing: Standing,
 }
 
 /// One object.
@@ -151,14 +188,17 @@ pub struct ObjectDef {
     pub attributes: Vec<AttributeDef>,
     /// Positions of the primary key's attributes; none without a primary key.
     pub primary_key: Vec<usize>,
+    /// Whether superseded values of all its attributes are kept.
+    pub history: bool,
 }
 
 impl AttributeDef {
     /// An optional attribute.
     #[must_use]
     pub fn new(name: impl Into<Name>, of: Type) -> AttributeDef {
-        let options =
-            if of.has_options() { (0..40).map(|n| format!("option{n}")).collect() } else { Vec::new() };
+        let option = |n| OptionDef { key: format!("option{n}"), standing: Standing::Active };
+        let options = if of.has_options() { (0..40).map(option).collect() } else { Vec::new() };
+        let limit = |n| (of == Type::Rating).then_some(Value::Integer(n));
         let decimals = if of == Type::Decimal { 2 } else { 0 };
         AttributeDef {
             name: name.into(),
@@ -171,14 +211,37 @@ impl AttributeDef {
             max_values: None,
             refers: Refers::default(),
             sequence: Sequence::default(),
+            min: limit(0),
+            max: limit(5),
+            history: false,
+            standing: Standing::Active,
         }
+    }
+
+    /// The place of the option that has this key now.
+    #[must_use]
+    pub fn option(&self, key: &str) -> Option<usize> {
+        self.options.iter().position(|option| option.standing != Standing::Deleted && option.key == key)
+    }
+
+    /// Keys of the options that may be written.
+    #[must_use]
+    pub fn active_options(&self) -> Vec<&str> {
+        let active = self.options.iter().filter(|option| option.standing == Standing::Active);
+        active.map(|option| option.key.as_str()).collect()
+    }
+
+    /// Whether the attribute was deleted: nobody sees it.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.standing == Standing::Deleted
     }
 
     /// As the neutral form has it.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut out = format!(r#"{{"key":"{}","type":"{}""#, self.name, self.of.name());
-        for (name, on) in [("required", self.required), ("unique", self.unique)] {
+        for (name, on) in [("required", self.required), ("unique", self.unique), ("history", self.history)] {
             if on {
                 let _ = write!(out, r#","{name}":true"#);
             }
@@ -200,7 +263,7 @@ impl AttributeDef {
         }
         if !self.options.is_empty() {
             let options: Vec<String> =
-                self.options.iter().map(|key| format!(r#"{{"key":"{key}"}}"#)).collect();
+                self.options.iter().map(|option| format!(r#"{{"key":"{}"}}"#, option.key)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
         }
         out + &self.refers.json + &self.sequence.to_json(self.of) + "}"
@@ -215,10 +278,25 @@ impl ObjectDef {
         if !self.primary_key.is_empty() {
             keys.push(self.primary_key.clone());
         }
-        let unique =
-            (0..self.attributes.len()).filter(|at| self.attributes[*at].unique && self.primary_key != [*at]);
+        let is_key = |at: &usize| {
+            let attribute = &self.attributes[*at];
+            attribute.unique && !attribute.is_deleted() && self.primary_key != [*at]
+        };
+        let unique = (0..self.attributes.len()).filter(is_key);
         keys.extend(unique.map(|at| vec![at]));
         keys
+    }
+
+    /// Whether superseded values of an attribute are kept.
+    #[must_use]
+    pub fn keeps(&self, at: usize) -> bool {
+        self.history || self.attributes[at].history
+    }
+
+    /// Whether it keeps any history.
+    #[must_use]
+    pub fn keeps_history(&self) -> bool {
+        self.history || self.attributes.iter().any(|attribute| attribute.history)
     }
 
     /// Whether each record must have a value.
@@ -227,10 +305,16 @@ impl ObjectDef {
         self.attributes[at].required || self.primary_key.contains(&at)
     }
 
+    /// The attributes that are not deleted.
+    #[must_use]
+    pub fn present(&self) -> Vec<&AttributeDef> {
+        self.attributes.iter().filter(|attribute| !attribute.is_deleted()).collect()
+    }
+
     /// The position of an attribute.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.attributes.iter().position(|attribute| attribute.name == name)
+        self.attributes.iter().position(|attribute| !attribute.is_deleted() && attribute.name == name)
     }
 
     /// As the neutral form has it.
@@ -241,7 +325,8 @@ impl ObjectDef {
             self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
         let primary =
             if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
-        format!(r#"{{"key":"{}",{primary}"attributes":[{}]}}"#, self.name, attributes.join(","))
+        let history = if self.history { r#""history":true,"# } else { "" };
+        format!(r#"{{"key":"{}",{history}{primary}"attributes":[{}]}}"#, self.name, attributes.join(","))
     }
 }
 
@@ -250,6 +335,22 @@ impl ObjectDef {
 pub fn to_json(objects: &[ObjectDef]) -> String {
     let objects: Vec<String> = objects.iter().map(ObjectDef::to_json).collect();
     format!(r#"{{"objects":[{}]}}"#, objects.join(","))
+}
+
+/// An optional attribute of any type.
+pub fn plain(rng: &mut Rng, name: Name) -> AttributeDef {
+    let of = *rng.pick(&Type::ALL);
+    of_type(rng, name, of)
+}
+
+fn of_type(rng: &mut Rng, name: impl Into<Name>, of: Type) -> AttributeDef {
+    let mut attribute = AttributeDef::new(name, of);
+    if of == Type::Decimal {
+        attribute.decimals = *rng.pick(&[0, 2, 9, 38]);
+    }
+    attribute.micros = of == Type::Timestamp && rng.one_in(3);
+    attribute.max_values = (of.is_multi() && rng.one_in(2)).then_some(3);
+    attribute
 }
 
 /// An object with a composite, a single or no primary key, unique attributes, and some of all types.
@@ -271,14 +372,9 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
     let all = rng.one_in(4);
     for (at, of) in Type::ALL.into_iter().enumerate() {
         if all || rng.one_in(2) {
-            let mut attribute =
-                AttributeDef { required: rng.one_in(10), ..AttributeDef::new(format!("plain{at}"), of) };
-            if of == Type::Decimal {
-                attribute.decimals = *rng.pick(&[0, 2, 9, 38]);
-            }
-            attribute.micros = of == Type::Timestamp && rng.one_in(3);
-            attribute.max_values = (of.is_multi() && rng.one_in(2)).then_some(3);
-            attributes.push(attribute);
+            let required = rng.one_in(10);
+            let attribute = of_type(rng, format!("plain{at}"), of);
+            attributes.push(AttributeDef { required, ..attribute });
         }
     }
     if attributes.is_empty() {
@@ -288,5 +384,9 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
     if rng.one_in(2) {
         primary_key.reverse();
     }
-    ObjectDef { name: format!("object{number}").into(), attributes, primary_key }
+    let history = rng.one_in(4);
+    if rng.one_in(4) {
+        attributes.iter_mut().for_each(|attribute| attribute.history = rng.one_in(3));
+    }
+    ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history }
 }

@@ -1,7 +1,7 @@
 //! What mutations have beyond a plain patch, by seed: parts, ops, conditions, leaving out what does not fit.
 
 use crate::model::Model;
-use crate::ops::value;
+use crate::ops::{attribute, value};
 use crate::rng::Rng;
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use vellum::{Action, Bounds, Comparison, Filter, Mutation, Name, Op, Validation, Value};
@@ -10,6 +10,9 @@ use vellum::{Action, Bounds, Comparison, Filter, Mutation, Name, Op, Validation,
 pub fn add(rng: &mut Rng, model: &Model, mutation: &mut Mutation) {
     let Some(object) = model.object(&mutation.object) else { return };
     let def = &model.objects[object];
+    if def.present().is_empty() {
+        return;
+    }
     let action = mutation.action;
     let terms = mutation.patch.terms_mut();
     if action != Action::Create && rng.one_in(4) {
@@ -37,7 +40,7 @@ pub fn add(rng: &mut Rng, model: &Model, mutation: &mut Mutation) {
         terms.validation = Validation::IgnoreInvalid;
     }
     for _ in 0..rng.below(4) {
-        let attribute = rng.pick(&def.attributes);
+        let attribute = attribute(rng, def);
         let op = op(rng, attribute);
         terms.ops.push((attribute.name.clone(), op));
     }
@@ -49,7 +52,7 @@ pub fn add(rng: &mut Rng, model: &Model, mutation: &mut Mutation) {
 fn part(rng: &mut Rng, def: &ObjectDef) -> Vec<(Name, Value)> {
     let mut values = Vec::new();
     for _ in 0..1 + rng.below(3) {
-        let attribute = rng.pick(&def.attributes);
+        let attribute = attribute(rng, def);
         let given = match rng.below(12) {
             0 => Value::Null,
             _ => value(rng, attribute, attribute.unique),
@@ -107,18 +110,20 @@ fn bounds(rng: &mut Rng) -> Bounds {
 
 /// A condition that can be judged: order where there is one, and whether there is a value.
 fn condition(rng: &mut Rng, def: &ObjectDef) -> Filter {
-    let attribute = rng.pick(&def.attributes).clone();
+    let attribute = (*rng.pick(&def.present())).clone();
     let name = attribute.name.clone();
     let small = rng.below(24) as i64;
     let one = match attribute.of {
         Type::Integer | Type::Rating => {
             use Comparison as C;
             let comparison = *rng.pick(&[C::Equal, C::NotEqual, C::Less, C::AtMost, C::Greater, C::AtLeast]);
-            Filter::is(name, comparison, Value::Integer(small.min(5)))
+            Filter::is(name, comparison, Value::Integer(small))
         }
         Type::Boolean => Filter::eq(name, rng.one_in(2)),
         Type::Options | Type::OptionList => {
-            Filter::is(name, Comparison::Contains, rng.pick(&attribute.options).as_str())
+            let active = attribute.active_options();
+            let option = active.first().map_or("option0", |_| *rng.pick(&active));
+            Filter::is(name, Comparison::Contains, option)
         }
         _ if rng.one_in(2) => Filter::is(name, Comparison::Empty, rng.one_in(2)),
         _ => Filter::is(name, *rng.pick(&[Comparison::Equal, Comparison::NotEqual]), Value::Null),

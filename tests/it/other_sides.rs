@@ -2,7 +2,9 @@
 
 use crate::common::{Dir, quick};
 use crate::crm::{ids, mutation};
-use vellum::{Action, ErrorKind, Key, Mutation, Outcome, Patch, RecordId, Schema, Store, Value, patch};
+use vellum::{
+    Action, ErrorKind, Key, Mutation, Outcome, Patch, RecordId, Schema, Store, Value, patch, verify,
+};
 
 const TEAMS: &str = r#"{"objects":[
   {"key":"team","max_record_bytes":100,"attributes":[
@@ -207,4 +209,24 @@ fn a_revert_leaves_both_sides_of_a_relation_alike() {
     store.revert(lsn).unwrap();
     assert_eq!(value(&store, "note", note, "about"), Some(team.into()));
     assert_eq!(value(&store, "member", ann, "team"), Some(team.into()));
+}
+
+#[test]
+fn a_record_that_was_made_again_goes_with_nobody_that_it_does_not_name() {
+    let dir = Dir::new("made-again");
+    let schema = r#"{"objects":[
+        {"key":"head","attributes":[{"key":"parts","type":"reference","multi":true,"refers_to":["part"],
+            "on_delete":"restrict","inverse":{"object":"part","attribute":"head"}}]},
+        {"key":"part","attributes":[{"key":"head","type":"reference","refers_to":["head"],
+            "on_delete":"cascade","inverse":{"object":"head","attribute":"parts"}}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let head = make(&store, "head", Patch::new());
+    let [again, other] = [(); 2].map(|()| make(&store, "part", patch! { "head" => head }));
+    // Until the end of the transaction the head names the part that was removed, and by its id the new one.
+    let mutations = [delete("part", again), create("part", again, Patch::new()), delete("head", head)];
+    let outcomes = store.apply_batch(&mutations).unwrap();
+    assert_eq!(deleted(&outcomes[2]), [other]);
+    assert!(store.object("part").unwrap().get(again).unwrap().is_some());
+    store.close().unwrap();
+    assert!(verify(dir.path()).unwrap().is_clean());
 }

@@ -3,8 +3,8 @@
 
 use crate::common::{Dir, quick};
 use vellum::{
-    Actor, ActorKind, Config, ErrorKind, Lsn, Object, PastValue, Record, RecordId, Repair, Schema, Store,
-    Timestamp, Value, patch, record, verify,
+    Action, Actor, ActorKind, Config, ErrorKind, Key, Lsn, Mutation, Object, PastValue, Patch, Record,
+    RecordId, Repair, Schema, Store, Timestamp, Value, patch, record, verify,
 };
 
 const DEALS: &str = r#"{"objects":[
@@ -418,6 +418,48 @@ fn a_commit_is_reverted_whole_or_not_at_all() {
     assert!(error.to_string().contains(&kept.to_string()), "{error}");
     assert_eq!((store.applied_lsn(), [kept, untouched].map(values)), (applied, all));
     assert_eq!(store.revert(Lsn(1)).unwrap_err().kind(), ErrorKind::NotHistoric);
+    drop((deals, store));
+    sound(&dir);
+}
+
+#[test]
+fn a_life_ends_and_begins_at_the_time_that_a_caller_gives_and_overlaps_no_other() {
+    let dir = Dir::new("past-lives");
+    let store = create(&dir);
+    let deals = store.object("deal").unwrap();
+    let id = RecordId::from_bytes([7; 16]);
+    let t = |seconds: i64| Timestamp(1_600_000_000_000_000_000 + seconds * 1_000_000_000);
+    let put = |name: &str, at: Timestamp| deals.upsert(id, patch! { "name" => name }.at(at));
+    let delete = |at: Timestamp| {
+        let (object, key) = ("deal".into(), Some(Key::Id(id)));
+        store.apply(&Mutation { object, action: Action::Delete, key, patch: Patch::new().at(at) })
+    };
+    let overlap = |result: vellum::Result<vellum::Outcome>| {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::HistoryOverlap);
+    };
+    put("a", t(10)).unwrap();
+    put("b", t(20)).unwrap();
+    overlap(delete(t(15)));
+    overlap(delete(Timestamp(i64::MAX)));
+    delete(t(30)).unwrap();
+    assert_eq!(deals.history(id, "name").unwrap().last().unwrap().active_until, Some(t(30)));
+    assert_eq!(deals.get_as_of(id, t(35)).unwrap(), None);
+    overlap(put("c", t(25)));
+    put("c", t(40)).unwrap();
+    let name =
+        |seconds: i64| deals.get_as_of(id, t(seconds)).unwrap().map(|r| r.get("name").unwrap().to_string());
+    let names = [5, 10, 20, 30, 40].map(name);
+    assert_eq!(names, [None, Some("a".into()), Some("b".into()), None, Some("c".into())]);
+    // What comes and goes in one transaction was never there, whatever time it named.
+    let future = patch! { "name" => "x" }.at(Timestamp(i64::MAX));
+    store
+        .transaction(|txn| {
+            let mutation =
+                Mutation { object: "deal".into(), action: Action::Create, key: None, patch: future };
+            let made = txn.apply(&mutation)?.id;
+            txn.delete("deal", made).map(drop)
+        })
+        .unwrap();
     drop((deals, store));
     sound(&dir);
 }

@@ -2,14 +2,18 @@
 //! sync or checkpoint, where the disk calls back.
 
 use super::oracle::Oracle;
+use crate::alter;
 use crate::compare::{compare, compare_snapshot, ensure, same_others};
+use crate::compare_past::compare_past_of_snapshot;
+use crate::history::Histories;
 use crate::mem::{Event, MemDisk, Op};
 use crate::model::{Expected, Model, Records};
 use crate::nested;
 use crate::ops;
 use crate::rng::Rng;
 use crate::run::Counts;
-use crate::schema::{AttributeDef, ObjectDef, Type};
+use crate::schema::ObjectDef;
+use crate::undo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
@@ -31,6 +35,7 @@ struct Held {
     snapshot: Snapshot,
     objects: Arc<Vec<ObjectDef>>,
     records: Records,
+    histories: Histories,
 }
 
 pub(super) struct Clients {
@@ -85,8 +90,10 @@ impl Clients {
         *self.counts.entry(what).or_default() += 1;
     }
 
+    /// The store, for whoever acts in this step.
     pub(super) fn store(&self) -> Store {
-        self.store.clone().expect("a store is open in a session")
+        let store = self.store.clone().expect("a store is open in a session");
+        self.oracle.model.actor.iter().fold(store, |store, actor| store.acting_as(actor.clone()))
     }
 
     /// Lets go of all that keeps the store open.
@@ -131,6 +138,7 @@ impl Clients {
     pub(super) fn commit(&mut self, several: bool) -> Checked {
         let step = if self.rng.one_in(10) { -5_000_000_000 } else { self.rng.below(3_000_000) as i64 };
         self.clock.fetch_add(step, Ordering::Relaxed);
+        self.oracle.model.actor = ops::actor(&mut self.rng);
         let mut mutations = self.mutations(several);
         mutations.iter_mut().for_each(|mutation| shorten(mutation, self.text_len_max));
         if is_ambiguous(&self.oracle.model, &mutations) {
@@ -272,34 +280,56 @@ impl Clients {
         Ok(())
     }
 
-    /// An object or an attribute more, durable when this returns.
+    /// Changes of the schema, durable when this returns.
     pub(super) fn change_schema(&mut self) -> Checked {
-        let at = self.rng.below(self.oracle.model.objects.len());
-        let of = *self.rng.pick(&Type::ALL);
-        let object = &self.oracle.model.objects[at];
-        let attribute = AttributeDef::new(format!("added{}", object.attributes.len()), of);
+        let changes = alter::draw(&mut self.rng, &self.oracle.model);
         let store = self.store();
-        let result = store.add_attribute(&object.name, &attribute.to_json());
+        let result = store.change_schema(&alter::to_json(&changes));
         let now = self.clock.load(Ordering::Relaxed);
-        let change = |objects: &mut Vec<ObjectDef>| objects[at].attributes.push(attribute);
-        match result {
-            Ok(lsn) => {
-                self.oracle.model.change_schema(now, change);
-                ensure!(lsn.0 == self.oracle.model.lsn, "the schema changed at lsn {lsn}");
-                match self.disk.is_dead() {
-                    true => self.oracle.attempted(),
-                    false => self.oracle.committed(),
-                }
-                self.count("schema changed");
-            }
-            Err(error) => {
-                ensure!(self.faulty || self.disk.is_dead(), "no call failed, and the schema: {error}");
-                if store.health().poisoned.is_some() && !self.stopped {
-                    self.oracle.model.change_schema(now, change);
+        if let Some(error) = result.as_ref().err().filter(|error| is_fault(error.kind())) {
+            ensure!(self.faulty || self.disk.is_dead(), "no call failed, and the schema: {error}");
+            if store.health().poisoned.is_some() && !self.stopped {
+                self.stopped = true;
+                if self.oracle.model.change(now, &changes).is_ok() {
                     self.oracle.attempted();
-                    self.stopped = true;
                 }
             }
+            return Ok(());
+        }
+        if alter::judge(&mut self.oracle.model, &changes, now, &result)? {
+            match self.disk.is_dead() {
+                true => self.oracle.attempted(),
+                false => self.oracle.committed(),
+            }
+            self.count("schema changed");
+        }
+        Ok(())
+    }
+
+    /// A request about the past, durable when this returns.
+    pub(super) fn undo(&mut self) -> Checked {
+        self.oracle.model.actor = ops::actor(&mut self.rng);
+        let undo = undo::draw(&mut self.rng, &self.oracle.model, &self.graveyard);
+        let store = self.store();
+        let result = undo::ask(&store, &self.oracle.model, &undo);
+        let now = self.clock.load(Ordering::Relaxed);
+        if let Some(error) = result.as_ref().err().filter(|error| is_fault(error.kind())) {
+            ensure!(self.faulty || self.disk.is_dead(), "no call failed, and {undo:?}: {error}");
+            if store.health().poisoned.is_some() && !self.stopped {
+                self.stopped = true;
+                if let Ok((after, _)) = undo::expected(&self.oracle.model, &undo, now) {
+                    self.oracle.model = after;
+                    self.oracle.attempted();
+                }
+            }
+            return Ok(());
+        }
+        if undo::judge(&mut self.oracle.model, &undo, now, &result)? {
+            match self.disk.is_dead() {
+                true => self.oracle.attempted(),
+                false => self.oracle.committed(),
+            }
+            self.count(undo::name(&undo));
         }
         Ok(())
     }
@@ -313,7 +343,8 @@ impl Clients {
         let model = &self.oracle.model;
         ensure!(snapshot.lsn().0 == model.lsn, "a snapshot of {}, not {}", snapshot.lsn(), model.lsn);
         let (objects, records) = (model.objects.clone(), model.records.clone());
-        self.held.push(Held { snapshot, objects, records });
+        let histories = model.histories.clone();
+        self.held.push(Held { snapshot, objects, records, histories });
         if self.held.len() > 3 {
             self.held.remove(0);
         }
@@ -324,6 +355,10 @@ impl Clients {
     pub(super) fn check_snapshots(&mut self) -> Checked {
         for held in std::mem::take(&mut self.held) {
             compare_snapshot(&held.snapshot, &held.objects, &held.records)
+                .and_then(|()| {
+                    let (objects, records) = (&held.objects, &held.records);
+                    compare_past_of_snapshot(&held.snapshot, objects, records, &held.histories)
+                })
                 .map_err(|why| format!("snapshot of lsn {}: {why}", held.snapshot.lsn()))?;
             self.count("snapshot compared");
         }

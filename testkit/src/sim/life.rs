@@ -44,10 +44,11 @@ impl Life {
         let mut rng = Rng::new(seed);
         let mut objects: Vec<ObjectDef> =
             (0..1 + rng.below(2)).map(|number| schema::generate(&mut rng, number)).collect();
+        // Either these or requests about the past and changes of the schema, as in the model test.
         if rng.one_in(2) {
             links::add(&mut rng, &mut objects, 0);
+            numbers::add(&mut rng, &mut objects);
         }
-        numbers::add(&mut rng, &mut objects);
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
         let ticks = clock.clone();
         let durabilities =
@@ -220,8 +221,12 @@ impl Life {
     fn step(&mut self) -> Checked {
         let roll = self.rng.below(100);
         self.tell(|| format!("step {roll} at lsn {}", self.clients().oracle.model.lsn));
+        let is_linked = self.clients().oracle.model.is_linked();
         match roll {
-            0..44 => self.clients().commit(false),
+            0..39 => self.clients().commit(false),
+            39..44 if is_linked => self.clients().commit(false),
+            39..42 => self.clients().undo(),
+            42..44 => self.clients().change_schema(),
             44..56 => self.clients().commit(true),
             56..72 => self.wait(),
             72..80 => self.checkpoint(false),
@@ -239,7 +244,7 @@ impl Life {
                 clients.faulty &= clients.stopped;
                 Ok(())
             }
-            97 => self.clients().change_schema(),
+            97 if !is_linked => self.clients().change_schema(),
             _ => {
                 self.clients().note_durable();
                 Ok(())

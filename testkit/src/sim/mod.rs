@@ -22,7 +22,7 @@ mod life;
 mod oracle;
 
 pub use life::run;
-pub use oracle::Oracle;
+pub use oracle::{Oracle, is_placeholder};
 
 /// Everything that a campaign must have seen.
 pub const MUST_HAPPEN: &[&str] = &[
@@ -52,5 +52,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "torn tail cut",
     "unacknowledged commits lost",
     "request",
+    "restore",
+    "revert",
+    "value put into the past",
     "verified",
 ];

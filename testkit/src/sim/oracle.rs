@@ -91,11 +91,16 @@ impl Oracle {
     }
 }
 
+/// Whether an id stands for one that nobody was told.
+#[must_use]
+pub fn is_placeholder(id: &RecordId) -> bool {
+    id.0.as_bytes().starts_with(&PLACEHOLDER)
+}
+
 /// A commit whose answer was lost may have made records: they are known by their place in the order of
 /// creation, and get the ids that the store gave them.
 fn learn_ids(model: &mut Model, store: &Store) -> Result<(), Difference> {
-    let unknown = |id: &RecordId| id.0.as_bytes().starts_with(&PLACEHOLDER);
-    if !model.records.keys().any(unknown) {
+    if !model.records.keys().any(is_placeholder) {
         return Ok(());
     }
     let snapshot = store.snapshot().map_err(|error| error.to_string())?;
@@ -103,7 +108,7 @@ fn learn_ids(model: &mut Model, store: &Store) -> Result<(), Difference> {
         let mut wanted: Vec<(u64, RecordId)> = model
             .records
             .iter()
-            .filter(|(id, record)| record.object == number && unknown(id))
+            .filter(|(id, record)| record.object == number && is_placeholder(id))
             .map(|(id, record)| (record.counter, *id))
             .collect();
         let mut found = Vec::new();
