@@ -20,6 +20,7 @@ pub mod plan;
 pub mod relations;
 pub mod rng;
 pub mod run;
+mod samples;
 pub mod schema;
 pub mod sim;
 pub mod terms;

@@ -314,7 +314,7 @@ fn add_relation(rng: &mut Rng, objects: &mut [ObjectDef], first: usize, number: 
     objects[b].attributes.push(attribute);
 }
 
-/// Puts records where a mutation has [`ANY`].
+/// Puts records where a mutation has the placeholder.
 pub fn fill(rng: &mut Rng, model: &Model, graveyard: &[RecordId], mutation: &mut Mutation) {
     let Some(object) = model.object(&mutation.object) else { return };
     let def = &model.objects[object];

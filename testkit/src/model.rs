@@ -8,6 +8,7 @@ use crate::links::Linked;
 use crate::nested;
 use crate::plan::{self, End};
 use crate::relations::{self, Other};
+use crate::samples;
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -704,6 +705,7 @@ pub fn key_part(of: Type, value: &Value) -> String {
             format!("number {:x}", if *number == 0.0 { 0 } else { number.to_bits() })
         }
         (Type::Email | Type::Emails, Value::Text(text)) => text.to_lowercase(),
+        (Type::Domain, Value::Text(text)) => samples::host(text),
         (Type::Phone, Value::Text(text)) => text.chars().filter(char::is_ascii_digit).collect(),
         (_, other) => format!("{} {other}", other.kind_name()),
     }
@@ -790,6 +792,7 @@ fn of_type(attribute: &AttributeDef, value: &Value) -> Result<Option<Value>, Err
         (Type::Reference, Value::Uuid(uuid)) => Some(Value::Reference(RecordId(*uuid))),
         (Type::Reference, Value::Text(text)) => text.parse().ok().map(Value::Reference),
         (Type::Autonumber, value) => attribute.sequence.read(value),
+        (of, value) if of.has_samples() => samples::is_kept(of, value).then(|| value.clone()),
         (Type::Json, Value::Json(_)) => Some(value.clone()),
         (Type::Json, Value::Number(number)) if !number.is_finite() => None,
         (Type::Json, other) => Some(Value::Json(Json::from_value(&other.to_json()))),

@@ -5,6 +5,7 @@ use crate::links;
 use crate::model::Model;
 use crate::nested;
 use crate::rng::Rng;
+use crate::samples;
 use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
 use crate::terms;
 use vellum::{
@@ -80,6 +81,7 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
         Type::Reference => Value::from(links::ANY),
         Type::References => list(rng, |_| Value::from(links::ANY)),
         Type::Autonumber => Value::Integer(small as i64),
+        of => samples::draw(rng, of),
     }
 }
 
@@ -189,6 +191,7 @@ fn bad_value(rng: &mut Rng, attribute: &AttributeDef) -> Value {
         Type::Reference => Value::from(*rng.pick(&["", "no id"])),
         Type::References => Value::List(vec![Value::Integer(1)]),
         Type::Autonumber => Value::Integer(1),
+        of => samples::draw_refused(rng, of),
     }
 }
 

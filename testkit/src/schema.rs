@@ -3,6 +3,7 @@
 use crate::links::Refers;
 use crate::numbers::Sequence;
 use crate::rng::Rng;
+use crate::samples;
 use std::fmt::Write;
 use vellum::{Name, Value};
 
@@ -34,6 +35,18 @@ pub enum Type {
     Texts,
     /// Several e-mail addresses.
     Emails,
+    RegexpText,
+    Url,
+    Domain,
+    Status,
+    Radio,
+    Address,
+    Location,
+    Currency,
+    PersonName,
+    TextList,
+    File,
+    Actor,
     /// A record; `links` makes attributes of these.
     Reference,
     /// Several records.
@@ -44,7 +57,7 @@ pub enum Type {
 
 impl Type {
     /// All whose values stand by themselves.
-    pub const ALL: [Type; 19] = [
+    pub const ALL: [Type; 31] = [
         Type::Text,
         Type::LongText,
         Type::Integer,
@@ -64,6 +77,18 @@ impl Type {
         Type::OptionList,
         Type::Texts,
         Type::Emails,
+        Type::RegexpText,
+        Type::Url,
+        Type::Domain,
+        Type::Status,
+        Type::Radio,
+        Type::Address,
+        Type::Location,
+        Type::Currency,
+        Type::PersonName,
+        Type::TextList,
+        Type::File,
+        Type::Actor,
     ];
     const KEYS: [Type; 10] = [
         Type::Text,
@@ -93,7 +118,21 @@ impl Type {
     /// Whether values of it may be unique.
     pub(crate) fn may_be_unique(self) -> bool {
         use Type as T;
-        !matches!(self, T::LongText | T::Json | T::Boolean | T::Options | T::OptionList)
+        let objects =
+            matches!(self, T::Address | T::Location | T::Currency | T::PersonName | T::TextList | T::File);
+        !objects && !matches!(self, T::LongText | T::Json | T::Boolean | T::Options | T::OptionList)
+    }
+
+    /// Whether the model knows some of its values and no rule for them; see `samples`.
+    #[must_use]
+    pub fn has_samples(self) -> bool {
+        use Type as T;
+        let texts = matches!(self, T::RegexpText | T::Url | T::Domain | T::Status | T::Radio);
+        texts
+            || matches!(
+                self,
+                T::Address | T::Location | T::Currency | T::PersonName | T::TextList | T::File | T::Actor
+            )
     }
 
     /// Whether values of it may have limits.
@@ -125,6 +164,18 @@ impl Type {
             Type::Country => "country",
             Type::Reference | Type::References => "reference",
             Type::Autonumber => "autonumber",
+            Type::RegexpText => "regexp_text",
+            Type::Url => "url",
+            Type::Domain => "domain",
+            Type::Status => "status",
+            Type::Radio => "radio",
+            Type::Address => "address",
+            Type::Location => "location",
+            Type::Currency => "currency",
+            Type::PersonName => "person_name",
+            Type::TextList => "text_list",
+            Type::File => "file",
+            Type::Actor => "actor",
         }
     }
 }
@@ -266,7 +317,7 @@ impl AttributeDef {
                 self.options.iter().map(|option| format!(r#"{{"key":"{}"}}"#, option.key)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
         }
-        out + &self.refers.json + &self.sequence.to_json(self.of) + "}"
+        out + samples::members(self.of) + &self.refers.json + &self.sequence.to_json(self.of) + "}"
     }
 }
 

@@ -1,0 +1,101 @@
+//! Types whose values the model does not judge by rules of its own: it knows some that are kept as they are given,
+//! and some that are refused. Written from docs/types.md.
+
+use crate::rng::Rng;
+use crate::schema::Type;
+use vellum::{Actor, ActorKind, Json, Value};
+
+/// A value of the type.
+pub(crate) fn draw(rng: &mut Rng, of: Type) -> Value {
+    rng.pick(&kept(of)).clone()
+}
+
+/// A value that the type refuses.
+pub(crate) fn draw_refused(rng: &mut Rng, of: Type) -> Value {
+    rng.pick(&refused(of)).clone()
+}
+
+/// Whether this is one of the values that are kept as they are.
+pub(crate) fn is_kept(of: Type, value: &Value) -> bool {
+    kept(of).contains(value)
+}
+
+/// What counts as equal of a domain: its host, in lower case.
+pub(crate) fn host(domain: &str) -> String {
+    let host = domain.split_once("://").map_or(domain, |(_, rest)| rest);
+    host.split('/').next().unwrap_or(host).to_lowercase()
+}
+
+/// What a schema says of an attribute of the type, beside its name.
+pub(crate) fn members(of: Type) -> &'static str {
+    match of {
+        Type::RegexpText => r#","pattern":"^[a-z]{2}[0-9]+$""#,
+        Type::TextList => r#","labels":["home","work"]"#,
+        Type::Radio => r#","custom_values":true,"options":[{"key":"yes"},{"key":"no"}]"#,
+        Type::Status => r#","options":[{"key":"open"},{"key":"closed"}]"#,
+        _ => "",
+    }
+}
+
+fn kept(of: Type) -> Vec<Value> {
+    match of {
+        Type::RegexpText => texts(&["ab1", "zz99", "qq0123456789012345678901234567890"]),
+        Type::Url => texts(&["https://example.com/a?b=c#d", "b.example/path", "http://localhost:8080"]),
+        Type::Domain => texts(&["example.com", "sub.Example.org", "https://example.net/path"]),
+        Type::Status => texts(&["open", "closed"]),
+        Type::Radio => texts(&["yes", "no", "something of one's own"]),
+        Type::Address => jsons(&[
+            r#"{"street":"1 Main St","city":"Springfield","postal_code":"12345","country_code":"US"}"#,
+            r#"{"line_1":"Hof","line_2":"","city":"Köln"}"#,
+        ]),
+        Type::Location => jsons(&[
+            r#"{"locality":"Paris","country_code":"FR","latitude":"48.85","longitude":"2.35"}"#,
+            r#"{"line_1":"somewhere"}"#,
+        ]),
+        Type::Currency => ["12.5", "0", "-99999999999999.9999"].map(amount).to_vec(),
+        Type::PersonName => jsons(&[
+            r#"{"first":"Ann","last":"Lee","full":"Ann Lee"}"#,
+            r#"{"first":"Bo","last":"","full":"Bo"}"#,
+        ]),
+        Type::TextList => {
+            jsons(&[r#"{"home":"a"}"#, r#"{"home":"b","work":"a longer text than twelve bytes"}"#])
+        }
+        Type::File => {
+            jsons(&[r#"{"url":"https://files.example/x.pdf","name":"x.pdf","type":"application/pdf"}"#])
+        }
+        Type::Actor => vec![
+            Value::Actor(Actor::new(ActorKind::User, "ann")),
+            Value::Actor(Actor::new(ActorKind::System, "")),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn refused(of: Type) -> Vec<Value> {
+    let mut refused = vec![Value::Integer(7)];
+    refused.extend(match of {
+        Type::RegexpText => texts(&["", "a1", "abc"]),
+        Type::Url => texts(&["", "two words"]),
+        Type::Domain => texts(&["", "alone"]),
+        Type::Address | Type::Location => jsons(&[r#"{"planet":"Mars"}"#]),
+        Type::PersonName => jsons(&[r#"{"nick":"A"}"#]),
+        Type::TextList => jsons(&[r#"{"elsewhere":"a"}"#]),
+        _ => Vec::new(),
+    });
+    refused
+}
+
+fn texts(texts: &[&str]) -> Vec<Value> {
+    texts.iter().map(|text| Value::from(*text)).collect()
+}
+
+fn jsons(texts: &[&str]) -> Vec<Value> {
+    texts.iter().map(|text| Value::Json(Json::parse(text).expect("JSON"))).collect()
+}
+
+fn amount(text: &str) -> Value {
+    Value::Currency {
+        amount: text.parse().expect("a decimal"),
+        code: "EUR".parse().expect("the code of a currency"),
+    }
+}
