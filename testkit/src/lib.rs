@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod changes;
 pub mod compare;
 pub mod compare_past;
+mod entries;
 pub mod history;
 pub mod links;
 pub mod mem;

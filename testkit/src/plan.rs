@@ -1,6 +1,7 @@
 //! What a mutation makes of a record's values, as docs/mutations.md says it: parts by precedence, ops behind
 //! them, conditions, and what is left out where the caller asked for that. Written from that text.
 
+use crate::entries;
 use crate::model::{Values, canonical, key_part};
 use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
 use std::cmp::Ordering;
@@ -256,6 +257,9 @@ fn applied(attribute: &AttributeDef, current: Option<Value>, op: &Op) -> Result<
         | Op::Append(values)
         | Op::Add(values)
         | Op::Remove(values) => list(attribute, current, values, op),
+        Op::SetEntry(..) | Op::ClearEntry(_) | Op::Merge(_) => {
+            entries::applied(attribute.of, current.as_ref(), op)
+        }
         // The generator makes no others.
         _ => Err(ErrorKind::InvalidValue),
     }

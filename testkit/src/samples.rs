@@ -1,6 +1,7 @@
 //! Types whose values the model does not judge by rules of its own: it knows some that are kept as they are given,
 //! and some that are refused. Written from docs/types.md.
 
+use crate::entries;
 use crate::rng::Rng;
 use crate::schema::Type;
 use vellum::{Actor, ActorKind, Json, Value};
@@ -15,9 +16,12 @@ pub(crate) fn draw_refused(rng: &mut Rng, of: Type) -> Value {
     rng.pick(&refused(of)).clone()
 }
 
-/// Whether this is one of the values that are kept as they are.
+/// Whether this is one of the values that are kept as they are, or a list of texts under labels as ops make them.
 pub(crate) fn is_kept(of: Type, value: &Value) -> bool {
-    kept(of).contains(value)
+    match (of, value) {
+        (Type::TextList, Value::Json(list)) => entries::is_labelled(list),
+        _ => kept(of).contains(value),
+    }
 }
 
 /// What counts as equal of a domain: its host, in lower case.

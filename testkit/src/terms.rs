@@ -1,5 +1,6 @@
 //! What mutations have beyond a plain patch, by seed: parts, ops, conditions, leaving out what does not fit.
 
+use crate::entries;
 use crate::model::Model;
 use crate::ops::{attribute, value};
 use crate::rng::Rng;
@@ -83,6 +84,9 @@ fn op(rng: &mut Rng, attribute: &AttributeDef) -> Op {
             3 => Op::Remove(values),
             _ => Op::Add(values),
         };
+    }
+    if matches!(attribute.of, Type::TextList | Type::Json) != unfit {
+        return entries::draw(rng, attribute.of);
     }
     let is_number = matches!(attribute.of, Type::Integer | Type::Rating | Type::Number | Type::Decimal);
     let has_order = is_number || matches!(attribute.of, Type::Date | Type::Timestamp);
