@@ -107,7 +107,10 @@ impl Staging<'_> {
     /// The end of the history that a record's id has, whose key is given back.
     fn life_before(&mut self, owner: &Owner<'_>, id: RecordId) -> Result<Before> {
         let stage = &mut self.state.stage;
-        let same = |entry: &&StagedEntry| stage.record(entry.owner).id == id;
+        // An id that was one object's may be another's now, whose history is one of its own.
+        let same = |entry: &&StagedEntry| {
+            stage.record(entry.owner).id == id && stage.record(entry.staged).object == owner.history.id
+        };
         if let Some(entry) = stage.entries.iter().rev().find(same) {
             let staged = entry.staged;
             // It dies and lives again in this transaction, so nobody will look for it among the dead.

@@ -166,3 +166,36 @@ fn a_commit_that_put_another_record_under_an_id_is_reverted_and_an_older_one_is_
     drop((deals, store));
     sound(&dir);
 }
+
+#[test]
+fn an_id_that_passes_to_another_object_in_one_commit_has_two_histories() {
+    let dir = Dir::new("past-two-objects");
+    let schema = r#"{"objects":[
+        {"key":"deal","history":true,"attributes":[{"key":"name","type":"text"}]},
+        {"key":"order","history":true,"attributes":[{"key":"name","type":"text"}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let (deals, orders) = (store.object("deal").unwrap(), store.object("order").unwrap());
+    deals.upsert(id(), patch! { "name" => "a" }).unwrap();
+    deals.update(id(), patch! { "name" => "b" }).unwrap();
+    let of = |object: &'static str, action, patch| Mutation {
+        object: object.into(),
+        action,
+        key: Some(Key::Id(id())),
+        patch,
+    };
+    let moved =
+        [of("deal", Action::Delete, Patch::new()), of("order", Action::Create, patch! { "name" => "c" })];
+    store.apply_batch(&moved).unwrap();
+    let names = |object: &vellum::Object| -> Vec<String> {
+        let values = object.history(id(), "name").unwrap();
+        values.iter().map(|value| value.value.to_string()).collect()
+    };
+    assert_eq!((names(&deals), names(&orders)), (vec!["a".into(), "b".into()], vec!["c".into()]));
+    orders.delete(id()).unwrap();
+    // The deal is found among the dead again.
+    deals.restore(id()).unwrap();
+    assert_eq!(names(&deals).len(), 3);
+    drop((deals, orders));
+    store.close().unwrap();
+    sound(&dir);
+}
