@@ -2,16 +2,14 @@
 //!
 //! Entries stand in the order of the commits and are never taken out, so a link always leads to a row in front of its
 //! own, and one pass over the entries in the order of their rows judges them all. Nothing is looked up: who is
-//! expected in a row is noted when the link is met, as 4 bytes of a hash of the record's id. So a wrong link is missed
-//! once in four billion, and a right one is never called wrong. 8 bytes of memory for each entry.
+//! expected in a row is noted when the link is met, as 4 bytes of a hash of the record's id, and compared at the end
+//! with who is there. So a wrong link is missed once in four billion, and a right one is never called wrong. 32 bytes
+//! of memory for each entry, whatever rows damaged links name.
 
 use crate::id::{ObjectId, RecordId, RowId};
 use crate::records::Entry;
 use crate::value::key_hash;
 use std::collections::BTreeMap;
-
-/// Nobody: no link was met, or no entry.
-const NOBODY: u32 = 0;
 
 /// The histories of a store, by the object that keeps them.
 #[derive(Default)]
@@ -19,80 +17,63 @@ pub(super) struct Past(BTreeMap<ObjectId, Links>);
 
 #[derive(Default)]
 struct Links {
-    /// By row: whose newest entry a record calls this one, and later whose entry leads here.
-    expected: Vec<u32>,
-    /// By row: whose entry is there.
-    owners: Vec<u32>,
+    /// Row that a link leads to, and whose link it is.
+    expected: Vec<(u64, u32)>,
+    /// Row of each entry met, ascending, and whose it is.
+    owners: Vec<(u64, u32)>,
 }
 
 impl Past {
-    /// A record says that its newest entry is behind `link`, in a history of `rows` rows.
-    pub(super) fn record(
-        &mut self,
-        history: ObjectId,
-        rows: u64,
-        link: u64,
-        id: RecordId,
-    ) -> Result<(), String> {
-        let links = self.0.entry(history).or_default();
-        let row = link.checked_sub(1).filter(|row| *row < rows);
-        let Some(row) = row else {
-            return Err(format!("the history of record {id} leads to row {link} - 1 of {rows}"));
-        };
-        links.expect(row as usize, id)
+    /// A record says that its newest entry is behind `link`, which is a row + 1.
+    pub(super) fn record(&mut self, history: ObjectId, link: u64, id: RecordId) {
+        if let Some(row) = link.checked_sub(1) {
+            self.0.entry(history).or_default().expected.push((row, who(id)));
+        }
     }
 
     /// The next entry, in the order of the rows.
     pub(super) fn entry(&mut self, history: ObjectId, entry: &Entry) -> Result<(), String> {
         let links = self.0.entry(history).or_default();
         let (row, id) = (entry.row.0, entry.record);
-        *at(&mut links.owners, row as usize) = who(id);
-        if let Some(expected) = links.expected.get(row as usize)
-            && *expected != NOBODY
-            && *expected != who(id)
-        {
-            return Err(format!(
-                "the entry in row {row} is of record {id}, and another record's history has it"
-            ));
-        }
-        let Some(before) = entry.previous.checked_sub(1) else { return Ok(()) };
-        if before >= row || links.owners.get(before as usize) != Some(&who(id)) {
+        let before = entry.previous.checked_sub(1);
+        let owner = before.and_then(|before| links.owner(before));
+        links.owners.push((row, who(id)));
+        let Some(before) = before else { return Ok(()) };
+        if owner != Some(who(id)) {
             return Err(format!(
                 "the history of record {id} leads from row {row} to row {before}, which is no entry of it"
             ));
         }
-        links.expect(before as usize, id)
+        links.expected.push((before, who(id)));
+        Ok(())
     }
 
-    /// After the last entry: a record whose newest entry is in a row that has none.
-    pub(super) fn missing(&self, history: ObjectId) -> Option<RowId> {
-        let links = self.0.get(&history)?;
-        let is_there = |row: usize| links.owners.get(row).is_some_and(|owner| *owner != NOBODY);
-        let row = (0..links.expected.len()).find(|row| links.expected[*row] != NOBODY && !is_there(*row))?;
-        Some(RowId(row as u64))
+    /// After the last entry: rows that a link leads to, and that hold no entry or one of another record, or are led
+    /// to twice; with what is wrong.
+    pub(super) fn wrong(&mut self, history: ObjectId) -> Vec<(RowId, &'static str)> {
+        let Some(mut links) = self.0.remove(&history) else { return Vec::new() };
+        links.expected.sort_unstable();
+        let twice = links.expected.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        let twice = twice.map(|pair| (RowId(pair[0].0), "two links lead to the entry"));
+        let elsewhere = links.expected.iter().filter_map(|(row, who)| match links.owner(*row) {
+            None => Some((RowId(*row), "a record's history leads here, where no entry is")),
+            Some(owner) => {
+                (owner != *who).then_some((RowId(*row), "another record's history leads to the entry"))
+            }
+        });
+        twice.chain(elsewhere).collect()
     }
 }
 
 impl Links {
-    fn expect(&mut self, row: usize, id: RecordId) -> Result<(), String> {
-        let place = at(&mut self.expected, row);
-        if *place != NOBODY {
-            return Err(format!("two links lead to the entry in row {row}, one of them of record {id}"));
-        }
-        *place = who(id);
-        Ok(())
+    fn owner(&self, row: u64) -> Option<u32> {
+        let place = self.owners.binary_search_by_key(&row, |(row, _)| *row).ok()?;
+        Some(self.owners[place].1)
     }
-}
-
-fn at(rows: &mut Vec<u32>, row: usize) -> &mut u32 {
-    if rows.len() <= row {
-        rows.resize(row + 1, NOBODY);
-    }
-    &mut rows[row]
 }
 
 fn who(id: RecordId) -> u32 {
-    (key_hash(0, &id.bytes()) as u32).max(NOBODY + 1)
+    key_hash(0, &id.bytes()) as u32
 }
 
 #[cfg(test)]
@@ -129,12 +110,13 @@ mod tests {
     /// What is wrong with records (number, link) and then entries (number, link to the one before), row by row.
     fn wrong(records: &[(u8, u64)], entries: &[(u8, u64)]) -> Vec<String> {
         let mut past = Past::default();
-        let heads = records.iter().map(|(n, link)| past.record(HISTORY, 4, *link, id(*n)));
-        let mut wrong: Vec<String> = heads.filter_map(Result::err).collect();
+        records.iter().for_each(|(n, link)| past.record(HISTORY, *link, id(*n)));
+        let mut wrong = Vec::new();
         for (row, (record, previous)) in (0..).zip(entries) {
             wrong.extend(past.entry(HISTORY, &entry(row, *record, *previous)).err());
         }
-        wrong.extend(past.missing(HISTORY).map(|row| format!("nothing in row {row}")));
+        let at_the_end = past.wrong(HISTORY).into_iter();
+        wrong.extend(at_the_end.map(|(row, reason)| format!("row {row}: {reason}")));
         wrong
     }
 
@@ -147,11 +129,11 @@ mod tests {
             let wrong = wrong(records, entries);
             assert!(wrong.len() == 1 && wrong[0].contains(reason), "{reason}: {wrong:?}");
         };
-        told(&[(1, 5)], &entries, "leads to row 5 - 1 of 4");
-        told(&[(3, 4)], &entries, "another record's history has it");
-        told(&[(1, 3), (1, 1)], &entries, "two links lead to the entry in row 0");
+        told(&[(1, 1 << 60)], &entries, "where no entry is");
+        told(&[(3, 4)], &entries, "row 3: another record's history leads to the entry");
+        told(&[(1, 3), (1, 1)], &entries, "row 0: two links lead to the entry");
         told(&[(1, 3)], &[(1, 0), (2, 0), (1, 1), (2, 1)], "from row 3 to row 0");
         told(&[], &[(1, 0), (2, 3)], "from row 1 to row 2");
-        told(&[(1, 4)], &[(1, 0), (2, 0), (1, 1)], "nothing in row 3");
+        told(&[(1, 4)], &[(1, 0), (2, 0), (1, 1)], "row 3: a record's history leads here");
     }
 }

@@ -3,7 +3,7 @@
 //! One pass over the row groups of each object, forgetting each group behind it, checks headers, cells
 //! and keys, and looks each key up; one over the buckets of each index checks that there is nothing else
 //! in them. So an index is right when each key of a record is found once and the counts agree, and no
-//! map of all keys is needed. What grows with the store: loaded buckets, 16 bytes for each free row, and 8 for each
+//! map of all keys is needed. What grows with the store: loaded buckets, 16 bytes for each free row, and 32 for each
 //! entry of a history ([`super::past`]).
 
 use super::past::Past;
@@ -212,10 +212,11 @@ impl Check<'_> {
             tally.headers_known = false;
         }
         self.counts(schema, &meta, &tally);
-        if let Some(row) = self.past.missing(object.id).filter(|_| tally.headers_known) {
-            let name = schema.key();
-            self.report
-                .add(None, format!("{name}: a record's history leads to row {row}, which has no entry"));
+        let wrong = self.past.wrong(object.id);
+        for (row, reason) in wrong.into_iter().take(NAMED_MAX as usize).filter(|_| tally.headers_known) {
+            let header = self.records.with_row(self.root, object, row, read_header).ok().flatten().flatten();
+            let of = header.map_or_else(String::new, |header| format!(", of record {}", header.id));
+            self.report.add(None, format!("{}, row {row}{of}: {reason}", schema.key()));
         }
         for (number, index) in object.indexes.iter().enumerate() {
             let expected = tally.keys_known[number].then_some(tally.keys[number]);
@@ -355,13 +356,8 @@ impl Check<'_> {
                         );
                         wrong.note(slot, Error::corrupt("", 0, reason));
                     }
-                    if let Some(history) = object.history.filter(|_| header.history != 0) {
-                        let tree =
-                            self.catalog.object(history).and_then(|history| self.root.tree(history.tree));
-                        let rows = tree.map_or(0, |tree| tree.meta(ROWS));
-                        if let Err(reason) = self.past.record(history, rows, header.history, header.id) {
-                            wrong.note(slot, Error::corrupt("", 0, reason));
-                        }
+                    if let Some(history) = object.history {
+                        self.past.record(history, header.history, header.id);
                     }
                     if !object.id.is_system()
                         && let Err(error) = self.look_up_id(object, header.id, row)
