@@ -11,6 +11,7 @@
 //! a checkpoint that did not come to its end) is no damage; it is noted.
 
 mod files;
+mod indexes;
 mod past;
 mod state;
 #[cfg(test)]

@@ -10,15 +10,15 @@ use super::past::Past;
 use super::{Affected, Report, name_of_index, name_of_tree};
 use crate::error::{Error, Result};
 use crate::id::{GROUP_ROWS, RecordId, RowId, TreeId};
-use crate::index::{self, BUCKET_COUNT, ENTRY_COUNT, MISSING_COUNT};
+use crate::index;
 use crate::page::header::{self, Header};
 use crate::page::slots::{self, SLOTS_START, Width};
-use crate::page::{Columns, PageRead, bucket, text};
+use crate::page::{Columns, PageRead, text};
 use crate::pagestore::{Group, GroupState, Root};
 use crate::records::{
-    AttributeLayout, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers,
-    ObjectLayout, RECORDS, ROWS, Records, for_each_key_in, has_key, id_value, read_cell, read_entry,
-    read_header, split_id_value,
+    AttributeLayout, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, IndexKey, KeyBuffers, ObjectLayout,
+    RECORDS, ROWS, Records, for_each_key_in, has_key, id_value, read_cell, read_entry, read_header,
+    split_id_value,
 };
 use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::key_hash;
@@ -27,7 +27,7 @@ use crate::value::key_hash;
 type Rows = [u8; GROUP_ROWS as usize / 8];
 
 /// Wrong entries that are named for one index; their number says more.
-const NAMED_MAX: u32 = 20;
+pub(super) const NAMED_MAX: u32 = 20;
 
 pub(super) fn check(records: &Records, report: &mut Report) {
     let catalog = records.catalog().clone();
@@ -49,11 +49,11 @@ pub(super) fn check(records: &Records, report: &mut Report) {
     });
 }
 
-struct Check<'a> {
-    records: &'a Records,
-    root: &'a Root,
+pub(super) struct Check<'a> {
+    pub(super) records: &'a Records,
+    pub(super) root: &'a Root,
     catalog: &'a Catalog,
-    report: &'a mut Report,
+    pub(super) report: &'a mut Report,
     /// Records met so far; unknown once some could not be read.
     id_count: Option<u64>,
     past: Past,
@@ -142,7 +142,7 @@ impl Check<'_> {
 
     /// Visits every group of a tree and forgets it; one that cannot be loaded is reported. Says whether
     /// all could be.
-    fn groups(&mut self, tree: TreeId, each: &mut dyn FnMut(&mut Self, &Group)) -> bool {
+    pub(super) fn groups(&mut self, tree: TreeId, each: &mut dyn FnMut(&mut Self, &Group)) -> bool {
         let pages = &self.records.pages;
         let end = match pages.number_end(self.root, tree) {
             Ok(end) => end,
@@ -541,98 +541,6 @@ impl Check<'_> {
         }
         expect_once(count, || format!("the key of row {row}"))
     }
-
-    fn key_index(
-        &mut self,
-        object: &ObjectLayout,
-        schema: &ObjectSchema,
-        index: &IndexLayout,
-        expected: Option<u64>,
-    ) {
-        let (records, root) = (self.records, self.root);
-        self.index(index.tree, &name_of_index(schema, &index.attributes), expected, &|hash, value| {
-            let mut has = false;
-            records.with_row(root, object, RowId(value), |state, slot| {
-                if read_header(state, slot)?.is_none() {
-                    return Ok(());
-                }
-                for_each_key_in(state, object, index, slot, &mut KeyBuffers::default(), |key| {
-                    has |= key_hash(records.hash_seed, key) == hash;
-                    Ok(())
-                })
-            })?;
-            Ok(has)
-        });
-    }
-
-    /// Checks the buckets of an index. `expected`: entries that it should have, where that is known.
-    /// `is_right` is asked about each entry if their number is wrong.
-    fn index(
-        &mut self,
-        tree: TreeId,
-        name: &str,
-        expected: Option<u64>,
-        is_right: &dyn Fn(u64, u64) -> Result<bool>,
-    ) {
-        let meta = self.root.tree(tree).map_or([0; 4], |tree| tree.metas());
-        let buckets = meta[BUCKET_COUNT].max(1);
-        if meta[MISSING_COUNT] != 0 {
-            self.report
-                .add(None, format!("{name} lacks {} keys that were lost to damage", meta[MISSING_COUNT]));
-        }
-        let mut entry_count = 0u64;
-        let mut sound = true;
-        sound &= self.groups(tree, &mut |check, group| {
-            let state = group.state.read();
-            if group.number >= buckets || state.iter().any(|(column, _)| column != 0) {
-                check.report.add(None, format!("{name} has pages at bucket {} of {buckets}", group.number));
-            }
-            let Some(page) = state.page(0) else { return };
-            match check_bucket(page, group.number, buckets) {
-                Ok(count) => entry_count += count,
-                Err(error) => {
-                    sound = false;
-                    let whom = format!("bucket {} of {name}", group.number);
-                    match error.place() {
-                        Some(place) if place.file.is_empty() => {
-                            check.report.add(None, format!("{whom}: {}", place.reason))
-                        }
-                        _ => check.report.affects(&error, &whom),
-                    }
-                }
-            }
-        });
-        if !sound {
-            return;
-        }
-        if entry_count != meta[ENTRY_COUNT] {
-            self.report
-                .add(None, format!("{name} counts {} entries and has {entry_count}", meta[ENTRY_COUNT]));
-        }
-        if let Some(expected) = expected.filter(|expected| *expected != entry_count) {
-            self.report.add(None, format!("{name} has {entry_count} entries for {expected} keys"));
-            self.name_wrong_entries(tree, name, is_right);
-        }
-    }
-
-    fn name_wrong_entries(&mut self, tree: TreeId, name: &str, is_right: &dyn Fn(u64, u64) -> Result<bool>) {
-        let mut named = 0;
-        self.groups(tree, &mut |check, group| {
-            let state = group.state.read();
-            let Some(page) = state.page(0) else { return };
-            let result = bucket::entries(page, &mut |hash, value| {
-                if named < NAMED_MAX && is_right(hash, value).is_ok_and(|right| !right) {
-                    named += 1;
-                    let message = format!(
-                        "{name} has an entry with hash {hash:016x} and value {value}, and no such record"
-                    );
-                    check.report.add(None, message);
-                }
-                Ok(())
-            });
-            debug_assert!(result.is_ok(), "the bucket was read before");
-        });
-    }
 }
 
 fn expect_once(count: u32, what: impl Fn() -> String) -> Result<()> {
@@ -641,21 +549,6 @@ fn expect_once(count: u32, what: impl Fn() -> String) -> Result<()> {
         0 => Err(Error::corrupt("", 0, format!("{} is not in the index", what()))),
         count => Err(Error::corrupt("", 0, format!("{} is in the index {count} times", what()))),
     }
-}
-
-/// Checks one bucket; how many entries it has.
-fn check_bucket(page: &impl PageRead, number: u64, buckets: u64) -> Result<u64> {
-    bucket::verify(page)?;
-    let mut count = 0;
-    bucket::entries(page, &mut |hash, _| {
-        count += 1;
-        let right = index::bucket_of(hash, buckets);
-        if right != number {
-            return Err(Error::corrupt("", 0, format!("hash {hash:016x} belongs to bucket {right}")));
-        }
-        Ok(())
-    })?;
-    Ok(count)
 }
 
 /// The list must pass each free row once. `free` is sorted by row; links and head are row + 1, or 0.

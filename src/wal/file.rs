@@ -264,6 +264,18 @@ pub(crate) fn is_leftover(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn sample() -> FileHeader {
+        FileHeader {
+            store_id: [7; 16],
+            number: 9,
+            file_len: 1 << 20,
+            first_file: 9,
+            generation: 3,
+            salt: 77,
+            before: Some(Before { position: Position { file: 8, offset: 5000 }, lsn: Lsn(12), crc: 5 }),
+        }
+    }
+
     #[test]
     fn the_table_above_is_the_layout() {
         crate::bytes::assert_offset_table(
@@ -291,15 +303,7 @@ mod tests {
 
     #[test]
     fn a_header_comes_back_as_it_was_and_any_other_bit_is_noticed() {
-        let header = FileHeader {
-            store_id: [7; 16],
-            number: 9,
-            file_len: 1 << 20,
-            first_file: 9,
-            generation: 3,
-            salt: 77,
-            before: Some(Before { position: Position { file: 8, offset: 5000 }, lsn: Lsn(12), crc: 5 }),
-        };
+        let header = sample();
         let (bytes, crc) = header.encode();
         assert_eq!(FileHeader::decode("log", &bytes).unwrap(), (header, crc));
         for bit in 0..bytes.len() * 8 {
@@ -312,18 +316,8 @@ mod tests {
 
     #[test]
     fn requirement_40_numbers_that_no_store_reaches_are_corrupt() {
-        let before = Before { position: Position { file: 8, offset: 5000 }, lsn: Lsn(12), crc: 5 };
-        let header = FileHeader {
-            store_id: [7; 16],
-            number: 9,
-            file_len: 1 << 20,
-            first_file: 9,
-            generation: 3,
-            salt: 77,
-            before: Some(before),
-        };
         for field in [NUMBER, FILE_LEN, BEFORE_FILE, BEFORE_OFFSET, BEFORE_LSN] {
-            let (mut bytes, _) = header.encode();
+            let (mut bytes, _) = sample().encode();
             field.put(&mut bytes, u64::MAX);
             let crc = crc32(&bytes[STORE_ID.offset()..HEADER_LEN]);
             HEADER_CRC.put(&mut bytes, crc);

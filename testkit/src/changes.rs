@@ -2,8 +2,9 @@
 //! and records, and which records are in its way. Written from that text. `alter` draws them.
 
 use crate::history;
-use crate::model::{Model, ModelRecord, Records, canonical, key_part};
+use crate::model::{Model, ModelRecord, Records};
 use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
+use crate::values::{canonical, key_part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{ErrorKind, Name, RecordId, Value};

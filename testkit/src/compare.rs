@@ -2,9 +2,10 @@
 //! counts, index entries; and the same again from a log that is replayed.
 
 use crate::mem::MemDisk;
-use crate::model::{Expected, Model, ModelRecord, Records, same};
+use crate::model::{Expected, Model, ModelRecord, Records};
 use crate::relations::Other;
 use crate::schema::ObjectDef;
+use crate::values::same;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::disk::Disk;

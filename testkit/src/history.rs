@@ -2,8 +2,9 @@
 //! record, who did what, and what each commit did, so that it can be taken back. Written from that text: values
 //! and their intervals are kept as such, and nothing is derived from entries that lie one behind another.
 
-use crate::model::{ModelRecord, Values, same};
+use crate::model::{ModelRecord, Values};
 use crate::schema::AttributeDef;
+use crate::values::same;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::{Actor, RecordId, Value};

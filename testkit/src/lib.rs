@@ -26,6 +26,7 @@ pub mod schema;
 pub mod sim;
 pub mod terms;
 pub mod undo;
+pub mod values;
 
 pub use compare::{compare, replay_check};
 pub use mem::{Crash, Event, Fault, FileSystem, MemDisk, Op};

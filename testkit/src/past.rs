@@ -2,8 +2,9 @@
 //! is kept of one record.
 
 use crate::history::{By, Did, History, Past, differences};
-use crate::model::{Entry, Fate, Model, ModelRecord, Values, canonical};
+use crate::model::{Entry, Fate, Model, ModelRecord, Values};
 use crate::schema::ObjectDef;
+use crate::values::canonical;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::{ErrorKind, Key, RecordId, Value};

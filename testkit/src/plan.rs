@@ -2,8 +2,9 @@
 //! them, conditions, and what is left out where the caller asked for that. Written from that text.
 
 use crate::entries;
-use crate::model::{Values, canonical, key_part};
+use crate::model::Values;
 use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
+use crate::values::{canonical, key_part};
 use std::cmp::Ordering;
 use vellum::{
     Bounds, Comparison, Decimal, ErrorKind, Filter, Mode, Name, Op, Patch, Terms, Validation, Value,
