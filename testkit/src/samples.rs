@@ -4,7 +4,7 @@
 use crate::entries;
 use crate::rng::Rng;
 use crate::schema::Type;
-use vellum::{Actor, ActorKind, Json, Value};
+use vellum::{Actor, ActorKind, ErrorKind, Json, Value};
 
 /// A value of the type.
 pub(crate) fn draw(rng: &mut Rng, of: Type) -> Value {
@@ -16,11 +16,21 @@ pub(crate) fn draw_refused(rng: &mut Rng, of: Type) -> Value {
     rng.pick(&refused(of)).clone()
 }
 
-/// Whether this is one of the values that are kept as they are, or a list of texts under labels as ops make them.
-pub(crate) fn is_kept(of: Type, value: &Value) -> bool {
-    match (of, value) {
+/// The value, if it is one of those that are kept as they are, or a list of texts under labels as ops make them.
+///
+/// # Errors
+/// `UnknownOption`, `InvalidValue`.
+pub(crate) fn keep(of: Type, value: &Value) -> Result<Option<Value>, ErrorKind> {
+    let is_kept = match (of, value) {
         (Type::TextList, Value::Json(list)) => entries::is_labelled(list),
+        // It takes texts of one's own.
+        (Type::Radio, Value::Text(_)) => true,
         _ => kept(of).contains(value),
+    };
+    match (is_kept, of, value) {
+        (true, ..) => Ok(Some(value.clone())),
+        (_, Type::Status, Value::Text(_)) => Err(ErrorKind::UnknownOption),
+        _ => Err(ErrorKind::InvalidValue),
     }
 }
 

@@ -104,7 +104,7 @@ fn of_type(attribute: &AttributeDef, value: &Value) -> Result<Option<Value>, Err
         (Type::Reference, Value::Uuid(uuid)) => Some(Value::Reference(RecordId(*uuid))),
         (Type::Reference, Value::Text(text)) => text.parse().ok().map(Value::Reference),
         (Type::Autonumber, value) => attribute.sequence.read(value),
-        (of, value) if of.has_samples() => samples::is_kept(of, value).then(|| value.clone()),
+        (of, value) if of.has_samples() => return samples::keep(of, value),
         (Type::Json, Value::Json(_)) => Some(value.clone()),
         (Type::Json, Value::Number(number)) if !number.is_finite() => None,
         (Type::Json, other) => Some(Value::Json(Json::from_value(&other.to_json()))),
