@@ -27,7 +27,8 @@
 //! The rest of each 4096 bytes is zero, and checked. Magic and version are judged before the
 //! checksum, so that a store of a newer format is told from a damaged one.
 //!
-//! Valid when: magic, version, CRC and the zeros hold, and both copies have the same store id.
+//! Valid when: magic, version, CRC and the zeros hold, no number is over 2^60 (`NUMBER_MAX`), and both copies have the
+//! same store id.
 //! A writer writes one copy, syncs, and touches the other copy only after that. A reader takes the
 //! valid copy with the higher generation; the other one may be damaged, which is reported.
 

@@ -31,7 +31,7 @@
 //!
 //! A writer guarantees: a file gets its name `log-<number>` after its zeros and its header were synced,
 //! and takes frames after its name was synced. So a header that does not check is damage, never a crash.
-//! Numbers have no gaps. Files that are not ready yet, or no longer needed, have other names
+//! Numbers have no gaps, and none is over 2^60 (`NUMBER_MAX`). Files that are not ready yet, or no longer needed, have other names
 //! (`log-….new`, `spare-…`); opening for writing removes them.
 //!
 //! A version says whether this build can read the file; the checksum does not cover it. A version that
