@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use vellum::Commit;
 
 /// Groups of lines on their way, each at most a block: enough for one sync of a slow disk.
@@ -29,10 +29,11 @@ pub(crate) struct Acks {
 
 impl Acks {
     /// Waits for commits as the store's durability says, and prints their lines if `prints`.
-    pub(crate) fn spawn(prints: bool) -> Acks {
+    pub(crate) fn spawn(prints: bool) -> Result<Acks, Failure> {
         let (sender, receiver) = sync_channel(GROUPS_WAITING);
-        let thread = std::thread::spawn(move || wait(&receiver, prints));
-        Acks { prints, lines: Vec::new(), newest: None, sender: Some(sender), thread: Some(thread) }
+        let thread = Builder::new().spawn(move || wait(&receiver, prints));
+        let thread = thread.map_err(|error| Failure::thread("waiting for commits", error))?;
+        Ok(Acks { prints, lines: Vec::new(), newest: None, sender: Some(sender), thread: Some(thread) })
     }
 
     /// Waits for nothing.

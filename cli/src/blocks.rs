@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use vellum::{Error, Mutation, Schema, text};
 
 /// Lines of a block: some tens of microseconds of work, next to which passing it on costs nothing.
@@ -62,7 +62,7 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     /// Mutation lines, typed by a copy of the store's schema. Blank lines are passed over.
-    pub(crate) fn of_mutations(input: Input, schema: Schema, reading: Reading) -> Blocks {
+    pub(crate) fn of_mutations(input: Input, schema: Schema, reading: Reading) -> Result<Blocks, Failure> {
         Blocks::spawn(input, reading.keeps_text, move |text, sink| {
             read_lines(text, sink, |line| {
                 let mut mutation = text::parse_mutation(&schema, line).map_err(without_prefix)?;
@@ -80,12 +80,12 @@ impl Blocks {
         input: Input,
         keeps_text: bool,
         produce: impl FnOnce(Text, &mut Sink) -> Result<(), Failure> + Send + 'static,
-    ) -> Blocks {
+    ) -> Result<Blocks, Failure> {
         let (sender, receiver) = sync_channel(BLOCKS_WAITING);
         // As many as were sent, and those are bounded.
         let (used, freed) = channel();
         let (done, total) = (input.done(), input.total());
-        let thread = std::thread::spawn(move || {
+        let thread = Builder::new().spawn(move || {
             let mut sink = Sink { sender, freed, keeps_text, block: Block::default() };
             let result = input.decode().and_then(|text| produce(text, &mut sink));
             sink.flush();
@@ -94,7 +94,8 @@ impl Blocks {
                 let _ = sink.sender.send(Err(failure));
             }
         });
-        Blocks { receiver, used, thread: Some(thread), done, total }
+        let thread = thread.map_err(|error| Failure::thread("reading the input", error))?;
+        Ok(Blocks { receiver, used, thread: Some(thread), done, total })
     }
 
     /// Takes back a block that nobody needs any more.

@@ -165,6 +165,12 @@ impl Failure {
         failure
     }
 
+    /// The system gives no further thread, for want of memory or by a limit.
+    pub(crate) fn thread(name: &str, error: io::Error) -> Failure {
+        Failure::io("start a thread for", name, error)
+            .hint("give the process more memory (`ulimit -v`) or more threads (`ulimit -u`)")
+    }
+
     /// Writing to stdout failed. Where the reader just went away, as `head` does, that is no error.
     pub(crate) fn stdout(error: io::Error) -> Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {

@@ -21,6 +21,9 @@ pub(crate) fn draw_refused(rng: &mut Rng, of: Type) -> Value {
 /// # Errors
 /// `UnknownOption`, `InvalidValue`.
 pub(crate) fn keep(of: Type, value: &Value) -> Result<Option<Value>, ErrorKind> {
+    if let (Type::Actor, Value::Text(text)) = (of, value) {
+        return actor(text).map(|actor| Some(Value::Actor(actor))).ok_or(ErrorKind::InvalidValue);
+    }
     let is_kept = match (of, value) {
         (Type::TextList, Value::Json(list)) => entries::is_labelled(list),
         // It takes texts of one's own.
@@ -32,6 +35,22 @@ pub(crate) fn keep(of: Type, value: &Value) -> Result<Option<Value>, ErrorKind> 
         (_, Type::Status, Value::Text(_)) => Err(ErrorKind::UnknownOption),
         _ => Err(ErrorKind::InvalidValue),
     }
+}
+
+/// Whom a text names: `kind:id`, or a user by an id alone.
+fn actor(text: &str) -> Option<Actor> {
+    let kind = |name| match name {
+        "user" => Some(ActorKind::User),
+        "api_token" => Some(ActorKind::ApiToken),
+        "system" => Some(ActorKind::System),
+        "app" => Some(ActorKind::App),
+        _ => None,
+    };
+    let split = text.split_once(':').and_then(|(name, id)| Some((kind(name)?, id)));
+    let (kind, id) = split.unwrap_or((ActorKind::User, text));
+    let names_one = !id.is_empty() || kind == ActorKind::System;
+    let is_kept = names_one && id.len() <= 255 && !id.chars().any(char::is_control);
+    is_kept.then(|| Actor::new(kind, id))
 }
 
 /// What counts as equal of a domain: its host, in lower case.

@@ -131,9 +131,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         keeps_text: rejects.is_some(),
         keeps_returning: args.outcomes,
     };
-    let blocks = Blocks::of_mutations(input, store.schema(), reading);
+    let blocks = Blocks::of_mutations(input, store.schema(), reading)?;
     let waits = args.ack || matches!(args.durability, Durability::Sync);
-    let acks = if waits { Acks::spawn(args.ack) } else { Acks::none() };
+    let acks = if waits { Acks::spawn(args.ack)? } else { Acks::none() };
     let mut applier = Applier {
         store: &store,
         batch_len: args.batch.get(),

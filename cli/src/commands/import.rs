@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let blocks = Blocks::spawn(input, true, move |text, sink| match format {
         Format::Csv => read_csv(text, sink, &target),
         Format::Ndjson => read_ndjson(text, sink, &target),
-    });
+    })?;
     let mut importer = Importer {
         store: &store,
         on_conflict: args.on_conflict,

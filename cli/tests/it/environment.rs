@@ -61,7 +61,7 @@ fn requirement_33_an_address_space_limit_stops_the_work_and_never_the_store() {
     dir.run(&["apply", "store", "first.ndjson"]).done();
     let mut worked = 0;
     // From too little to start with, up to 1 GiB.
-    for mib in [8, 16, 24, 32, 48, 64, 96, 128, 256, 1024] {
+    for mib in [8, 12, 14, 16, 18, 20, 22, 24, 26, 28, 32, 48, 64, 96, 128, 256, 1024] {
         let limits = format!("ulimit -v {}", mib * 1024);
         let number = 1000 + mib;
         let (code, _, err) = limited(&dir, &limits, &["apply", "store", "-"], &create(number));
