@@ -65,6 +65,7 @@ fuzz_target!(|parts: (Options, &[u8])| {
         true => read_ndjson(text, sink, &target),
         false => read_csv(text, sink, &target),
     });
+    let blocks = blocks.unwrap_or_else(|_| panic!("there is a thread to read it"));
     let is_gzip = bytes.starts_with(&[0x1f, 0x8b]);
     let schema = schema();
     let mut last = 0;
