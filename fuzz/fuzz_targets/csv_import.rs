@@ -106,13 +106,12 @@ fn round_trip(schema: &Schema, name: &str, value: &Value) {
     if matches!(value, Value::Null | Value::Text(_)) {
         return;
     }
+    // JSON of another type: the store refuses it, or finds its own value in it, as 0 in -0.0.
+    if value.kind_name() != attribute.value_type().name() {
+        return;
+    }
     let text = value.to_string();
     let again = vellum::text::value_from_text(attribute, &text);
-    let again = match again {
-        Ok(again) => again,
-        // JSON where another type belongs: the store refuses it.
-        Err(_) if value.kind_name() != attribute.value_type().name() => return,
-        Err(error) => panic!("{name}: {error}: {text}"),
-    };
+    let again = again.unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
     assert!(again.to_string() == text, "{name}: {text} is read as {again}");
 }

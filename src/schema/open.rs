@@ -38,12 +38,9 @@ impl ObjectSchema {
                 .map_err(|error| Error::corrupt("", 0, format!("unknown members of a record: {error}")))?,
         };
         for (name, value) in members {
-            let refused = |refusal: Refusal| Error::attribute(refusal.kind, &self.key, name, refusal.reason);
-            check::name(name)
-                .map_err(|reason| Error::attribute(ErrorKind::UnknownAttribute, &self.key, name, reason))?;
-            match value {
-                Value::Null => drop(merged.remove(name)),
-                value => drop(merged.insert(name.to_string(), raw(value).map_err(refused)?)),
+            match self.unknown(name, value)? {
+                None => drop(merged.remove(name)),
+                Some(value) => drop(merged.insert(name.to_string(), value)),
             }
         }
         if merged.is_empty() {
@@ -59,6 +56,25 @@ impl ObjectSchema {
             return Err(error.with_limit(TEXT_LEN_MAX as u64, len as u64));
         }
         Ok(true)
+    }
+
+    /// Refuses a member that even an open object does not take.
+    ///
+    /// # Errors
+    /// `UnknownAttribute` for a name that no member may have, `InvalidValue`.
+    pub(crate) fn check_unknown(&self, name: &str, value: &Value) -> Result<()> {
+        self.unknown(name, value).map(drop)
+    }
+
+    /// A member as it is kept; none for null.
+    fn unknown(&self, name: &str, value: &Value) -> Result<Option<Box<RawValue>>> {
+        check::name(name)
+            .map_err(|reason| Error::attribute(ErrorKind::UnknownAttribute, &self.key, name, reason))?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        let refused = |refusal: Refusal| Error::attribute(refusal.kind, &self.key, name, refusal.reason);
+        raw(value).map(Some).map_err(refused)
     }
 }
 

@@ -32,8 +32,7 @@ impl Staging<'_> {
             return Ok(None);
         }
         let records = self.context.records;
-        // Times rise from commit to commit, so that a moment tells one state from the next.
-        let time = Timestamp(self.context.source.now().0.max(records.commit_time().saturating_add(1)));
+        let time = self.commit_time();
         self.stage_actor()?;
         if self.state.stage.keeps_history {
             self.stage_history(time)?;
@@ -52,13 +51,22 @@ impl Staging<'_> {
         append_and_apply(self.context, self.catalog, self.state).map(Some)
     }
 
-    /// Judges the end state of what is staged. False when there is nothing to log.
+    /// Times rise from commit to commit, so that a moment tells one state from the next.
+    fn commit_time(&self) -> Timestamp {
+        let last = self.context.records.commit_time();
+        Timestamp(self.context.source.now().0.max(last.saturating_add(1)))
+    }
+
+    /// Judges the end state of what is staged, as a commit would. False when there is nothing to log.
     ///
     /// # Errors
-    /// `UniqueConflict`, `ReferenceRestricted`, `LimitExceeded`, `Corrupt`.
+    /// `UniqueConflict`, `ReferenceRestricted`, `HistoryOverlap`, `LimitExceeded`, `Corrupt`.
     pub(crate) fn check_end(&mut self) -> Result<bool> {
         if !self.has_changes()? {
             return Ok(false);
+        }
+        if self.state.stage.keeps_history {
+            self.stage_history(self.commit_time())?;
         }
         self.collect_keys()?;
         self.check_unique()?;

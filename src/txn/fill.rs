@@ -6,7 +6,11 @@ use super::outcome::AttributeSet;
 use super::resolve::Staging;
 use crate::change::{Mode, Patch};
 use crate::error::Result;
+use crate::schema::unknown_members;
 use crate::value::{Name, Value};
+
+/// A member that the object does not know, and its value; `None` where it is named and its value does not count.
+pub(super) type Unknown<'p> = (&'p str, Option<&'p Value>);
 
 impl Staging<'_> {
     /// Gives a record in the making what no mutation needs to say: defaults, numbers, unknown members.
@@ -14,11 +18,11 @@ impl Staging<'_> {
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
-        key: &[(Name, Value)],
+        unknown: &[Unknown<'_>],
         patch: &Patch,
     ) -> Result<()> {
         self.fill_defaults(object, staged, patch)?;
-        self.stage_unknown(object, staged, key, patch, &mut AttributeSet::default())?;
+        self.stage_unknown(object, staged, unknown, patch.mode, &mut AttributeSet::default())?;
         if object.layout.has_sequences {
             self.give_numbers(object, staged)?;
         }
@@ -47,27 +51,33 @@ impl Staging<'_> {
         Ok(())
     }
 
-    /// Stages the members that an open object does not know. A patch that replaces drops the others.
+    /// Stages the members that an open object does not know. A patch that replaces drops those that it does not
+    /// name.
     pub(super) fn stage_unknown(
         &mut self,
         object: ObjectRef<'_>,
         staged: usize,
-        key: &[(Name, Value)],
-        patch: &Patch,
+        members: &[Unknown<'_>],
+        mode: Mode,
         changed: &mut AttributeSet,
     ) -> Result<()> {
         let Some(hidden) = object.schema.open_attribute() else { return Ok(()) };
-        let layout = object.layout.attribute(hidden.id()).expect("a layout for each attribute of the schema");
-        let set = key.iter().chain(&patch.set).map(|(name, value)| (name.as_str(), value));
-        let clear = patch.clear.iter().map(|name| (name.as_str(), &Value::Null));
-        let mut members = set.chain(clear).filter(|(name, _)| object.schema.takes_unknown(name)).peekable();
-        if members.peek().is_none() && patch.mode == Mode::Merge {
+        if members.is_empty() && mode == Mode::Merge {
             return Ok(());
         }
+        let layout = object.layout.attribute(hidden.id()).expect("a layout for each attribute of the schema");
         let mut current = Vec::new();
-        let has = patch.mode == Mode::Merge && self.staged_cell(staged, layout, &mut current)?;
+        let has = self.staged_cell(staged, layout, &mut current)?;
+        let mut gone = match has && mode == Mode::Replace {
+            true => unknown_members(&hidden.decode(&current)?),
+            false => Vec::new(),
+        };
+        gone.retain(|(name, _)| !members.iter().any(|(named, _)| *named == &**name));
+        let gone = gone.iter().map(|(name, _)| (&**name, &Value::Null));
+        let said = members.iter().filter_map(|(name, value)| value.map(|value| (*name, value)));
         let mut cell = Vec::new();
-        let span = match object.schema.merge_unknown(has.then_some(&current), members, &mut cell)? {
+        let current = has.then_some(current.as_slice());
+        let span = match object.schema.merge_unknown(current, gone.chain(said), &mut cell)? {
             false => None,
             true => {
                 let arena = &mut self.state.stage.arena;
@@ -78,4 +88,18 @@ impl Staging<'_> {
         };
         self.stage_cell(staged, layout, span, changed)
     }
+}
+
+/// What a key and a patch that has nothing else say of members that the object does not know.
+pub(super) fn plain_unknown<'p>(
+    object: ObjectRef<'_>,
+    key: &'p [(Name, Value)],
+    patch: &'p Patch,
+) -> Vec<Unknown<'p>> {
+    if !object.schema.is_open() {
+        return Vec::new();
+    }
+    let set = key.iter().chain(&patch.set).map(|(name, value)| (name.as_str(), Some(value)));
+    let clear = patch.clear.iter().map(|name| (name.as_str(), Some(&Value::Null)));
+    set.chain(clear).filter(|(name, _)| object.schema.takes_unknown(name)).collect()
 }

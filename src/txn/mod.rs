@@ -21,6 +21,7 @@
 //! two keys all work in one transaction.
 
 mod actor;
+mod choice;
 mod commit;
 mod demands;
 mod fill;

@@ -14,30 +14,32 @@
 //! Several records are staged on the way. When the mutation is refused, all of them go back to what they
 //! were ([`Stage::rollback`](super::stage::Stage::rollback)).
 
-use super::key::{ObjectRef, attribute_ref, not_found};
+use super::key::{ObjectRef, not_found};
 use super::links::Scope;
 use super::look::Located;
 use super::outcome::{AttributeSet, Other, Outcome};
-use super::resolve::{Staging, is_cleared_by_replacing, missing_required, refuse_archived};
+use super::resolve::{Staging, is_cleared_by_replacing, missing_required};
 use super::stage::{Fate, Mark};
-use crate::change::{Action, Key, Mode, Mutation, Op, Patch, Validation};
+use crate::change::{Action, Key, Mode, Mutation, Patch, Validation};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId};
-use crate::patch::{self, Place, When};
+use crate::patch::{self, When};
 use crate::records::AttributeLayout;
-use crate::schema::AttributeSchema;
+use crate::schema::{AttributeSchema, unknown_members};
 use crate::value::{Name, Value};
-use std::borrow::Cow;
 
 /// Deepest nesting of mutations in links.
 pub(super) const DEPTH_MAX: usize = 8;
+
+/// The cells of one record, in the order of its object's attributes.
+type Cells = Vec<Option<Vec<u8>>>;
 
 /// What is wrong with a mutation so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     ignore: bool,
     /// Where in the mutation the value or op stands that is at hand.
-    place: usize,
+    pub(super) place: usize,
     errors: Vec<(usize, Error)>,
     dropped: Vec<Error>,
 }
@@ -52,7 +54,7 @@ impl Problems {
     ///
     /// # Errors
     /// What speaks of the store and not of the mutation.
-    fn note(&mut self, error: Error, required: bool) -> Result<()> {
+    pub(super) fn note(&mut self, error: Error, required: bool) -> Result<()> {
         if !error.kind().is_refusal() {
             return Err(error);
         }
@@ -89,15 +91,6 @@ fn each(error: Error) -> Vec<Error> {
         [_] => vec![error],
         several => several.iter().map(Error::again).collect(),
     }
-}
-
-/// A value or an op that counts: its place in the mutation, its attribute, and what it says.
-type Chosen<'c, 'p, T> = (usize, &'c AttributeSchema, &'c AttributeLayout, Cow<'p, T>);
-
-/// What a mutation chose for its record.
-struct Choice<'c, 'p> {
-    values: Vec<Chosen<'c, 'p, Value>>,
-    ops: Vec<Chosen<'c, 'p, Op>>,
 }
 
 impl<'a> Staging<'a> {
@@ -228,132 +221,6 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// Values and ops that count, with their links resolved.
-    fn chosen<'p>(
-        &mut self,
-        object: ObjectRef<'a>,
-        given: &[patch::Given<'p>],
-        located: Option<&Located>,
-        scope: &mut Scope<'p>,
-        problems: &mut Problems,
-    ) -> Result<Choice<'a, 'p>> {
-        let mut choice = Choice { values: Vec::with_capacity(given.len()), ops: Vec::new() };
-        let mut counting = Vec::with_capacity(given.len());
-        let mut cell = Vec::new();
-        // Which values count is settled before a link may change this very record.
-        for (place, given) in given.iter().enumerate() {
-            problems.place = place;
-            let Some((schema, layout)) = self.writable(object, given.name, problems)? else { continue };
-            let has_value = match located.filter(|_| given.if_empty) {
-                Some(located) => self.located_cell(located, layout, &mut cell)?,
-                None => false,
-            };
-            if !has_value {
-                counting.push((place, schema, layout, given.value));
-            }
-        }
-        for (place, schema, layout, value) in counting {
-            problems.place = place;
-            match self.resolve_value(object, schema, value, scope) {
-                Ok(value) => choice.values.push((place, schema, layout, value)),
-                Err(error) => problems.note(error, schema.is_required())?,
-            }
-        }
-        let ops = scope.terms.map_or(&[][..], |terms| &terms.ops);
-        for (place, (name, op)) in patch::ordered(ops).enumerate() {
-            let place = given.len() + place;
-            problems.place = place;
-            let Some((schema, layout)) = self.writable(object, name, problems)? else { continue };
-            match self.resolve_op(object, schema, op, scope) {
-                Ok(op) => choice.ops.push((place, schema, layout, op)),
-                Err(error) => problems.note(error, schema.is_required())?,
-            }
-        }
-        Ok(choice)
-    }
-
-    /// The attribute of this name, if it exists and callers may write it.
-    fn writable(
-        &self,
-        object: ObjectRef<'a>,
-        name: &str,
-        problems: &mut Problems,
-    ) -> Result<Option<(&'a AttributeSchema, &'a AttributeLayout)>> {
-        match attribute_ref(object, name) {
-            Ok((schema, layout)) if !schema.is_read_only() => Ok(Some((schema, layout))),
-            Ok((schema, _)) => {
-                let reason = "the attribute is read-only";
-                let kind = ErrorKind::NotWritable;
-                let error = Error::attribute(kind, object.schema.key(), schema.key(), reason);
-                problems.note(error, false).map(|()| None)
-            }
-            // What an open object does not know is kept apart.
-            Err(_) if object.schema.takes_unknown(name) => Ok(None),
-            Err(error) => problems.note(error, false).map(|()| None),
-        }
-    }
-
-    /// Stages what was chosen on a record that is staged: for each attribute what its value and its ops
-    /// make of it together, so that one that ends as it began is no change.
-    fn put_chosen(
-        &mut self,
-        object: ObjectRef<'a>,
-        staged: usize,
-        choice: &Choice<'_, '_>,
-        changed: &mut AttributeSet,
-        problems: &mut Problems,
-    ) -> Result<()> {
-        let mut ends: Vec<(&AttributeLayout, Option<std::ops::Range<usize>>)> =
-            Vec::with_capacity(choice.values.len() + choice.ops.len());
-        for (place, schema, layout, value) in &choice.values {
-            problems.place = *place;
-            match self.encode(object.schema, schema, value) {
-                Ok(span) => ends.push((layout, span)),
-                Err(error) => problems.note(error, schema.is_required())?,
-            }
-        }
-        let mut cell = Vec::new();
-        let now = self.context.source.now();
-        for (place, schema, layout, op) in &choice.ops {
-            problems.place = *place;
-            let before = ends.iter().position(|(known, _)| known.id == layout.id);
-            let present = match before.map(|at| &ends[at].1) {
-                None => self.staged_cell(staged, layout, &mut cell)?,
-                Some(span) => {
-                    cell.clear();
-                    cell.extend_from_slice(
-                        span.as_ref().map_or(&[], |span| &self.state.stage.arena[span.clone()]),
-                    );
-                    span.is_some()
-                }
-            };
-            let arena = &mut self.state.stage.arena;
-            let start = arena.len();
-            let at = Place { object: object.schema, attribute: schema, now };
-            let writable = refuse_archived(object.schema, schema, patch::written(op, present));
-            match writable.and_then(|()| patch::apply(at, present.then_some(&cell), op, arena)) {
-                Ok(made) => {
-                    let span = made.then_some(start..arena.len());
-                    match before {
-                        Some(at) => ends[at].1 = span,
-                        None => ends.push((layout, span)),
-                    }
-                }
-                Err(error) => problems.note(error, schema.is_required())?,
-            }
-        }
-        let is_new = self.state.stage.record(staged).fate == Fate::Create;
-        for (layout, span) in ends {
-            if !self.is_same(staged, layout, span.as_ref())? {
-                self.put_cell(staged, layout, span, changed);
-            } else if is_new && span.is_none() {
-                // Null was said: no default stands in for it.
-                self.state.stage.record_mut(staged).put(layout.id, None);
-            }
-        }
-        Ok(())
-    }
-
     fn make(
         &mut self,
         object: ObjectRef<'a>,
@@ -382,8 +249,8 @@ impl<'a> Staging<'a> {
         let staged = self.push_new(object, id, version);
         let mut changed = AttributeSet::default();
         self.put_chosen(object, staged, &choice, &mut changed, problems)?;
-        self.complete_new(object, staged, parts, patch)?;
-        let changed = self.finish_create(staged, patch);
+        self.complete_new(object, staged, &choice.unknown(), patch)?;
+        let mut changed = self.finish_create(staged, patch);
         for attribute in self.missing(object, staged) {
             if !problems.errors.iter().any(|(_, error)| is_about(error, object, attribute)) {
                 problems.refuse(missing_required(object, attribute));
@@ -393,6 +260,9 @@ impl<'a> Staging<'a> {
         self.check_record_len(object, staged)?;
         self.claim_keys(object.layout, staged)?;
         self.relate(object, staged, &[])?;
+        // A relation to itself may have given it another side.
+        let values = self.state.stage.record(staged).cells.iter().filter(|cell| cell.bytes.is_some());
+        values.for_each(|cell| changed.insert(cell.attribute));
         self.outcome(object, staged, changed, true, patch.returning)
     }
 
@@ -408,6 +278,11 @@ impl<'a> Staging<'a> {
         let (id, _) = self.identity(&located);
         let given = patch::given(patch, &[], When::Update);
         let mut scope = Scope::new(patch, depth, (object.layout.id, id));
+        let wants_before = patch.terms.as_ref().is_some_and(|terms| terms.before);
+        let before = match wants_before || may_change_itself(object, patch) {
+            true => Some(self.all_cells(object, &located)?),
+            false => None,
+        };
         let mark = self.state.stage.mark();
         let choice = self.chosen(object, &given, Some(&located), &mut scope, problems)?;
         // A nested mutation may have changed this very record.
@@ -415,15 +290,11 @@ impl<'a> Staging<'a> {
             true => located,
             false => self.locate_id(object, id)?.ok_or_else(|| not_found(object.schema, &Key::Id(id)))?,
         };
-        let before = match patch.terms.as_ref().is_some_and(|terms| terms.before) {
-            true => self.all_values(object, &located)?,
-            false => Vec::new(),
-        };
         let partners = self.partners(object, &located)?;
         let (staged, pushed) = self.open(object, located);
         let mut changed = AttributeSet::default();
         self.put_chosen(object, staged, &choice, &mut changed, problems)?;
-        self.stage_unknown(object, staged, &[], patch, &mut changed)?;
+        self.stage_unknown(object, staged, &choice.unknown(), patch.mode, &mut changed)?;
         if patch.mode == Mode::Replace {
             self.clear_rest(object, staged, key, patch, &mut changed)?;
         }
@@ -435,21 +306,48 @@ impl<'a> Staging<'a> {
             }
         }
         problems.finish()?;
-        if changed.is_empty() {
-            let outcome = self.outcome(object, staged, changed, false, patch.returning);
-            self.close_unchanged(pushed);
-            return outcome;
+        let is_changed = !changed.is_empty();
+        if is_changed {
+            self.check_record_len(object, staged)?;
+            self.opened_is_changed(object, staged, pushed, patch)?;
+            self.relate(object, staged, &partners)?;
         }
-        self.check_record_len(object, staged)?;
-        self.opened_is_changed(object, staged, pushed, patch)?;
-        self.relate(object, staged, &partners)?;
-        let before = before.into_iter().filter(|(id, ..)| changed.contains(*id));
-        let before: Vec<(Name, Value)> = before.map(|(_, name, value)| (name, value)).collect();
+        let mut values_before = Vec::new();
+        if let Some(before) = before {
+            (changed, values_before) = self.differing(object, staged, &before)?;
+        }
         let mut outcome = self.outcome(object, staged, changed, false, patch.returning)?;
-        if !before.is_empty() {
-            outcome.more_mut().before = before;
+        if wants_before && !values_before.is_empty() {
+            outcome.more_mut().before = values_before;
+        }
+        if !is_changed {
+            self.close_unchanged(pushed);
         }
         Ok(outcome)
+    }
+
+    /// The attributes whose values differ from those that a record had, and these.
+    fn differing(
+        &self,
+        object: ObjectRef<'_>,
+        staged: usize,
+        before: &Cells,
+    ) -> Result<(AttributeSet, Vec<(Name, Value)>)> {
+        let mut changed = AttributeSet::default();
+        let mut values = Vec::new();
+        let now = self.all_cells(object, &Located::Staged(staged))?;
+        for ((schema, before), now) in object.schema.attributes().iter().zip(before).zip(&now) {
+            if before == now {
+                continue;
+            }
+            changed.insert(schema.id());
+            let value = decoded(schema, before.as_deref())?;
+            match schema.is_hidden() {
+                true => values.extend(unknown_before(&value, &decoded(schema, now.as_deref())?)),
+                false => values.push((schema.name().into(), value)),
+            }
+        }
+        Ok((changed, values))
     }
 
     /// Stages a record that was found, with what it is like now kept; true where it was not staged before.
@@ -508,7 +406,7 @@ impl<'a> Staging<'a> {
             let named = given.iter().any(|given| given.name == schema.key())
                 || ops.iter().any(|(name, _)| name == schema.key())
                 || parts.iter().any(|(name, _)| name == schema.key());
-            if !named && is_cleared_by_replacing(schema) {
+            if !named && is_cleared_by_replacing(schema) && !schema.is_hidden() {
                 self.stage_cell(staged, layout, None, changed)?;
             }
         }
@@ -522,20 +420,26 @@ impl<'a> Staging<'a> {
         object.layout.attributes.iter().filter(lacks).map(|attribute| attribute.id).collect()
     }
 
-    /// Every attribute of a record that was found, null where it has no value.
-    pub(super) fn all_values(
-        &self,
-        object: ObjectRef<'_>,
-        located: &Located,
-    ) -> Result<Vec<(AttributeId, Name, Value)>> {
-        let mut values = Vec::with_capacity(object.layout.attributes.len());
+    /// The cells of a record that was found, one for each attribute, none where it has no value.
+    fn all_cells(&self, object: ObjectRef<'_>, located: &Located) -> Result<Cells> {
         let mut cell = Vec::new();
-        for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {
-            let value = match self.located_cell(located, layout, &mut cell)? {
-                true => schema.decode(&cell)?,
-                false => Value::Null,
-            };
-            values.push((layout.id, schema.name().into(), value));
+        let attributes = object.layout.attributes.iter();
+        let cells =
+            attributes.map(|layout| Ok(self.located_cell(located, layout, &mut cell)?.then(|| cell.clone())));
+        cells.collect()
+    }
+
+    /// The values that a record which was found has.
+    pub(super) fn all_values(&self, object: ObjectRef<'_>, located: &Located) -> Result<Vec<(Name, Value)>> {
+        let cells = self.all_cells(object, located)?;
+        let mut values = Vec::new();
+        for (schema, cell) in object.schema.attributes().iter().zip(&cells) {
+            let value = decoded(schema, cell.as_deref())?;
+            match schema.is_hidden() {
+                true => values.extend(unknown_before(&value, &Value::Null)),
+                false if value.is_null() => {}
+                false => values.push((schema.name().into(), value)),
+            }
         }
         Ok(values)
     }
@@ -567,4 +471,27 @@ impl<'a> Staging<'a> {
 fn is_about(error: &Error, object: ObjectRef<'_>, attribute: AttributeId) -> bool {
     let name = object.schema.attribute_by_id(attribute).map(AttributeSchema::key);
     error.attribute_path().is_some_and(|(of, path)| of == object.schema.key() && Some(path) == name)
+}
+
+/// Whether what a mutation does to other records can come back to its own: by a link, or by a relation of an
+/// object to itself.
+fn may_change_itself(object: ObjectRef<'_>, patch: &Patch) -> bool {
+    let own = object.layout.id;
+    let is_to_itself =
+        |attribute: &AttributeSchema| attribute.inverse().is_some_and(|inverse| inverse.object == own);
+    patch.terms.as_ref().is_some_and(|terms| !terms.links.is_empty())
+        || object.schema.attributes().iter().any(is_to_itself)
+}
+
+fn decoded(schema: &AttributeSchema, cell: Option<&[u8]>) -> Result<Value> {
+    cell.map_or(Ok(Value::Null), |cell| schema.decode(cell))
+}
+
+/// The members that an open object does not know and that differ, as they were.
+fn unknown_before(before: &Value, now: &Value) -> Vec<(Name, Value)> {
+    let (before, now) = (unknown_members(before), unknown_members(now));
+    let new = now.iter().filter(|(name, _)| !before.iter().any(|(known, _)| known == name));
+    let new = new.map(|(name, _)| (Name::from(name.clone()), Value::Null));
+    let old = before.iter().filter(|member| !now.contains(member));
+    old.map(|(name, value)| (Name::from(name.clone()), value.clone())).chain(new).collect()
 }

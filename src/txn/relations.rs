@@ -160,8 +160,6 @@ impl<'a> Staging<'a> {
             let Some(located) = self.locate_id(object, id)? else { continue };
             self.delete_one(object, located, &Patch::default(), &mut going)?;
         }
-        let before = before.into_iter().filter(|(.., value)| !value.is_null());
-        let before: Vec<_> = before.map(|(_, name, value)| (name, value)).collect();
         if !before.is_empty() {
             outcome.more_mut().before = before;
         }

@@ -1,5 +1,6 @@
 //! Staging: one mutation against the store and what the transaction staged before it.
 
+use super::fill::plain_unknown;
 use super::key::{ObjectRef, attribute_ref, not_found, object_ref};
 use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
@@ -151,7 +152,7 @@ impl<'a> Staging<'a> {
             let attribute = object.schema.attribute(name)?.id();
             self.state.stage.record_mut(staged).put_in_order(attribute, None);
         }
-        self.complete_new(object, staged, parts, patch)?;
+        self.complete_new(object, staged, &plain_unknown(object, parts, patch), patch)?;
         let changed = self.finish_create(staged, patch);
         self.check_required(object, staged)?;
         self.check_record_len(object, staged)?;
@@ -331,7 +332,8 @@ impl<'a> Staging<'a> {
             self.clear_unnamed(object, staged, key, patch, &mut changed)?;
         }
         if object.schema.is_open() {
-            self.stage_unknown(object, staged, &[], patch, &mut changed)?;
+            let unknown = plain_unknown(object, &[], patch);
+            self.stage_unknown(object, staged, &unknown, patch.mode, &mut changed)?;
         }
         self.check_required_of(object, staged, &changed)?;
         if !changed.is_empty() {

@@ -494,12 +494,13 @@ impl Model {
         self.give_numbers(object, &mut numbers)?;
         let End { mut values, dropped } = plan::end(&objects[object], patch, key, None, chosen)?;
         values.extend(numbers);
-        let changed = values.keys().copied().collect();
         let at = patch.at.map(|at| at.0);
         self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
         self.entries.push(Entry::new(id, object, Fate::Create, at, version));
         self.relate(id, &Values::new())?;
+        // A relation to itself may have given it another side.
         let values = self.records[&id].values.clone();
+        let changed = values.keys().copied().collect();
         let (before, others) = (Values::new(), BTreeMap::new());
         Ok(Expected { id, version, created: true, changed, values, before, dropped, others })
     }
@@ -523,14 +524,17 @@ impl Model {
         // As a nested mutation may have left it.
         let mut record = ModelRecord::clone(&self.records[&id]);
         let End { values, dropped } = plan::end(def, patch, key, Some(&record.values), chosen)?;
-        let before = std::mem::replace(&mut record.values, values);
-        let differs = |at: &usize| !same(before.get(at), record.values.get(at));
-        let changed: BTreeSet<usize> = (0..def.attributes.len()).filter(differs).collect();
-        if !changed.is_empty() {
+        let partners = std::mem::replace(&mut record.values, values);
+        let changes = |before: &Values, after: &Values| -> BTreeSet<usize> {
+            (0..def.attributes.len()).filter(|at| !same(before.get(at), after.get(at))).collect()
+        };
+        if !changes(&partners, &record.values).is_empty() {
             self.change_record(id, record, patch.at.map(|at| at.0));
-            self.relate(id, &before)?;
+            self.relate(id, &partners)?;
         }
-        let record = &self.records[&id];
+        // What nested mutations and relations of the record to itself changed of it counts too.
+        let (record, before) = (&self.records[&id], found.values.clone());
+        let changed = changes(&before, &record.values);
         let (version, values, others) = (record.version, record.values.clone(), BTreeMap::new());
         Ok(Expected { id, version, created: false, changed, values, before, dropped, others })
     }

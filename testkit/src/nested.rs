@@ -66,6 +66,7 @@ fn refer(rng: &mut Rng, attribute: &AttributeDef, patch: &mut Patch, name: &str)
         1 => patch.terms_mut().update.push((of, value)),
         2 => patch.terms_mut().update_if_empty.push((of, value)),
         3 => patch.terms_mut().create_or_update_if_empty.push((of, value)),
+        4 if rng.one_in(2) => patch.terms_mut().ops.push((of, Op::SetIfEmpty(value))),
         4 => patch.terms_mut().ops.push((of, Op::Set(value))),
         5 if attribute.of == Type::References => {
             patch.terms_mut().ops.push((of, Op::Add(vec![value])));

@@ -81,11 +81,31 @@ pub fn choices(
     for (name, op) in ordered.chain(terms.ops.iter().filter(|(_, op)| !away(op))) {
         chosen.push(match writable(name) {
             Err(kind) => Choice::Refused(kind),
-            Ok(at) if def.attributes[at].of.is_reference() => Choice::Op(at, linked_op(at, op, link)),
+            Ok(at) if def.attributes[at].of.is_reference() => {
+                if matches!(op, Op::SetIfEmpty(_)) && has_value_by_then(def, at, before, &chosen) {
+                    continue;
+                }
+                Choice::Op(at, linked_op(at, op, link))
+            }
             Ok(at) => Choice::Op(at, Ok(op.clone())),
         });
     }
     chosen
+}
+
+/// Whether an attribute has a value once all that was chosen so far is carried out.
+fn has_value_by_then(def: &ObjectDef, at: usize, before: Option<&Values>, chosen: &[Choice]) -> bool {
+    let attribute = &def.attributes[at];
+    let mut current = before.and_then(|values| values.get(&at)).cloned();
+    for choice in chosen {
+        let made = match choice {
+            Choice::Value(of, Ok(value)) if *of == at => canonical(attribute, value),
+            Choice::Op(of, Ok(op)) if *of == at => applied(attribute, current.clone(), op),
+            _ => continue,
+        };
+        current = made.unwrap_or(current);
+    }
+    current.is_some()
 }
 
 fn linked_op(at: usize, op: &Op, link: Link<'_>) -> Result<Op, ErrorKind> {

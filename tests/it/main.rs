@@ -27,6 +27,7 @@ mod log_damage;
 mod nth_call;
 mod once;
 mod open_cost;
+mod open_objects;
 mod other_sides;
 mod past;
 mod past_again;

@@ -3,7 +3,7 @@
 use crate::common::{Dir, quick};
 use crate::crm::{ids, mutation};
 use vellum::{
-    Action, ErrorKind, Key, Mutation, Outcome, Patch, RecordId, Schema, Store, Value, patch, verify,
+    Action, ErrorKind, Key, Link, Mutation, Op, Outcome, Patch, RecordId, Schema, Store, Value, patch, verify,
 };
 
 const TEAMS: &str = r#"{"objects":[
@@ -229,4 +229,66 @@ fn a_record_that_was_made_again_goes_with_nobody_that_it_does_not_name() {
     assert!(store.object("part").unwrap().get(again).unwrap().is_some());
     store.close().unwrap();
     assert!(verify(dir.path()).unwrap().is_clean());
+}
+
+const TREE: &str = r#"{"objects":[
+  {"key":"node","attributes":[
+    {"key":"name","type":"text","unique":true},
+    {"key":"parent","type":"reference","refers_to":["node"],"inverse":{"object":"node","attribute":"children"}},
+    {"key":"children","type":"reference","multi":true,"refers_to":["node"],
+      "inverse":{"object":"node","attribute":"parent"}},
+    {"key":"friend","type":"reference","refers_to":["node"]}]}]}"#;
+
+fn tree(name: &str) -> (Store, Dir) {
+    let dir = Dir::new(name);
+    (quick().create(dir.path(), &Schema::from_json(TREE).expect("a valid schema")).unwrap(), dir)
+}
+
+#[test]
+fn a_relation_of_a_record_to_itself_lists_both_sides_as_changed() {
+    let (store, _dir) = tree("itself");
+    let id = make(&store, "node", patch! { "name" => "a" });
+    let set = mutation("node", Action::Update, Some(Key::Id(id)), patch! { "parent" => id }.before());
+    let outcome = store.apply(&set).unwrap();
+    assert_eq!(outcome.changed().collect::<Vec<_>>(), ["parent", "children"]);
+    assert_eq!(outcome.before().len(), 2);
+    let clear = mutation("node", Action::Update, Some(Key::Id(id)), patch! { "children" => Value::Null });
+    assert_eq!(store.apply(&clear).unwrap().changed().collect::<Vec<_>>(), ["parent", "children"]);
+    // One that is made so has both from the start.
+    let own = RecordId::from_bytes([7; 16]);
+    let outcome = store.apply(&create("node", own, patch! { "parent" => own })).unwrap();
+    assert_eq!(outcome.changed().collect::<Vec<_>>(), ["parent", "children"]);
+}
+
+#[test]
+fn what_a_link_changes_of_the_record_that_has_it_is_listed_as_changed() {
+    let (store, _dir) = tree("link-to-itself");
+    let id = make(&store, "node", patch! { "name" => "a" });
+    let nested = mutation("node", Action::Update, Some(Key::Id(id)), patch! { "name" => "b" });
+    let patch = patch! { "friend" => "@it" }.link("it", Link::Mutate(Box::new(nested))).before();
+    let outcome = store.apply(&mutation("node", Action::Update, Some(Key::Id(id)), patch)).unwrap();
+    assert_eq!(outcome.changed().collect::<Vec<_>>(), ["name", "friend"]);
+    assert_eq!(outcome.before()[0], ("name".into(), "a".into()));
+    assert!(outcome.others().is_empty());
+}
+
+#[test]
+fn a_link_of_a_set_if_empty_is_followed_only_where_the_attribute_has_no_value_by_then() {
+    let (store, _dir) = tree("if-empty");
+    let (a, b) =
+        (make(&store, "node", patch! { "name" => "a" }), make(&store, "node", patch! { "name" => "b" }));
+    let set = |name: &str, patch: Patch| {
+        let nested = mutation("node", Action::Create, None, patch! { "name" => name });
+        let patch = patch.link("n", Link::Mutate(Box::new(nested))).op("friend", Op::SetIfEmpty("@n".into()));
+        store.apply(&mutation("node", Action::Update, Some(Key::Id(a)), patch)).unwrap()
+    };
+    let count = || store.object("node").unwrap().count();
+    assert_eq!(set("c", Patch::new()).others().len(), 1, "no value yet");
+    assert!(set("d", Patch::new()).is_unchanged(), "a value is there");
+    assert!(set("d", patch! { "friend" => b }).others().is_empty(), "a value was said");
+    assert!(set("d", Patch::new().op("friend", Op::Set(a.into()))).others().is_empty(), "an op gave one");
+    assert_eq!(count(), 3);
+    assert_eq!(set("d", Patch::new().op("friend", Op::Clear)).others().len(), 1, "an op took it away");
+    assert_eq!(set("e", patch! { "friend" => Value::Null }).others().len(), 1, "null was said");
+    assert_eq!(count(), 5);
 }

@@ -561,3 +561,25 @@ fn a_model_of_the_past_and_the_store_agree_at_every_moment() {
         sound(&dir);
     }
 }
+
+#[test]
+fn a_dry_run_refuses_a_time_that_overlaps_as_the_real_call_does() {
+    let dir = Dir::new("past-dry-run");
+    let store = create(&dir);
+    let deals = store.object("deal").unwrap();
+    let id = deals.create(record! { "name" => "a", "stage" => "lead" }).unwrap().id;
+    let born = deals.get(id).unwrap().unwrap().created_at;
+    let set = |offset: i64| {
+        let patch = patch! { "stage" => "won" }.at(Timestamp(born.0 + offset));
+        Mutation { object: "deal".into(), action: Action::Update, key: Some(Key::Id(id)), patch }
+    };
+    for wrong in [set(-1), set(1_000_000_000_000)] {
+        let tried = store.dry_run(std::slice::from_ref(&wrong)).unwrap_err();
+        assert_eq!(tried.kind(), ErrorKind::HistoryOverlap);
+        assert_eq!(tried.to_string(), store.apply_batch(&[wrong]).unwrap_err().to_string());
+    }
+    let before = store.applied_lsn();
+    assert_eq!(store.dry_run(&[set(0)]).unwrap()[0].lsn.0, before.0 + 1);
+    assert_eq!(store.applied_lsn(), before);
+    assert_eq!(store.apply(&set(0)).unwrap().lsn.0, before.0 + 1);
+}

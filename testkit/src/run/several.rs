@@ -178,9 +178,13 @@ impl Run<'_> {
     /// Many records at once, so that groups fill and buckets split.
     pub(super) fn bulk(&mut self) -> Checked {
         let mut mutations = Vec::new();
-        let count_max = if self.rng.one_in(4) { 300 } else { 80 };
+        let count_max = if self.rng.one_in(6) { 700 } else { 80 };
         let count = 20 + self.rng.below(count_max);
-        while mutations.len() < count {
+        let mut trial = self.model.clone();
+        for number in 0..TRIES_MAX {
+            if mutations.len() == count {
+                break;
+            }
             let mut mutation = ops::mutation(&mut self.rng, &self.model, &[]);
             if mutation.action != vellum::Action::Create || mutation.key.is_some() || mutation.patch.returning
             {
@@ -190,24 +194,23 @@ impl Run<'_> {
             // Numbers far from those of other operations, so that few collide.
             let Some(object) = self.model.object(&mutation.object) else { continue };
             let def = &self.model.objects[object];
-            let number = self.rng.draw() as u32;
+            let spread_by = self.rng.draw() as u32;
             for (name, value) in &mut mutation.patch.set {
                 if let Some(at) = def.find(name) {
-                    spread(&def.attributes[at], number, value);
+                    spread(&def.attributes[at], spread_by, value);
                 }
             }
-            mutations.push(mutation);
+            if trial.mutate(&mutation, dummy_id(number)).is_ok() {
+                mutations.push(mutation);
+            }
         }
-        let mut trial = self.model.clone();
-        let mut number = 0;
-        mutations.retain(|mutation| {
-            number += 1;
-            trial.mutate(mutation, dummy_id(number)).is_ok()
-        });
         self.count("bulk", 1);
         self.apply_batch(&mutations)
     }
 }
+
+/// Creates that are drawn for one bulk; where most are refused it gets fewer than it wants.
+const TRIES_MAX: usize = 4_000;
 
 /// Puts a number into a value of a type that may be a key.
 fn spread(attribute: &AttributeDef, number: u32, value: &mut vellum::Value) {
