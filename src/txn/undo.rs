@@ -1,7 +1,8 @@
 //! The past put back: restore of a deleted record, values inserted into the past, revert of a commit.
 //!
 //! What is put back is judged as what callers write: the records that it refers to must be there, and the other
-//! sides of relations follow. Both wait until all records of a commit are back, which may refer to each other.
+//! sides of relations follow. Both wait until all records of a commit are back, which may refer to each other;
+//! records that it made go after that, as any record goes.
 
 use super::PastValue;
 use super::key::{ObjectRef, not_found, object_ref};
@@ -9,8 +10,8 @@ use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
 use super::relations::Partners;
 use super::resolve::Staging;
-use super::stage::{Fate, Mark};
-use crate::change::{Action, Key, Mutation, Patch};
+use super::stage::Fate;
+use crate::change::{Key, Patch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Lsn, ObjectId, RecordId, RowId};
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
@@ -21,12 +22,39 @@ use std::collections::BTreeMap;
 /// A record that was put back, and what its relations named before.
 type PutBack = (ObjectId, usize, Partners);
 
+/// What takes back what a commit did to one record, in the order in which it is done: records that it removed are
+/// back before others name them again, and what it made goes when nobody names it any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Step {
+    /// It was removed.
+    Restore,
+    /// Another one was made in its place.
+    PutFormer,
+    /// It was changed.
+    PutBack,
+    /// It was made.
+    Remove,
+}
+
+impl Step {
+    fn back_from(entries: &[Entry]) -> Step {
+        let has = |kind: EntryKind| entries.iter().any(|entry| entry.kind == kind);
+        match (has(EntryKind::Died), has(EntryKind::Born)) {
+            (true, false) => Step::Restore,
+            (true, true) => Step::PutFormer,
+            (false, false) => Step::PutBack,
+            (false, true) => Step::Remove,
+        }
+    }
+}
+
 impl Staging<'_> {
     /// Stages a record that was deleted, as history has it.
     pub(crate) fn restore(&mut self, name: &str, id: RecordId) -> Result<Outcome> {
         let (mark, mut back) = (self.state.stage.mark(), Vec::new());
         let result = self.restore_alone(name, id, &mut back).and_then(|mut outcome| {
-            self.link_again(mark, &back)?;
+            self.link_again(&back)?;
+            self.check_emptied(mark)?;
             let others = self.others_since(mark, id);
             if !others.is_empty() {
                 outcome.more_mut().others = others;
@@ -40,19 +68,14 @@ impl Staging<'_> {
     }
 
     /// Judges the references of records that were put back, and writes the other sides of their relations.
-    fn link_again(&mut self, mark: Mark, back: &[PutBack]) -> Result<()> {
+    fn link_again(&mut self, back: &[PutBack]) -> Result<()> {
         for (object, staged, _) in back {
-            // One that a later step removed again refers to nobody.
-            if self.state.stage.record(*staged).is_live() {
-                self.check_references(self.object_of(*object), *staged)?;
-            }
+            self.check_references(self.object_of(*object), *staged)?;
         }
         for (object, staged, before) in back {
-            if self.state.stage.record(*staged).is_live() {
-                self.relate(self.object_of(*object), *staged, before)?;
-            }
+            self.relate(self.object_of(*object), *staged, before)?;
         }
-        self.check_emptied(mark)
+        Ok(())
     }
 
     fn restore_alone(&mut self, name: &str, id: RecordId, back: &mut Vec<PutBack>) -> Result<Outcome> {
@@ -169,11 +192,11 @@ impl Staging<'_> {
         self.outcome(object, staged, AttributeSet::default(), false, false)
     }
 
-    /// Stages the reverse of what a commit did, the last change first.
+    /// Stages the reverse of what a commit did.
     pub(crate) fn revert(&mut self, lsn: Lsn) -> Result<Vec<Outcome>> {
         let catalog = self.catalog;
         let (mark, mut back) = (self.state.stage.mark(), Vec::new());
-        let mut outcomes = Vec::new();
+        let mut steps: Vec<(Step, ObjectRef<'_>, &ObjectLayout, Vec<Entry>)> = Vec::new();
         let mut known = false;
         for (layout, schema) in catalog.objects().iter().zip(catalog.schema.objects()) {
             let Some(history) = catalog.history_of(layout) else { continue };
@@ -186,15 +209,24 @@ impl Staging<'_> {
                 let row = *first.entry(entry.record).or_insert(entry.row);
                 of_record.entry(row).or_default().push(entry);
             }
-            for (_, entries) in of_record.into_iter().rev() {
-                outcomes.extend(self.revert_record(object, history, &entries, &mut back)?);
+            let of_record = of_record.into_values().rev();
+            steps.extend(of_record.map(|entries| (Step::back_from(&entries), object, history, entries)));
+        }
+        steps.sort_by_key(|(step, ..)| *step);
+        let mut outcomes = Vec::with_capacity(steps.len());
+        let first_made = steps.partition_point(|(step, ..)| *step < Step::Remove);
+        for (at, (step, object, history, entries)) in steps.iter().enumerate() {
+            if at == first_made {
+                self.link_again(&std::mem::take(&mut back))?;
             }
+            outcomes.extend(self.revert_record(*object, history, (*step, entries), &mut back)?);
         }
         if !known {
             let message = format!("history has nothing of commit {lsn}: it changed no object that keeps one");
             return Err(Error::new(ErrorKind::NotHistoric, message));
         }
-        self.link_again(mark, &back)?;
+        self.link_again(&back)?;
+        self.check_emptied(mark)?;
         Ok(outcomes)
     }
 
@@ -203,15 +235,13 @@ impl Staging<'_> {
         &mut self,
         object: ObjectRef<'_>,
         history: &ObjectLayout,
-        entries: &[Entry],
+        (step, entries): (Step, &[Entry]),
         back: &mut Vec<PutBack>,
     ) -> Result<Option<Outcome>> {
         let Some(last) = entries.last() else { return Ok(None) };
         let (id, name) = (last.record, object.schema.key());
-        let is_born = entries.iter().any(|entry| entry.kind == EntryKind::Born);
-        let is_dead = entries.iter().any(|entry| entry.kind == EntryKind::Died);
         let current = self.locate(object, &Key::Id(id))?;
-        if is_dead && !is_born {
+        if step == Step::Restore {
             let died = self.context.records.died(self.root, history, id)?;
             return match (current, died) {
                 (None, Some((died, _))) if died.lsn == last.lsn => {
@@ -220,15 +250,28 @@ impl Staging<'_> {
                 _ => Err(changed_since(object, id, "it lives again")),
             };
         }
-        let Some(current) = current else { return Err(changed_since(object, id, "it was deleted")) };
-        let header = match &current {
-            Located::Stored { row, group, .. } => in_group(group, *row, read_header)?,
-            // The other side of a relation of a record that was removed again.
-            Located::Staged(staged) => {
-                let staged = self.state.stage.record(*staged);
+        let staged = match &current {
+            Some(Located::Stored { .. }) => None,
+            Some(Located::Staged(staged)) => Some(*staged),
+            // One that the commit made may be gone along with another one that it made.
+            None if step == Step::Remove => {
+                let stage = &self.state.stage;
+                let is_gone = |staged: &usize| {
+                    let staged = stage.record(*staged);
+                    staged.object == object.layout.id && staged.fate == Fate::Delete
+                };
+                stage.find(id).filter(is_gone)
+            }
+            None => None,
+        };
+        let header = match (&current, staged) {
+            (Some(Located::Stored { row, group, .. }), _) => in_group(group, *row, read_header)?,
+            (_, Some(staged)) => {
+                let staged = self.state.stage.record(staged);
                 let group = staged.group.as_ref();
                 group.map_or(Ok(None), |group| in_group(group, staged.row, read_header))?
             }
+            (_, None) => return Err(changed_since(object, id, "it was deleted")),
         };
         let Some(header) = header else { return Ok(None) };
         let newer = self.context.records.entries(self.root, history, id, header.history)?;
@@ -236,21 +279,21 @@ impl Staging<'_> {
         if newer.iter().any(|entry| entry.kind == EntryKind::Died) {
             return Err(changed_since(object, id, "it was deleted, and another one has its id"));
         }
-        if is_born {
-            if !newer.is_empty() {
-                return Err(changed_since(object, id, "it was changed"));
+        if step != Step::PutBack && !newer.is_empty() {
+            return Err(changed_since(object, id, "it was changed"));
+        }
+        let Some(current) = current else { return Ok(None) };
+        match step {
+            Step::Remove => {
+                // Those whose required references it empties may be about to go too.
+                let mark = self.state.stage.mark();
+                let object = self.object_of(object.layout.id);
+                let mut outcome = self.delete_whole(object, current, &Patch::default())?;
+                outcome.more_mut().others = self.others_since(mark, id);
+                return Ok(Some(outcome));
             }
-            let key = Some(Key::Id(id));
-            let delete = |staging: &mut Self| {
-                let patch = Patch::default();
-                staging.mutate(&Mutation { object: name.into(), action: Action::Delete, key, patch })
-            };
-            let outcome = delete(self)?;
-            if let Some(died) = entries.iter().find(|entry| entry.kind == EntryKind::Died) {
-                // The commit replaced a record by another one with the same id.
-                return self.restore_as(object, history, died, back).map(Some);
-            }
-            return Ok(Some(outcome));
+            Step::PutFormer => return self.put_former(object, history, current, entries, back).map(Some),
+            Step::Restore | Step::PutBack => {}
         }
         let values: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == EntryKind::Value).collect();
         if values.is_empty() {
@@ -268,6 +311,26 @@ impl Staging<'_> {
         self.opened_is_changed(object, staged, pushed, &Patch::default())?;
         back.push((object.layout.id, staged, partners));
         self.outcome(object, staged, changed, false, true).map(Some)
+    }
+
+    /// Puts a record in the place of the one that has its id now. Who names the id goes on to name it.
+    fn put_former(
+        &mut self,
+        object: ObjectRef<'_>,
+        history: &ObjectLayout,
+        current: Located,
+        entries: &[Entry],
+        back: &mut Vec<PutBack>,
+    ) -> Result<Outcome> {
+        let died = entries.iter().find(|entry| entry.kind == EntryKind::Died).expect("what the step says");
+        let partners = self.partners(object, &current)?;
+        if let Located::Staged(staged) = current {
+            self.state.stage.keep(staged);
+        }
+        self.delete(object, current, &Patch::default())?;
+        let outcome = self.restore_as(object, history, died, back)?;
+        back.last_mut().expect("it was put back").2 = partners;
+        Ok(outcome)
     }
 
     fn put_back(

@@ -3,6 +3,7 @@
 //! and their intervals are kept as such, and nothing is derived from entries that lie one behind another.
 
 use crate::model::{ModelRecord, Values};
+use crate::relations;
 use crate::schema::AttributeDef;
 use crate::values::same;
 use std::collections::BTreeMap;
@@ -228,6 +229,19 @@ pub fn each_value(histories: &mut Histories, object: usize, place: usize, become
         let death = deaths.filter_map(|death| death.values.get_mut(&place));
         let did = history.did.iter_mut().filter_map(|did| did.changed.get_mut(&place)?.as_mut());
         death.chain(did).for_each(|value| *value = become_(value));
+    }
+}
+
+/// Gives a record another id in all values of the past that refer to it.
+pub fn rename(histories: &mut Histories, from: RecordId, to: RecordId) {
+    for history in histories.values_mut().map(Arc::make_mut) {
+        let deaths = history.death.iter_mut().chain(&mut history.former);
+        let of_deaths = deaths.flat_map(|death| death.values.values_mut());
+        let of_did = history.did.iter_mut().flat_map(|did| did.changed.values_mut().flatten());
+        let past = history.past.iter_mut().map(|past| &mut past.value);
+        for value in of_deaths.chain(of_did).chain(past) {
+            relations::rename(value, from, to);
+        }
     }
 }
 

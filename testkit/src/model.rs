@@ -3,7 +3,7 @@
 //! Written for being right at a glance, not for speed, and without a line of the engine's: a mutation
 //! changes the map in place and notes how to undo it; a transaction that is refused is undone.
 
-use crate::history::{By, Death, Histories, Past};
+use crate::history::{self, By, Death, Histories, Past};
 use crate::links::Linked;
 use crate::nested;
 use crate::plan::{self, End};
@@ -263,7 +263,8 @@ impl Model {
         self.set(to, record);
         for (id, record) in self.records.clone() {
             let mut record = ModelRecord::clone(&record);
-            if relations::rename(&mut record, from, to) {
+            let values = record.values.values_mut();
+            if values.fold(false, |found, value| relations::rename(value, from, to) || found) {
                 self.set(id, Some(Arc::new(record)));
             }
         }
@@ -273,6 +274,7 @@ impl Model {
             let history = self.histories.remove(&(object, from)).expect("found above");
             self.histories.insert((object, to), history);
         }
+        history::rename(&mut self.histories, from, to);
         let outcomes = self.requests.values_mut().flat_map(|asked| &mut asked.outcomes);
         outcomes.filter(|(id, ..)| *id == from).for_each(|(id, ..)| *id = to);
     }

@@ -3,7 +3,8 @@
 
 use crate::history::{By, Did, History, Past, differences};
 use crate::model::{Entry, Fate, Model, ModelRecord, Values};
-use crate::schema::ObjectDef;
+use crate::relations::named_by;
+use crate::schema::{ObjectDef, Type};
 use crate::values::canonical;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use vellum::{ErrorKind, Key, RecordId, Value};
 
 /// Records before a transaction.
 pub(crate) type Before = BTreeMap<RecordId, Option<Arc<ModelRecord>>>;
+
+/// A record that was put back, and what it had before.
+type PutBack = (RecordId, Values);
 
 /// Id and version that an answer has.
 pub type Answer = (RecordId, u64);
@@ -120,8 +124,21 @@ impl Model {
     /// Stages a record that was deleted, as history has it.
     ///
     /// # Errors
-    /// What the store should say.
-    pub fn restore_record(&mut self, object: usize, id: RecordId) -> Result<Answer, ErrorKind> {
+    /// What the store may say: one of these.
+    pub fn restore_record(&mut self, object: usize, id: RecordId) -> Result<Answer, Vec<ErrorKind>> {
+        let (mark, mut back) = (self.linked.emptied.len(), Vec::new());
+        let answer = self.restore_alone(object, id, &mut back).map_err(|kind| vec![kind])?;
+        self.link_again(&back)?;
+        self.judge_emptied(mark)?;
+        Ok(answer)
+    }
+
+    fn restore_alone(
+        &mut self,
+        object: usize,
+        id: RecordId,
+        back: &mut Vec<PutBack>,
+    ) -> Result<Answer, ErrorKind> {
         let objects = self.objects.clone();
         let def = &objects[object];
         if !def.keeps_history() {
@@ -145,34 +162,89 @@ impl Model {
         self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
         let entry = Entry::new(id, object, Fate::Create, None, version);
         self.entries.push(Entry { origin: Some(death), ..entry });
+        back.push((id, Values::new()));
         Ok((id, version))
     }
 
-    /// Stages the reverse of what a commit did to records of objects with history.
+    /// What is put back may refer to what is there and allowed, and the other sides of its relations follow.
+    fn link_again(&mut self, back: &[PutBack]) -> Result<(), Vec<ErrorKind>> {
+        let objects = self.objects.clone();
+        let mut refused = Vec::new();
+        for record in back.iter().filter_map(|(id, _)| self.records.get(id)) {
+            for (at, attribute) in objects[record.object].attributes.iter().enumerate() {
+                for target in named_by(record.values.get(&at)).iter().filter(|_| attribute.of.is_reference())
+                {
+                    match self.records.get(target) {
+                        None => refused.push(ErrorKind::ReferenceNotFound),
+                        Some(found) if !attribute.refers.allows(found.object) => {
+                            refused.push(ErrorKind::ReferenceNotAllowed);
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        for (id, before) in back {
+            self.relate(*id, before).map_err(|kind| vec![kind])?;
+        }
+        Ok(())
+    }
+
+    fn judge_emptied(&mut self, mark: usize) -> Result<(), Vec<ErrorKind>> {
+        match self.is_emptied(mark) {
+            true => Err(vec![ErrorKind::MissingRequired]),
+            false => Ok(()),
+        }
+    }
+
+    /// Stages the reverse of what a commit did to records of objects with history: what it removed is back first,
+    /// and what it made goes last.
     ///
     /// # Errors
     /// What the store may say: one of these.
     pub fn revert(&mut self, lsn: u64) -> Result<Vec<Answer>, Vec<ErrorKind>> {
-        let is_it = |did: &Did| did.lsn == lsn;
-        let touched: Vec<_> = self
+        let is_it = |did: &&Did| did.lsn == lsn;
+        let mut touched: Vec<_> = self
             .histories
             .iter()
-            .filter(|((object, _), history)| {
-                self.objects[*object].keeps_history() && history.did.iter().any(is_it)
+            .filter(|((object, _), _)| self.objects[*object].keeps_history())
+            .filter_map(|(key, history)| {
+                let did = history.did.iter().find(is_it)?;
+                // Restored, replaced, put back, removed.
+                let step = match (did.died, did.born) {
+                    (true, false) => 0,
+                    (true, true) => 1,
+                    (false, false) => 2,
+                    (false, true) => 3,
+                };
+                Some((step, *key, history.clone()))
             })
-            .map(|(key, history)| (*key, history.clone()))
             .collect();
         if touched.is_empty() {
             return Err(vec![ErrorKind::NotHistoric]);
         }
+        touched.sort_by_key(|(step, ..)| *step);
+        let (mark, mut back) = (self.linked.emptied.len(), Vec::new());
         let (mut answers, mut refused) = (Vec::new(), Vec::new());
-        for ((object, id), history) in touched {
-            match self.revert_record(object, id, &history, lsn) {
-                Ok(answer) => answers.push(answer),
+        let first_made = touched.partition_point(|(step, ..)| *step < 3);
+        for (at, (_, (object, id), history)) in touched.into_iter().enumerate() {
+            if at == first_made && refused.is_empty() {
+                self.link_again(&std::mem::take(&mut back))?;
+            }
+            match self.revert_record(object, id, &history, lsn, &mut back) {
+                Ok(answer) => answers.extend(answer),
                 Err(kinds) => refused.extend(kinds),
             }
         }
-        if refused.is_empty() { Ok(answers) } else { Err(refused) }
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        self.link_again(&back)?;
+        self.judge_emptied(mark)?;
+        Ok(answers)
     }
 
     fn revert_record(
@@ -181,51 +253,62 @@ impl Model {
         id: RecordId,
         history: &History,
         lsn: u64,
-    ) -> Result<Answer, Vec<ErrorKind>> {
+        back: &mut Vec<PutBack>,
+    ) -> Result<Option<Answer>, Vec<ErrorKind>> {
         let changed_since = Err(vec![ErrorKind::PreconditionFailed]);
         let at = history.did.iter().position(|did| did.lsn == lsn).expect("the commit touched the record");
         let (did, later) = (&history.did[at], &history.did[at + 1..]);
         let record = self.records.get(&id).filter(|record| record.object == object).cloned();
         if did.died && !did.born {
             return match later.is_empty() {
-                true => self.restore_record(object, id).map_err(|kind| vec![kind]),
+                true => self.restore_alone(object, id, back).map(Some).map_err(|kind| vec![kind]),
                 false => changed_since,
             };
         }
-        let Some(record) = record else { return changed_since };
+        let Some(record) = record else {
+            // Another one that the commit made may have taken it along.
+            let goes = |entry: &Entry| entry.id == id && entry.fate == Fate::Delete;
+            let is_gone = did.born && !did.died && later.is_empty() && self.entries.iter().any(goes);
+            return if is_gone { Ok(None) } else { changed_since };
+        };
         if did.born {
             if !later.is_empty() {
                 return changed_since;
             }
-            self.set(id, None);
-            self.entries.push(Entry::new(id, object, Fate::Delete, None, record.version));
-            return match did.died {
+            if did.died {
                 // One that was there before under this id comes back; its version goes on.
-                true => self.put_back_former(object, id, history, record.version).map_err(|kind| vec![kind]),
-                false => Ok((id, record.version)),
-            };
+                let answer = self.put_back_former(object, id, history, &record, back);
+                return answer.map(Some).map_err(|kind| vec![kind]);
+            }
+            self.remove(id, None).map_err(|kind| vec![kind])?;
+            return Ok(Some((id, record.version)));
         }
         if did.changed.is_empty() || later.iter().any(|later| later.died) {
             return changed_since;
         }
-        self.put_back(object, id, did, later)
+        self.put_back(object, id, did, later, back).map(Some)
     }
 
-    /// Stages the record that had the id before the one which a commit put in its place.
+    /// Stages the record that had the id before the one which a commit put in its place. Who names the id goes on
+    /// to name it.
     fn put_back_former(
         &mut self,
         object: usize,
         id: RecordId,
         history: &History,
-        version: u64,
+        record: &ModelRecord,
+        back: &mut Vec<PutBack>,
     ) -> Result<Answer, ErrorKind> {
+        self.remove_alone(id, None);
         let mut former = history.clone();
         former.death = history.former.clone();
         if let Some(death) = &mut former.death {
-            death.version = death.version.max(version);
+            death.version = death.version.max(record.version);
         }
         self.histories.insert((object, id), Arc::new(former));
-        self.restore_record(object, id)
+        let answer = self.restore_alone(object, id, back)?;
+        back.last_mut().expect("it was put back").1 = record.values.clone();
+        Ok(answer)
     }
 
     fn put_back(
@@ -234,10 +317,12 @@ impl Model {
         id: RecordId,
         did: &Did,
         later: &[Did],
+        back: &mut Vec<PutBack>,
     ) -> Result<Answer, Vec<ErrorKind>> {
         let objects = self.objects.clone();
         let def = &objects[object];
         let mut record = ModelRecord::clone(&self.records[&id]);
+        let before = record.values.clone();
         let mut refused = Vec::new();
         for (place, old) in &did.changed {
             let attribute = &def.attributes[*place];
@@ -257,11 +342,11 @@ impl Model {
         if !refused.is_empty() {
             return Err(refused);
         }
-        record.version += 1;
-        let version = record.version;
-        self.set(id, Some(Arc::new(record)));
-        self.entries.push(Entry::new(id, object, Fate::Update, None, version));
-        Ok((id, version))
+        if !differences(&before, &record.values, |_| true).is_empty() {
+            self.change_record(id, record, None);
+            back.push((id, before));
+        }
+        Ok((id, self.records[&id].version))
     }
 
     /// Stages a value in an interval of the past.
@@ -283,6 +368,9 @@ impl Model {
             return Err(ErrorKind::NotHistoric);
         }
         let attribute = &def.attributes[place];
+        if attribute.of == Type::Autonumber {
+            return Err(ErrorKind::NotWritable);
+        }
         crate::plan::writable(attribute, [value])?;
         let value = canonical(attribute, value)?.ok_or(ErrorKind::InvalidValue)?;
         let id = self.locate(object, key)?.ok_or(ErrorKind::RecordNotFound)?;

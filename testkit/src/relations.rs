@@ -32,21 +32,16 @@ fn value_of(ids: &[RecordId], is_multi: bool) -> Option<Value> {
     Some(if is_multi { Value::List(values.collect()) } else { Value::Reference(*first) })
 }
 
-/// Gives a record another id in what refers to it.
-pub(crate) fn rename(record: &mut ModelRecord, from: RecordId, to: RecordId) -> bool {
-    let mut found = false;
-    let mut change = |value: &mut Value| {
-        if *value == Value::Reference(from) {
-            (*value, found) = (Value::Reference(to), true);
+/// Gives a record another id in a value that refers to it; whether it does.
+pub(crate) fn rename(value: &mut Value, from: RecordId, to: RecordId) -> bool {
+    match value {
+        Value::List(values) => values.iter_mut().fold(false, |found, value| rename(value, from, to) || found),
+        value if *value == Value::Reference(from) => {
+            *value = Value::Reference(to);
+            true
         }
-    };
-    for value in record.values.values_mut() {
-        match value {
-            Value::List(values) => values.iter_mut().for_each(&mut change),
-            value => change(value),
-        }
+        _ => false,
     }
-    found
 }
 
 impl Model {

@@ -210,7 +210,7 @@ impl Run<'_> {
         }
         match roll {
             0..51 => self.one()?,
-            51..55 if !self.model.is_linked() => self.undo()?,
+            51..55 => self.undo()?,
             55..58 if !self.model.is_linked() => self.change_schema()?,
             58..66 => self.batch()?,
             66..76 => self.transaction()?,

@@ -155,7 +155,9 @@ const PAST: &str = r#"{"objects":[
   {"key":"member","attributes":[
     {"key":"team","type":"reference","refers_to":["team"],"inverse":{"object":"team","attribute":"members"}}]},
   {"key":"note","history":true,"attributes":[
-    {"key":"about","type":"reference","refers_to":["team"],"on_delete":"cascade"}]}]}"#;
+    {"key":"about","type":"reference","refers_to":["team"],"on_delete":"cascade"}]},
+  {"key":"seat","history":true,"attributes":[
+    {"key":"room","type":"reference","required":true,"refers_to":["team"]}]}]}"#;
 
 fn past(name: &str) -> (Store, Dir) {
     let dir = Dir::new(name);
@@ -209,6 +211,46 @@ fn a_revert_leaves_both_sides_of_a_relation_alike() {
     store.revert(lsn).unwrap();
     assert_eq!(value(&store, "note", note, "about"), Some(team.into()));
     assert_eq!(value(&store, "member", ann, "team"), Some(team.into()));
+}
+
+#[test]
+fn a_revert_takes_back_references_before_the_records_that_the_commit_made() {
+    let (store, _dir) = past("revert-order");
+    let old = make(&store, "team", patch! { "name" => "old" });
+    let note = make(&store, "note", patch! { "about" => old });
+    // The note would go along with the new team, if it named it still.
+    let team = RecordId::from_bytes([9; 16]);
+    let set = mutation("note", Action::Update, Some(Key::Id(note)), patch! { "about" => team });
+    let further = create("note", RecordId::from_bytes([8; 16]), patch! { "about" => team });
+    let made = [create("team", team, patch! { "name" => "new" }), set, further];
+    store.apply_batch(&made).unwrap();
+    store.revert(store.applied_lsn()).unwrap();
+    assert_eq!(value(&store, "note", note, "about"), Some(old.into()));
+    assert_eq!((store.object("team").unwrap().count(), store.object("note").unwrap().count()), (1, 1));
+    // Records that need each other go together.
+    let made = [
+        create("team", team, Patch::new()),
+        create("seat", RecordId::from_bytes([7; 16]), patch! { "room" => team }),
+    ];
+    store.apply_batch(&made).unwrap();
+    store.revert(store.applied_lsn()).unwrap();
+    assert_eq!((store.object("team").unwrap().count(), store.object("seat").unwrap().count()), (1, 0));
+    // A record in the place of another: who names the id goes on to name it.
+    let replaced = [delete("team", old), create("team", old, patch! { "name" => "other" })];
+    let (ann, again) = (make(&store, "member", patch! { "team" => old }), patch! { "team" => old });
+    store.apply_batch(&replaced).unwrap();
+    store.apply(&mutation("member", Action::Update, Some(Key::Id(ann)), again)).unwrap();
+    assert_eq!(store.object("note").unwrap().count(), 0, "it went with the first one");
+    let error = store.revert(vellum::Lsn(store.applied_lsn().0 - 1)).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::PreconditionFailed,
+        "the member came to the second one since: {error}"
+    );
+    store.apply(&mutation("member", Action::Update, Some(Key::Id(ann)), Patch::new().clear("team"))).unwrap();
+    store.apply_batch(&replaced).unwrap();
+    store.revert(store.applied_lsn()).unwrap();
+    assert_eq!(value(&store, "team", old, "name"), Some("other".into()));
 }
 
 #[test]

@@ -224,8 +224,8 @@ impl Life {
         let is_linked = self.clients().oracle.model.is_linked();
         match roll {
             0..39 => self.clients().commit(false),
-            39..44 if is_linked => self.clients().commit(false),
             39..42 => self.clients().undo(),
+            42..44 if is_linked => self.clients().commit(false),
             42..44 => self.clients().change_schema(),
             44..56 => self.clients().commit(true),
             56..72 => self.wait(),
