@@ -69,7 +69,7 @@ impl Run<'_> {
         self.store = None;
         self.open(copy)?;
         self.count("killed", 1);
-        let recovery = self.store().recovery();
+        let recovery = self.store().recovery().clone();
         ensure!(recovery.torn.as_deref().is_none_or(is_a_mark), "torn: {recovery:?}");
         self.saved.iter_mut().for_each(BTreeMap::clear);
         compare(&self.store(), &self.model)?;
