@@ -263,8 +263,9 @@ impl Model {
         self.set(to, record);
         for (id, record) in self.records.clone() {
             let mut record = ModelRecord::clone(&record);
-            let values = record.values.values_mut();
-            if values.fold(false, |found, value| relations::rename(value, from, to) || found) {
+            let renamed: usize =
+                record.values.values_mut().map(|value| relations::rename(value, from, to)).sum();
+            if renamed > 0 {
                 self.set(id, Some(Arc::new(record)));
             }
         }

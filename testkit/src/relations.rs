@@ -32,15 +32,15 @@ fn value_of(ids: &[RecordId], is_multi: bool) -> Option<Value> {
     Some(if is_multi { Value::List(values.collect()) } else { Value::Reference(*first) })
 }
 
-/// Gives a record another id in a value that refers to it; whether it does.
-pub(crate) fn rename(value: &mut Value, from: RecordId, to: RecordId) -> bool {
+/// Gives a record another id in a value that refers to it; how often it does.
+pub(crate) fn rename(value: &mut Value, from: RecordId, to: RecordId) -> usize {
     match value {
-        Value::List(values) => values.iter_mut().fold(false, |found, value| rename(value, from, to) || found),
+        Value::List(values) => values.iter_mut().map(|value| rename(value, from, to)).sum(),
         value if *value == Value::Reference(from) => {
             *value = Value::Reference(to);
-            true
+            1
         }
-        _ => false,
+        _ => 0,
     }
 }
 
