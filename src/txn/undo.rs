@@ -14,6 +14,7 @@ use super::stage::Fate;
 use crate::change::{Key, Patch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Lsn, ObjectId, RecordId, RowId};
+use crate::page::header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
 use crate::schema::{AttributeSchema, Standing};
 use crate::value::{Timestamp, Value};
@@ -239,41 +240,18 @@ impl Staging<'_> {
         back: &mut Vec<PutBack>,
     ) -> Result<Option<Outcome>> {
         let Some(last) = entries.last() else { return Ok(None) };
-        let (id, name) = (last.record, object.schema.key());
+        let id = last.record;
         let current = self.locate(object, &Key::Id(id))?;
         if step == Step::Restore {
             let died = self.context.records.died(self.root, history, id)?;
             return match (current, died) {
                 (None, Some((died, _))) if died.lsn == last.lsn => {
-                    self.restore_alone(name, id, back).map(Some)
+                    self.restore_alone(object.schema.key(), id, back).map(Some)
                 }
                 _ => Err(changed_since(object, id, "it lives again")),
             };
         }
-        let staged = match &current {
-            Some(Located::Stored { .. }) => None,
-            Some(Located::Staged(staged)) => Some(*staged),
-            // One that the commit made may be gone along with another one that it made.
-            None if step == Step::Remove => {
-                let stage = &self.state.stage;
-                let is_gone = |staged: &usize| {
-                    let staged = stage.record(*staged);
-                    staged.object == object.layout.id && staged.fate == Fate::Delete
-                };
-                stage.find(id).filter(is_gone)
-            }
-            None => None,
-        };
-        let header = match (&current, staged) {
-            (Some(Located::Stored { row, group, .. }), _) => in_group(group, *row, read_header)?,
-            (_, Some(staged)) => {
-                let staged = self.state.stage.record(staged);
-                let group = staged.group.as_ref();
-                group.map_or(Ok(None), |group| in_group(group, staged.row, read_header))?
-            }
-            (_, None) => return Err(changed_since(object, id, "it was deleted")),
-        };
-        let Some(header) = header else { return Ok(None) };
+        let Some(header) = self.header_before(object, id, current.as_ref(), step)? else { return Ok(None) };
         let newer = self.context.records.entries(self.root, history, id, header.history)?;
         let newer: Vec<&Entry> = newer.iter().take_while(|entry| entry.row > last.row).collect();
         if newer.iter().any(|entry| entry.kind == EntryKind::Died) {
@@ -284,33 +262,74 @@ impl Staging<'_> {
         }
         let Some(current) = current else { return Ok(None) };
         match step {
-            Step::Remove => {
-                // Those whose required references it empties may be about to go too.
-                let mark = self.state.stage.mark();
-                let object = self.object_of(object.layout.id);
-                let mut outcome = self.delete_whole(object, current, &Patch::default())?;
-                outcome.more_mut().others = self.others_since(mark, id);
-                return Ok(Some(outcome));
+            Step::Remove => self.remove_made(object, current).map(Some),
+            Step::PutFormer => self.put_former(object, history, current, entries, back).map(Some),
+            Step::Restore | Step::PutBack => {
+                self.put_values_back(object, current, (entries, &newer), back).map(Some)
             }
-            Step::PutFormer => return self.put_former(object, history, current, entries, back).map(Some),
-            Step::Restore | Step::PutBack => {}
         }
+    }
+
+    /// The header that a record has in front of the transaction.
+    fn header_before(
+        &self,
+        object: ObjectRef<'_>,
+        id: RecordId,
+        current: Option<&Located>,
+        step: Step,
+    ) -> Result<Option<Header>> {
+        let stage = &self.state.stage;
+        let is_gone = |staged: &usize| {
+            let staged = stage.record(*staged);
+            staged.object == object.layout.id && staged.fate == Fate::Delete
+        };
+        let staged = match current {
+            Some(Located::Stored { row, group, .. }) => return in_group(group, *row, read_header),
+            Some(Located::Staged(staged)) => Some(*staged),
+            // One that the commit made may be gone along with another one that it made.
+            None if step == Step::Remove => stage.find(id).filter(is_gone),
+            None => None,
+        };
+        let staged = staged.ok_or_else(|| changed_since(object, id, "it was deleted"))?;
+        let staged = stage.record(staged);
+        staged.group.as_ref().map_or(Ok(None), |group| in_group(group, staged.row, read_header))
+    }
+
+    /// Removes a record that the commit made. Those whose required references this empties may be about to go too.
+    fn remove_made(&mut self, object: ObjectRef<'_>, current: Located) -> Result<Outcome> {
+        let (id, _) = self.identity(&current);
+        let mark = self.state.stage.mark();
+        let mut outcome = self.delete_whole(self.object_of(object.layout.id), current, &Patch::default())?;
+        let others = self.others_since(mark, id);
+        if !others.is_empty() {
+            outcome.more_mut().others = others;
+        }
+        Ok(outcome)
+    }
+
+    fn put_values_back(
+        &mut self,
+        object: ObjectRef<'_>,
+        current: Located,
+        (entries, newer): (&[Entry], &[&Entry]),
+        back: &mut Vec<PutBack>,
+    ) -> Result<Outcome> {
         let values: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == EntryKind::Value).collect();
         if values.is_empty() {
-            let reason = "it put a value into the past, which stays";
-            return Err(changed_since(object, id, reason));
+            let (id, _) = self.identity(&current);
+            return Err(changed_since(object, id, "it put a value into the past, which stays"));
         }
         let partners = self.partners(object, &current)?;
         let (staged, pushed) = self.open(object, current);
-        let changed = self.put_back(object, staged, &values, &newer)?;
+        let changed = self.put_back(object, staged, &values, newer)?;
         if changed.is_empty() {
             let outcome = self.outcome(object, staged, changed, false, false);
             self.close_unchanged(pushed);
-            return outcome.map(Some);
+            return outcome;
         }
         self.opened_is_changed(object, staged, pushed, &Patch::default())?;
         back.push((object.layout.id, staged, partners));
-        self.outcome(object, staged, changed, false, true).map(Some)
+        self.outcome(object, staged, changed, false, true)
     }
 
     /// Puts a record in the place of the one that has its id now. Who names the id goes on to name it.
