@@ -15,6 +15,7 @@ pub mod mem;
 pub mod model;
 pub mod nested;
 pub mod numbers;
+pub mod open;
 pub mod ops;
 pub mod past;
 pub mod plan;

@@ -3,6 +3,7 @@
 
 use crate::entries;
 use crate::model::Values;
+use crate::open;
 use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
 use crate::values::{canonical, key_part};
 use std::cmp::Ordering;
@@ -44,6 +45,8 @@ pub enum Choice {
     Value(usize, Result<Value, ErrorKind>),
     /// An op.
     Op(usize, Result<Op, ErrorKind>),
+    /// A value of a member that an open object does not know; none where it does not count.
+    Member(Name, Result<Option<Value>, ErrorKind>),
 }
 
 /// Finds or makes the records that a value refers to; the last argument says whether they must exist.
@@ -66,7 +69,12 @@ pub fn choices(
         Some(at) if def.attributes[at].of == Type::Autonumber => Err(ErrorKind::NotWritable),
         Some(at) => Ok(at),
     };
+    let there = open::shown(def, hidden_of(def, before));
     for (name, value, if_empty) in counting(patch, terms, key, before.is_none()) {
+        if open::takes(def, &name) {
+            chosen.push(open::choice(&name, &value, if_empty && there.contains_key(&*name)));
+            continue;
+        }
         match writable(&name) {
             Err(kind) => chosen.push(Choice::Refused(kind)),
             Ok(at) if if_empty && before.is_some_and(|values| values.contains_key(&at)) => {}
@@ -79,6 +87,11 @@ pub fn choices(
     let away = |op: &Op| matches!(op, Op::Remove(_) | Op::ClearEntry(_) | Op::Clear);
     let ordered = terms.ops.iter().filter(|(_, op)| away(op));
     for (name, op) in ordered.chain(terms.ops.iter().filter(|(_, op)| !away(op))) {
+        if open::takes(def, name) {
+            let choice = open::op_choice(name, op, &there, &chosen);
+            chosen.push(choice);
+            continue;
+        }
         chosen.push(match writable(name) {
             Err(kind) => Choice::Refused(kind),
             Ok(at) if def.attributes[at].of.is_reference() => {
@@ -91,6 +104,11 @@ pub fn choices(
         });
     }
     chosen
+}
+
+/// What a record of an open object has of members that it does not know.
+fn hidden_of<'v>(def: &ObjectDef, values: Option<&'v Values>) -> Option<&'v Value> {
+    def.open().and_then(|at| values?.get(&at))
 }
 
 /// Whether an attribute has a value once all that was chosen so far is carried out.
@@ -144,10 +162,16 @@ pub fn end(
         Problems { ignore: terms.validation == Validation::IgnoreInvalid, first: None, dropped: 0 };
     let (had, mut values) = (|at: usize| before.and_then(|values| values.get(&at)).cloned(), Values::new());
     let mut ends: Vec<(usize, Option<Value>)> = Vec::new();
+    let mut named_members = Vec::new();
     for choice in chosen {
         let at = match &choice {
             Choice::Refused(kind) => {
                 problems.note(*kind, false);
+                continue;
+            }
+            Choice::Member(name, value) => {
+                named_members.push((name.clone(), value.clone().unwrap_or_default()));
+                value.as_ref().err().into_iter().for_each(|kind| problems.note(*kind, false));
                 continue;
             }
             Choice::Value(at, _) | Choice::Op(at, _) => *at,
@@ -166,7 +190,7 @@ pub fn end(
                 writable(attribute, [&value])?;
                 canonical(attribute, &value)
             }),
-            Choice::Refused(kind) => Err(kind),
+            Choice::Refused(_) | Choice::Member(..) => continue,
         };
         match (made, place) {
             (Ok(value), Some(place)) => ends[place].1 = value,
@@ -175,13 +199,15 @@ pub fn end(
         }
     }
     values.extend(before.into_iter().flatten().map(|(at, value)| (*at, value.clone())));
-    if patch.mode == Mode::Replace && before.is_some() {
+    let replaces = patch.mode == Mode::Replace && before.is_some();
+    if replaces {
         let parts = [&terms.update, &patch.set, &terms.update_if_empty, &terms.create_or_update_if_empty];
         let named = parts.into_iter().flatten().chain(key).map(|(name, _)| name);
         let named: Vec<&Name> = named.chain(terms.ops.iter().map(|(name, _)| name)).collect();
         values.retain(|at, _| {
             let AttributeDef { name, standing, of, .. } = &def.attributes[*at];
-            *of == Type::Autonumber || *standing == Standing::Archived || named.contains(&name)
+            let is_given = matches!(of, Type::Autonumber | Type::Open);
+            is_given || *standing == Standing::Archived || named.contains(&name)
         });
     }
     for (at, value) in ends {
@@ -189,6 +215,11 @@ pub fn end(
             Some(value) => values.insert(at, value),
             None => values.remove(&at),
         };
+    }
+    if let Some(at) = def.open() {
+        let members = open::end(def, hidden_of(def, before), named_members, replaces);
+        values.remove(&at);
+        values.extend(open::hidden(members).map(|hidden| (at, hidden)));
     }
     match problems.first {
         Some(kind) => Err(kind),

@@ -2,6 +2,7 @@
 
 use crate::links::Refers;
 use crate::numbers::Sequence;
+use crate::open;
 use crate::rng::Rng;
 use crate::samples;
 use std::fmt::Write;
@@ -53,6 +54,8 @@ pub enum Type {
     References,
     /// A number that the engine gives; `numbers` makes attributes of these.
     Autonumber,
+    /// What an open object keeps of members that it does not know; see `open`.
+    Open,
 }
 
 impl Type {
@@ -157,7 +160,7 @@ impl Type {
             Type::Timestamp => "timestamp",
             Type::Uuid => "uuid",
             Type::Select | Type::Options | Type::OptionList => "select",
-            Type::Json => "json",
+            Type::Json | Type::Open => "json",
             Type::Rating => "rating",
             Type::Email | Type::Emails => "email",
             Type::Phone => "phone",
@@ -282,6 +285,12 @@ impl AttributeDef {
         active.map(|option| option.key.as_str()).collect()
     }
 
+    /// Whether callers see the attribute.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        !self.is_deleted() && self.of != Type::Open
+    }
+
     /// Whether the attribute was deleted: nobody sees it.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
@@ -356,28 +365,37 @@ impl ObjectDef {
         self.attributes[at].required || self.primary_key.contains(&at)
     }
 
-    /// The attributes that are not deleted.
+    /// The place of what an open object keeps of members that it does not know.
+    #[must_use]
+    pub fn open(&self) -> Option<usize> {
+        self.attributes.iter().position(|attribute| attribute.of == Type::Open)
+    }
+
+    /// The attributes that callers see.
     #[must_use]
     pub fn present(&self) -> Vec<&AttributeDef> {
-        self.attributes.iter().filter(|attribute| !attribute.is_deleted()).collect()
+        self.attributes.iter().filter(|attribute| attribute.is_shown()).collect()
     }
 
     /// The position of an attribute.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.attributes.iter().position(|attribute| !attribute.is_deleted() && attribute.name == name)
+        self.attributes.iter().position(|attribute| attribute.is_shown() && attribute.name == name)
     }
 
     /// As the neutral form has it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let attributes: Vec<String> = self.attributes.iter().map(AttributeDef::to_json).collect();
+        let listed = self.attributes.iter().filter(|attribute| attribute.of != Type::Open);
+        let attributes: Vec<String> = listed.map(AttributeDef::to_json).collect();
         let key: Vec<String> =
             self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
         let primary =
             if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
         let history = if self.history { r#""history":true,"# } else { "" };
-        format!(r#"{{"key":"{}",{history}{primary}"attributes":[{}]}}"#, self.name, attributes.join(","))
+        let open = if self.open().is_some() { r#""open":true,"# } else { "" };
+        let (name, attributes) = (&self.name, attributes.join(","));
+        format!(r#"{{"key":"{name}",{history}{open}{primary}"attributes":[{attributes}]}}"#)
     }
 }
 
@@ -439,5 +457,7 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
     if rng.one_in(4) {
         attributes.iter_mut().for_each(|attribute| attribute.history = rng.one_in(3));
     }
-    ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history }
+    let mut object = ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history };
+    open::add(rng, &mut object);
+    object
 }
