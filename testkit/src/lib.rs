@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod changes;
 pub mod compare;
 pub mod compare_past;
+pub mod defaults;
 mod entries;
 pub mod history;
 pub mod links;

@@ -1,12 +1,14 @@
 //! What a mutation makes of a record's values, as docs/mutations.md says it: parts by precedence, ops behind
 //! them, conditions, and what is left out where the caller asked for that. Written from that text.
 
+use crate::defaults::{self, Moment};
 use crate::entries;
 use crate::model::Values;
 use crate::open;
 use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
 use crate::values::{canonical, key_part};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use vellum::{
     Bounds, Comparison, Decimal, ErrorKind, Filter, Mode, Name, Op, Patch, Terms, Validation, Value,
 };
@@ -18,6 +20,8 @@ pub struct End {
     pub values: Values,
     /// How many unknown names and unfit values were left out.
     pub dropped: usize,
+    /// How many defaults it got.
+    pub defaulted: usize,
 }
 
 struct Problems {
@@ -118,7 +122,7 @@ fn has_value_by_then(def: &ObjectDef, at: usize, before: Option<&Values>, chosen
     for choice in chosen {
         let made = match choice {
             Choice::Value(of, Ok(value)) if *of == at => canonical(attribute, value),
-            Choice::Op(of, Ok(op)) if *of == at => applied(attribute, current.clone(), op),
+            Choice::Op(of, Ok(op)) if *of == at => applied(attribute, current.clone(), op, 0),
             _ => continue,
         };
         current = made.unwrap_or(current);
@@ -155,6 +159,7 @@ pub fn end(
     key: &[(Name, Value)],
     before: Option<&Values>,
     chosen: Vec<Choice>,
+    moment: &Moment,
 ) -> Result<End, ErrorKind> {
     let none = Terms::default();
     let terms = patch.terms.as_deref().unwrap_or(&none);
@@ -183,7 +188,7 @@ pub fn end(
                 let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
                 op.and_then(|op| {
                     writable(attribute, written(&op, current.is_some()))?;
-                    applied(attribute, current, &op)
+                    applied(attribute, current, &op, moment.now)
                 })
             }
             Choice::Value(_, value) => value.and_then(|value| {
@@ -210,12 +215,19 @@ pub fn end(
             is_given || *standing == Standing::Archived || named.contains(&name)
         });
     }
+    let mut said = BTreeSet::new();
     for (at, value) in ends {
+        said.insert(at);
         match value {
             Some(value) => values.insert(at, value),
             None => values.remove(&at),
         };
     }
+    let at = patch.at.map(|at| at.0);
+    let defaulted = match before {
+        None => defaults::fill(def, &said, at, moment, &mut values),
+        Some(_) => 0,
+    };
     if let Some(at) = def.open() {
         let members = open::end(def, hidden_of(def, before), named_members, replaces);
         values.remove(&at);
@@ -226,7 +238,7 @@ pub fn end(
         None if (0..def.attributes.len()).any(|at| def.is_required(at) && !values.contains_key(&at)) => {
             Err(ErrorKind::MissingRequired)
         }
-        None => Ok(End { values, dropped: problems.dropped }),
+        None => Ok(End { values, dropped: problems.dropped, defaulted }),
     }
 }
 
@@ -294,12 +306,18 @@ fn counting(patch: &Patch, terms: &Terms, key: &[(Name, Value)], is_new: bool) -
 }
 
 /// What an op makes of a value.
-fn applied(attribute: &AttributeDef, current: Option<Value>, op: &Op) -> Result<Option<Value>, ErrorKind> {
+fn applied(
+    attribute: &AttributeDef,
+    current: Option<Value>,
+    op: &Op,
+    now: i64,
+) -> Result<Option<Value>, ErrorKind> {
     match op {
         Op::Set(value) => canonical(attribute, value),
         Op::Clear => Ok(None),
         Op::SetIfEmpty(value) if current.is_none() => canonical(attribute, value),
         Op::SetIfEmpty(_) => Ok(current),
+        Op::Now => canonical(attribute, &defaults::moment(attribute, now)?),
         Op::Increment(by, bounds) => arithmetic(attribute, current, by, bounds, false),
         Op::Multiply(by, bounds) => arithmetic(attribute, current, by, bounds, true),
         Op::Min(value) => extreme(attribute, current, value, Ordering::Less),

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
-    Config, Durability, Error, ErrorKind, Mutation, Outcome, RecordId, Schema, Snapshot, Store, Timestamp,
+    Config, Durability, Error, ErrorKind, Mutation, Op, Outcome, RecordId, Schema, Snapshot, Store, Timestamp,
 };
 
 mod life;
@@ -38,6 +38,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "delete",
     "ops",
     "left out",
+    "now",
+    "default",
     "member of an open object",
     "change of members alone",
     "members replaced",
@@ -205,6 +207,7 @@ impl Run<'_> {
         // Clocks jump back now and then.
         let step = if self.rng.one_in(10) { -5_000_000_000 } else { self.rng.below(3_000_000) as i64 };
         self.clock.fetch_add(step, Ordering::Relaxed);
+        self.model.now = self.now();
         self.model.actor = ops::actor(&mut self.rng);
         let roll = self.rng.below(100);
         if std::env::var_os("VELLUM_TRACE").is_some() {
@@ -296,6 +299,12 @@ impl Run<'_> {
                 self.count("members replaced", 1);
             }
         }
+        let has_op =
+            |is_it: fn(&Op) -> bool| terms.is_some_and(|terms| terms.ops.iter().any(|(_, op)| is_it(op)));
+        if has_op(|op| matches!(op, Op::Now)) && wanted.dropped == 0 {
+            self.count("now", 1);
+        }
+        self.count("default", wanted.defaulted as u64);
         if wanted.dropped > 0 {
             self.count("left out", 1);
         }

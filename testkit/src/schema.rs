@@ -1,5 +1,6 @@
 //! Schemas as the model knows them, and a generator of them.
 
+use crate::defaults::{self, DefaultDef};
 use crate::links::Refers;
 use crate::numbers::Sequence;
 use crate::open;
@@ -227,6 +228,8 @@ pub struct AttributeDef {
     pub min: Option<Value>,
     #[expect(missing_docs, reason = "see `min`")]
     pub max: Option<Value>,
+    /// What a new record gets of which nothing is said.
+    pub default: Option<DefaultDef>,
     /// Whether its superseded values are kept.
     pub history: bool,
     /// Whether it is in use; a deleted one keeps its place and gives up its name.
@@ -267,6 +270,7 @@ impl AttributeDef {
             sequence: Sequence::default(),
             min: limit(0),
             max: limit(5),
+            default: None,
             history: false,
             standing: Standing::Active,
         }
@@ -326,6 +330,7 @@ impl AttributeDef {
                 self.options.iter().map(|option| format!(r#"{{"key":"{}"}}"#, option.key)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
         }
+        out += &self.default.as_ref().map_or(String::new(), DefaultDef::to_json);
         out + samples::members(self.of) + &self.refers.json + &self.sequence.to_json(self.of) + "}"
     }
 }
@@ -419,6 +424,7 @@ fn of_type(rng: &mut Rng, name: impl Into<Name>, of: Type) -> AttributeDef {
     }
     attribute.micros = of == Type::Timestamp && rng.one_in(3);
     attribute.max_values = (of.is_multi() && rng.one_in(2)).then_some(3);
+    attribute.default = defaults::draw(rng, &attribute);
     attribute
 }
 

@@ -112,7 +112,8 @@ fn op(rng: &mut Rng, attribute: &AttributeDef) -> Op {
     }
     let is_number = matches!(attribute.of, Type::Integer | Type::Rating | Type::Number | Type::Decimal);
     let has_order = is_number || matches!(attribute.of, Type::Date | Type::Timestamp);
-    match rng.below(4) {
+    match rng.below(5) {
+        4 if matches!(attribute.of, Type::Date | Type::Timestamp) != unfit => Op::Now,
         0 if has_order != unfit => Op::Min(value(rng, attribute, false)),
         1 if has_order != unfit => Op::Max(value(rng, attribute, false)),
         2 if is_number != unfit => Op::Multiply(number(rng), bounds(rng)),
