@@ -4,7 +4,7 @@
 
 use crate::plan::Choice;
 use crate::rng::Rng;
-use crate::schema::{ObjectDef, Type};
+use crate::schema::ObjectDef;
 use std::collections::BTreeMap;
 use vellum::{Date, ErrorKind, Json, Name, Op, Value};
 
@@ -115,14 +115,6 @@ pub(crate) fn end(
         }
     }
     members
-}
-
-/// Makes some objects open.
-pub fn add(rng: &mut Rng, object: &mut ObjectDef) {
-    if rng.one_in(3) {
-        let attribute = crate::schema::AttributeDef::new("$open", Type::Open);
-        object.attributes.push(attribute);
-    }
 }
 
 /// A member of few, with a value of any kind.

@@ -40,6 +40,7 @@ pub const MUST_HAPPEN: &[&str] = &[
     "left out",
     "now",
     "default",
+    "merge of metadata",
     "member of an open object",
     "change of members alone",
     "members replaced",
@@ -145,6 +146,7 @@ pub fn run_with(base: Config, mut rng: Rng, op_count: usize, counts: &mut Counts
         links::add(&mut rng, &mut objects, 0);
         numbers::add(&mut rng, &mut objects);
     }
+    objects.iter_mut().for_each(|object| schema::complete(&mut rng, object));
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
     let ticks = clock.clone();
     let durability =
@@ -299,10 +301,16 @@ impl Run<'_> {
                 self.count("members replaced", 1);
             }
         }
+        let objects = self.model.objects.clone();
+        let def = self.model.object(&mutation.object).map(|at| &objects[at]);
+        let is_metadata = |at: usize| def.is_some_and(|def| def.attributes[at].is_metadata());
         let has_op =
             |is_it: fn(&Op) -> bool| terms.is_some_and(|terms| terms.ops.iter().any(|(_, op)| is_it(op)));
         if has_op(|op| matches!(op, Op::Now)) && wanted.dropped == 0 {
             self.count("now", 1);
+        }
+        if has_op(|op| matches!(op, Op::Merge(_))) && wanted.changed.iter().any(|at| is_metadata(*at)) {
+            self.count("merge of metadata", 1);
         }
         self.count("default", wanted.defaulted as u64);
         if wanted.dropped > 0 {

@@ -3,7 +3,6 @@
 use crate::defaults::{self, DefaultDef};
 use crate::links::Refers;
 use crate::numbers::Sequence;
-use crate::open;
 use crate::rng::Rng;
 use crate::samples;
 use std::fmt::Write;
@@ -234,6 +233,8 @@ pub struct AttributeDef {
     pub history: bool,
     /// Whether it is in use; a deleted one keeps its place and gives up its name.
     pub standing: Standing,
+    /// Whether a member of the object stands for it, and not one of its attributes.
+    pub is_member: bool,
 }
 
 /// One object.
@@ -273,6 +274,7 @@ impl AttributeDef {
             default: None,
             history: false,
             standing: Standing::Active,
+            is_member: false,
         }
     }
 
@@ -287,6 +289,12 @@ impl AttributeDef {
     pub fn active_options(&self) -> Vec<&str> {
         let active = self.options.iter().filter(|option| option.standing == Standing::Active);
         active.map(|option| option.key.as_str()).collect()
+    }
+
+    /// Whether it is the JSON that the member `metadata` of an object stands for.
+    #[must_use]
+    pub fn is_metadata(&self) -> bool {
+        self.is_member && self.of == Type::Json
     }
 
     /// Whether callers see the attribute.
@@ -391,7 +399,7 @@ impl ObjectDef {
     /// As the neutral form has it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let listed = self.attributes.iter().filter(|attribute| attribute.of != Type::Open);
+        let listed = self.attributes.iter().filter(|attribute| !attribute.is_member);
         let attributes: Vec<String> = listed.map(AttributeDef::to_json).collect();
         let key: Vec<String> =
             self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
@@ -399,8 +407,10 @@ impl ObjectDef {
             if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
         let history = if self.history { r#""history":true,"# } else { "" };
         let open = if self.open().is_some() { r#""open":true,"# } else { "" };
+        let has_metadata = self.attributes.iter().any(AttributeDef::is_metadata);
+        let metadata = if has_metadata { r#""metadata":true,"# } else { "" };
         let (name, attributes) = (&self.name, attributes.join(","));
-        format!(r#"{{"key":"{name}",{history}{open}{primary}"attributes":[{attributes}]}}"#)
+        format!(r#"{{"key":"{name}",{history}{metadata}{open}{primary}"attributes":[{attributes}]}}"#)
     }
 }
 
@@ -463,7 +473,16 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
     if rng.one_in(4) {
         attributes.iter_mut().for_each(|attribute| attribute.history = rng.one_in(3));
     }
-    let mut object = ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history };
-    open::add(rng, &mut object);
-    object
+    ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history }
+}
+
+/// Gives some objects, behind all their attributes, those that members of an object stand for.
+pub fn complete(rng: &mut Rng, object: &mut ObjectDef) {
+    let member = |name: &str, of| AttributeDef { is_member: true, ..AttributeDef::new(name, of) };
+    if rng.one_in(3) {
+        object.attributes.push(member("metadata", Type::Json));
+    }
+    if rng.one_in(3) {
+        object.attributes.push(member("$open", Type::Open));
+    }
 }
