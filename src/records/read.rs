@@ -10,7 +10,6 @@ use crate::page::header::{Header, SLOT_LEN};
 use crate::page::slots::Width;
 use crate::page::{Columns, slots, text};
 use crate::pagestore::{Group, GroupGuard, GroupState, Root};
-use crate::schema::unknown_members;
 use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
 
 /// Where a record is.
@@ -314,7 +313,7 @@ pub(crate) fn read_record(
         && wanted(layout)
         && let Some(members) = with_cell(state, layout, slot, |cell| hidden.decode(cell))?
     {
-        values.extend(unknown_members(&members));
+        values.extend(schema.unknown_members(&members));
     }
     Ok(Record::new(
         header.id,

@@ -131,18 +131,40 @@ impl AttributeSchema {
         let value = match (&self.rules.default, actor) {
             (None, _) | (Some(DefaultValue::Actor), None) => return false,
             (Some(DefaultValue::Cell(cell)), _) => {
-                out.extend_from_slice(cell);
-                return true;
+                let is_kept = self.may_still_have(cell);
+                out.extend_from_slice(if is_kept { cell } else { &[] });
+                return is_kept;
             }
+            // Nobody writes what is archived.
+            _ if self.standing() == Standing::Archived => return false,
             (Some(DefaultValue::Now), _) if self.value_type == ValueType::Date => Value::Date(now.date()),
             (Some(DefaultValue::Now), _) if self.microseconds => {
-                Value::Timestamp(Timestamp(now.0 - now.0.rem_euclid(NANOS_PER_MICRO)))
+                let coarse = now.0.checked_sub(now.0.rem_euclid(NANOS_PER_MICRO));
+                coarse.map_or(Value::Null, |coarse| Value::Timestamp(Timestamp(coarse)))
             }
             (Some(DefaultValue::Now), _) => Value::Timestamp(now),
             (Some(DefaultValue::Actor), Some(actor)) => Value::Actor(actor.clone()),
         };
         // The moment may lie outside limits that the schema sets; then there is no default.
         self.append_checked(&value, out).unwrap_or(false)
+    }
+
+    /// Whether a default that fitted when it was declared fits what changes of the schema made of the attribute: its
+    /// limits, its options, its standing.
+    fn may_still_have(&self, default: &[u8]) -> bool {
+        if self.standing() == Standing::Archived {
+            return false;
+        }
+        let is_bounded = self.min.is_some() || self.max.is_some() || self.rules.max_values.is_some();
+        if !is_bounded && self.options.is_empty() {
+            return true;
+        }
+        let Ok(value) = self.decode(default) else { return false };
+        let mut again = Vec::new();
+        // An option that was deleted decodes to its name, which another one may have.
+        self.archived_option(&value).is_none()
+            && self.append_checked(&value, &mut again).unwrap_or(false)
+            && again == default
     }
 
     /// The key of an archived option among the values, where there is one: such are shown and not written.

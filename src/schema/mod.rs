@@ -51,7 +51,7 @@ use crate::value::ValueType;
 pub(crate) use change::{Asked, Demand};
 use coding::{Coding, Pattern};
 use names::Names;
-pub(crate) use open::unknown_members;
+pub(crate) use open::is_no_member;
 use rules::Rules;
 pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing};
 use serde::{Deserialize, Serialize};

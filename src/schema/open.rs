@@ -58,6 +58,14 @@ impl ObjectSchema {
         Ok(true)
     }
 
+    /// The members of a hidden attribute's value which the object does not know. An attribute that came later, or
+    /// got another name, hides the member that has its name.
+    pub(crate) fn unknown_members(&self, hidden: &Value) -> Vec<(Arc<str>, Value)> {
+        let mut members = members(hidden);
+        members.retain(|(name, _)| self.takes_unknown(name));
+        members
+    }
+
     /// Refuses a member that even an open object does not take.
     ///
     /// # Errors
@@ -70,11 +78,20 @@ impl ObjectSchema {
     fn unknown(&self, name: &str, value: &Value) -> Result<Option<Box<RawValue>>> {
         check::name(name)
             .map_err(|reason| Error::attribute(ErrorKind::UnknownAttribute, &self.key, name, reason))?;
-        if value.is_null() {
+        if is_no_member(value) {
             return Ok(None);
         }
         let refused = |refusal: Refusal| Error::attribute(refusal.kind, &self.key, name, refusal.reason);
         raw(value).map(Some).map_err(refused)
+    }
+}
+
+/// Whether a value takes a member away: null, also where it is written as JSON, since a member has no type that
+/// could tell the two apart.
+pub(crate) fn is_no_member(value: &Value) -> bool {
+    match value {
+        Value::Json(json) => json.as_str() == "null",
+        value => value.is_null(),
     }
 }
 
@@ -89,7 +106,7 @@ fn raw(value: &Value) -> Result<Box<RawValue>, Refusal> {
 }
 
 /// The members of a hidden attribute's value, as untyped JSON means them.
-pub(crate) fn unknown_members(value: &Value) -> Vec<(Arc<str>, Value)> {
+fn members(value: &Value) -> Vec<(Arc<str>, Value)> {
     let Value::Json(json) = value else { return Vec::new() };
     let members: Members = serde_json::from_str(json.as_str()).unwrap_or_default();
     let typed = |raw: &RawValue| match raw.get().starts_with(['[', '{']) {

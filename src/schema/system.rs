@@ -32,7 +32,8 @@ static ALWAYS: LazyLock<[ObjectSchema; 2]> = LazyLock::new(|| {
         Column::key("key", ValueType::Text),
         Column::of("body_hash", ValueType::Uuid),
         Column::of("expires_at", ValueType::Timestamp),
-        Column::of("outcome", ValueType::Json),
+        // JSON with whole records in it, and so nested deeper than a value of that type may be.
+        Column::of("outcome", ValueType::LongText),
     ];
     [
         object(ACTORS, "$actors", TreeId(2), TreeId(3), &actors),

@@ -15,7 +15,7 @@ use crate::change::Op;
 use crate::error::{Error, ErrorKind, Result};
 use crate::patch::{self, Place};
 use crate::records::AttributeLayout;
-use crate::schema::{AttributeSchema, unknown_members};
+use crate::schema::{AttributeSchema, is_no_member};
 use crate::value::{Name, Value, ValueType};
 use std::borrow::Cow;
 
@@ -47,9 +47,15 @@ impl<'p> Choice<'_, 'p> {
         let checked = value.as_ref().map_or(Ok(()), |value| object.schema.check_unknown(name, value));
         match checked {
             Ok(()) => self.unknown.push((name, value)),
-            Err(error) => problems.note(error, false)?,
+            Err(error) => self.refuse_unknown(name, error, problems)?,
         }
         Ok(())
+    }
+
+    /// What is left out is named all the same: a replacement keeps what the record has of it.
+    fn refuse_unknown(&mut self, name: &'p Name, error: Error, problems: &mut Problems) -> Result<()> {
+        self.unknown.push((name, None));
+        problems.note(error, false)
     }
 
     /// `there`: the names of those that the record has.
@@ -66,7 +72,7 @@ impl<'p> Choice<'_, 'p> {
             Op::SetIfEmpty(value) => {
                 let said = self.unknown.iter().rev().find(|(known, value)| *known == name && value.is_some());
                 let has_value = match said {
-                    Some((_, value)) => value.as_ref().is_some_and(|value| !value.is_null()),
+                    Some((_, value)) => value.as_ref().is_some_and(|value| !is_no_member(value)),
                     None => there.contains(name),
                 };
                 (!has_value).then_some(Cow::Borrowed(value))
@@ -77,8 +83,8 @@ impl<'p> Choice<'_, 'p> {
                     op.name()
                 );
                 let kind = ErrorKind::UnknownAttribute;
-                return problems
-                    .note(Error::attribute(kind, object.schema.key(), name.as_str(), reason), false);
+                let error = Error::attribute(kind, object.schema.key(), name.as_str(), reason);
+                return self.refuse_unknown(name, error, problems);
             }
         };
         self.put_unknown(object, name, value, problems)
@@ -160,7 +166,8 @@ impl<'a> Staging<'a> {
         let mut cell = Vec::new();
         match self.located_cell(located, layout, &mut cell)? {
             true => {
-                Ok(unknown_members(&hidden.decode(&cell)?).into_iter().map(|(name, _)| name.into()).collect())
+                let members = object.schema.unknown_members(&hidden.decode(&cell)?);
+                Ok(members.into_iter().map(|(name, _)| name.into()).collect())
             }
             false => Ok(Vec::new()),
         }

@@ -6,7 +6,6 @@ use super::outcome::AttributeSet;
 use super::resolve::Staging;
 use crate::change::{Mode, Patch};
 use crate::error::Result;
-use crate::schema::unknown_members;
 use crate::value::{Name, Value};
 
 /// A member that the object does not know, and its value; `None` where it is named and its value does not count.
@@ -69,7 +68,7 @@ impl Staging<'_> {
         let mut current = Vec::new();
         let has = self.staged_cell(staged, layout, &mut current)?;
         let mut gone = match has && mode == Mode::Replace {
-            true => unknown_members(&hidden.decode(&current)?),
+            true => object.schema.unknown_members(&hidden.decode(&current)?),
             false => Vec::new(),
         };
         gone.retain(|(name, _)| !members.iter().any(|(named, _)| *named == &**name));

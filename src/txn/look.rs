@@ -13,7 +13,6 @@ use crate::records::{
     AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, header_alone, in_group,
     prefetch, read_cell, read_header, read_record,
 };
-use crate::schema::unknown_members;
 use crate::value::{Name, Record, Value, key_hash};
 use std::sync::Arc;
 
@@ -383,7 +382,8 @@ impl Staging<'_> {
         if let Some(hidden) = object.schema.open_attribute() {
             match record.cell(hidden.id()) {
                 Some(StagedCell { bytes: Some(span), .. }) => {
-                    values.extend(unknown_members(&hidden.decode(&stage.arena[span.clone()])?));
+                    let members = hidden.decode(&stage.arena[span.clone()])?;
+                    values.extend(object.schema.unknown_members(&members));
                 }
                 Some(_) => {}
                 None => {

@@ -25,7 +25,7 @@ use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId};
 use crate::patch::{self, When};
 use crate::records::AttributeLayout;
-use crate::schema::{AttributeSchema, unknown_members};
+use crate::schema::{AttributeSchema, ObjectSchema};
 use crate::value::{Name, Value};
 
 /// Deepest nesting of mutations in links.
@@ -343,7 +343,10 @@ impl<'a> Staging<'a> {
             changed.insert(schema.id());
             let value = decoded(schema, before.as_deref())?;
             match schema.is_hidden() {
-                true => values.extend(unknown_before(&value, &decoded(schema, now.as_deref())?)),
+                true => {
+                    let now = decoded(schema, now.as_deref())?;
+                    values.extend(unknown_before(object.schema, &value, &now));
+                }
                 false => values.push((schema.name().into(), value)),
             }
         }
@@ -436,7 +439,7 @@ impl<'a> Staging<'a> {
         for (schema, cell) in object.schema.attributes().iter().zip(&cells) {
             let value = decoded(schema, cell.as_deref())?;
             match schema.is_hidden() {
-                true => values.extend(unknown_before(&value, &Value::Null)),
+                true => values.extend(unknown_before(object.schema, &value, &Value::Null)),
                 false if value.is_null() => {}
                 false => values.push((schema.name().into(), value)),
             }
@@ -488,8 +491,8 @@ fn decoded(schema: &AttributeSchema, cell: Option<&[u8]>) -> Result<Value> {
 }
 
 /// The members that an open object does not know and that differ, as they were.
-fn unknown_before(before: &Value, now: &Value) -> Vec<(Name, Value)> {
-    let (before, now) = (unknown_members(before), unknown_members(now));
+fn unknown_before(object: &ObjectSchema, before: &Value, now: &Value) -> Vec<(Name, Value)> {
+    let (before, now) = (object.unknown_members(before), object.unknown_members(now));
     let new = now.iter().filter(|(name, _)| !before.iter().any(|(known, _)| known == name));
     let new = new.map(|(name, _)| (Name::from(name.clone()), Value::Null));
     let old = before.iter().filter(|member| !now.contains(member));

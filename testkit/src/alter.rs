@@ -92,7 +92,11 @@ fn one(rng: &mut Rng, objects: &[ObjectDef], alone: bool) -> Change {
     let def = rng.pick(objects);
     let object = def.name.clone();
     match rng.below(16) {
-        0 if objects.len() < OBJECTS_MAX => Change::AddObject(schema::generate(rng, objects.len())),
+        0 if objects.len() < OBJECTS_MAX => {
+            let mut object = schema::generate(rng, objects.len());
+            schema::complete(rng, &mut object);
+            Change::AddObject(object)
+        }
         1 => {
             // Among several changes a name is taken by one alone.
             let taken = alone && rng.one_in(6);

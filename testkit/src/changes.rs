@@ -1,6 +1,7 @@
 //! Changes of a schema whose objects have records, as docs/schema-changes.md says it: what each makes of schema
 //! and records, and which records are in its way. Written from that text. `alter` draws them.
 
+use crate::defaults::DefaultDef;
 use crate::history;
 use crate::model::{Model, ModelRecord, Records};
 use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
@@ -186,6 +187,7 @@ impl Changing {
                 let attribute = self.attribute(at, place);
                 attribute.standing = Standing::Deleted;
                 attribute.required = false;
+                attribute.default = None;
                 self.each_value(at, place, |_| None);
             }
             What::AddOption(_) | What::RenameOption(..) | What::ArchiveOption(..) | What::DeleteOption(_) => {
@@ -260,6 +262,7 @@ impl Changing {
                     return refused;
                 }
                 self.attribute(at, place).options[number].key = to.clone();
+                self.change_default(at, place, renamed(key, to));
                 self.each_value(at, place, |value| Some(renamed(key, to)(value)));
                 history::each_value(&mut self.histories, at, place, renamed(key, to));
             }
@@ -272,7 +275,8 @@ impl Changing {
                 let has = self.with(at, place, |value| has_text(value, key));
                 self.demand(refuse(ErrorKind::InvalidValue, has));
                 self.attribute(at, place).options[number].standing = Standing::Deleted;
-                // The past knows it still, whoever takes the name next.
+                // The past and a default know it still, whoever takes the name next.
+                self.change_default(at, place, renamed(key, &history::gone(key, number)));
                 history::each_value(
                     &mut self.histories,
                     at,
@@ -283,6 +287,12 @@ impl Changing {
             _ => return refused,
         }
         Ok(())
+    }
+
+    fn change_default(&mut self, at: usize, place: usize, become_: impl Fn(&Value) -> Value) {
+        if let Some(DefaultDef::Value(value)) = &mut self.attribute(at, place).default {
+            *value = become_(value);
+        }
     }
 
     fn make_unique(&mut self, at: usize, place: usize) -> Result<(), ErrorKind> {
@@ -330,7 +340,13 @@ impl Changing {
             }
             _ => Ok(None),
         };
-        let new = AttributeDef { min: limit(&old.min)?, max: limit(&old.max)?, ..bare.clone() };
+        let default = match &old.default {
+            Some(DefaultDef::Value(value)) => {
+                widened(value).map_err(|_| ErrorKind::InvalidSchema)?.map(DefaultDef::Value)
+            }
+            other => other.clone(),
+        };
+        let new = AttributeDef { min: limit(&old.min)?, max: limit(&old.max)?, default, ..bare.clone() };
         let unfit = self.with(at, place, |value| widened(value).is_err());
         *self.attribute(at, place) = new;
         self.demand(refuse(ErrorKind::InvalidValue, unfit));

@@ -3,6 +3,7 @@
 
 use crate::mem::MemDisk;
 use crate::model::{Expected, Model, ModelRecord, Records};
+use crate::open;
 use crate::relations::Other;
 use crate::schema::ObjectDef;
 use crate::values::same;
@@ -43,16 +44,18 @@ pub fn same_values(
     values: &BTreeMap<usize, Value>,
     found: &Record,
 ) -> Result<(), Difference> {
-    for (at, attribute) in def.attributes.iter().enumerate().filter(|(_, a)| !a.is_deleted()) {
+    for (at, attribute) in def.attributes.iter().enumerate().filter(|(_, a)| a.is_shown()) {
         let (wanted, got) = (values.get(&at), found.get(&attribute.name));
         ensure!(same(wanted, got), "{}: {} expected, {} found", attribute.name, brief(wanted), brief(got));
     }
-    ensure!(
-        found.iter().len() == values.len(),
-        "{} values expected, {} found",
-        values.len(),
-        found.iter().len()
-    );
+    let hidden = def.open().filter(|at| values.contains_key(at));
+    let members = open::shown(def, hidden.and_then(|at| values.get(&at)));
+    for (name, wanted) in &members {
+        let got = found.get(name);
+        ensure!(got == Some(wanted), "{name}: {} expected, {} found", brief(Some(wanted)), brief(got));
+    }
+    let count = values.len() - usize::from(hidden.is_some()) + members.len();
+    ensure!(found.iter().len() == count, "{count} values expected, {} found", found.iter().len());
     Ok(())
 }
 
@@ -73,6 +76,53 @@ fn same_record(
     let got = (found.created_by(), found.updated_by());
     ensure!(by == got, "{} {id}: made and changed by {by:?} expected, {got:?} found", def.name);
     same_values(def, &wanted.values, found).map_err(|why| format!("{} {id}: {why}", def.name))
+}
+
+/// What a mutation should tell of the values before it: of attributes, and of members that an open object does not
+/// know, those that changed.
+fn before(def: &ObjectDef, wanted: &Expected) -> BTreeMap<String, Value> {
+    let mut before = BTreeMap::new();
+    for at in &wanted.changed {
+        let (old, new) = (wanted.before.get(at), wanted.values.get(at));
+        if def.open() != Some(*at) {
+            before.insert(def.attributes[*at].name.to_string(), old.cloned().unwrap_or_default());
+            continue;
+        }
+        let (old, new) = (open::shown(def, old), open::shown(def, new));
+        let names = old.keys().chain(new.keys()).filter(|name| old.get(*name) != new.get(*name));
+        before.extend(names.map(|name| (name.clone(), old.get(name).cloned().unwrap_or_default())));
+    }
+    before
+}
+
+/// Compares what a mutation says that it changed of its own record, and the values before it where they were asked
+/// for.
+///
+/// # Errors
+/// The first difference.
+pub fn same_changes(
+    def: &ObjectDef,
+    wanted: &Expected,
+    outcome: &Outcome,
+    asked: bool,
+) -> Result<(), Difference> {
+    let shown = wanted.changed.iter().map(|at| &def.attributes[*at]).filter(|attribute| attribute.is_shown());
+    let names: Vec<&str> = shown.map(|attribute| attribute.name.as_str()).collect();
+    let changed: Vec<&str> = outcome.changed().collect();
+    ensure!(names == changed, "changed {names:?} expected, {changed:?} found");
+    let is_unchanged = !wanted.created && wanted.changed.is_empty() && wanted.others.is_empty();
+    ensure!(
+        outcome.is_unchanged() == is_unchanged,
+        "unchanged: {is_unchanged} expected, {} found",
+        outcome.is_unchanged()
+    );
+    let wanted = if asked && !wanted.created { before(def, wanted) } else { BTreeMap::new() };
+    let found: BTreeMap<String, Value> =
+        outcome.before().iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    let is_same = wanted.len() == found.len() && found.len() == outcome.before().len();
+    let is_same = is_same && wanted.iter().all(|(name, value)| same(Some(value), found.get(name)));
+    ensure!(is_same, "before: {wanted:?} expected, {found:?} found");
+    Ok(())
 }
 
 /// Compares what a mutation says that it did to other records.

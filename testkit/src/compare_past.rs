@@ -35,7 +35,7 @@ pub fn compare_past(store: &Store, model: &Model) -> Result<(), Difference> {
             "{}: {wanted:#?} expected, {found:#?} found",
             fail("history".into())
         );
-        for (place, attribute) in def.attributes.iter().enumerate().filter(|(_, a)| !a.is_deleted()) {
+        for (place, attribute) in def.attributes.iter().enumerate().filter(|(_, a)| a.is_shown()) {
             match (read.history(id, &attribute.name), def.keeps(place)) {
                 (Err(error), false) if error.kind() == ErrorKind::NotHistoric => {}
                 (Ok(found), true) => {
@@ -108,7 +108,7 @@ impl<'m> Known<'m> {
     /// All values and their intervals, or those of one attribute.
     fn values(&self, only: Option<usize>) -> Vec<Told> {
         let is_meant =
-            |place: usize| !self.def.attributes[place].is_deleted() && only.is_none_or(|only| only == place);
+            |place: usize| self.def.attributes[place].is_shown() && only.is_none_or(|only| only == place);
         let name = |place: usize| self.def.attributes[place].name.to_string();
         let mut told: Vec<Told> = Vec::new();
         for past in self.history.past.iter().filter(|past| is_meant(past.place)) {
@@ -127,7 +127,8 @@ impl<'m> Known<'m> {
     /// Present values whose past is kept.
     fn present(&self) -> Values {
         let values = self.record.iter().flat_map(|record| &record.values);
-        values.filter(|(at, _)| self.def.keeps(**at)).map(|(at, value)| (*at, value.clone())).collect()
+        let is_kept = |at: usize| self.def.keeps(at) && self.def.attributes[at].is_shown();
+        values.filter(|(at, _)| is_kept(**at)).map(|(at, value)| (*at, value.clone())).collect()
     }
 
     fn compare_moments(&self, as_of: AsOf<'_>) -> Result<(), Difference> {
@@ -149,7 +150,7 @@ impl<'m> Known<'m> {
         let mut values = Values::new();
         for past in self.history.past.iter().filter(|past| past.from <= at && at < past.until) {
             let attribute = &self.def.attributes[past.place];
-            if !attribute.is_deleted() {
+            if attribute.is_shown() {
                 values.insert(past.place, shown(attribute, &past.value));
             }
         }

@@ -3,6 +3,7 @@
 //! Written for being right at a glance, not for speed, and without a line of the engine's: a mutation
 //! changes the map in place and notes how to undo it; a transaction that is refused is undone.
 
+use crate::defaults::Moment;
 use crate::history::{self, By, Death, Histories, Past};
 use crate::links::Linked;
 use crate::nested;
@@ -51,6 +52,8 @@ pub struct Expected {
     pub before: Values,
     /// How much was left out.
     pub dropped: usize,
+    /// How many defaults it got.
+    pub defaulted: usize,
     /// Other records that were made, changed or removed.
     pub others: BTreeMap<RecordId, Other>,
 }
@@ -127,6 +130,8 @@ pub struct Model {
     pub histories: Histories,
     /// Who commits.
     pub actor: By,
+    /// What the clock says.
+    pub now: i64,
     /// One that is staged.
     request: Option<(String, Asked)>,
     counters: Vec<u64>,
@@ -150,6 +155,7 @@ impl Model {
             requests: BTreeMap::new(),
             histories: Histories::new(),
             actor: None,
+            now: created,
             request: None,
             holders: BTreeMap::new(),
             entries: Vec::new(),
@@ -495,7 +501,9 @@ impl Model {
         }
         let mut numbers = Values::new();
         self.give_numbers(object, &mut numbers)?;
-        let End { mut values, dropped } = plan::end(&objects[object], patch, key, None, chosen)?;
+        let moment = self.moment();
+        let End { mut values, dropped, defaulted } =
+            plan::end(&objects[object], patch, key, None, chosen, &moment)?;
         values.extend(numbers);
         let at = patch.at.map(|at| at.0);
         self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
@@ -505,7 +513,7 @@ impl Model {
         let values = self.records[&id].values.clone();
         let changed = values.keys().copied().collect();
         let (before, others) = (Values::new(), BTreeMap::new());
-        Ok(Expected { id, version, created: true, changed, values, before, dropped, others })
+        Ok(Expected { id, version, created: true, changed, values, before, dropped, defaulted, others })
     }
 
     fn update(
@@ -526,7 +534,9 @@ impl Model {
         let chosen = self.choices(patch, key, (found.object, id), false, depth);
         // As a nested mutation may have left it.
         let mut record = ModelRecord::clone(&self.records[&id]);
-        let End { values, dropped } = plan::end(def, patch, key, Some(&record.values), chosen)?;
+        let moment = self.moment();
+        let End { values, dropped, defaulted } =
+            plan::end(def, patch, key, Some(&record.values), chosen, &moment)?;
         let partners = std::mem::replace(&mut record.values, values);
         let changes = |before: &Values, after: &Values| -> BTreeSet<usize> {
             (0..def.attributes.len()).filter(|at| !same(before.get(at), after.get(at))).collect()
@@ -539,7 +549,11 @@ impl Model {
         let (record, before) = (&self.records[&id], found.values.clone());
         let changed = changes(&before, &record.values);
         let (version, values, others) = (record.version, record.values.clone(), BTreeMap::new());
-        Ok(Expected { id, version, created: false, changed, values, before, dropped, others })
+        Ok(Expected { id, version, created: false, changed, values, before, dropped, defaulted, others })
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, actor: self.actor.clone() }
     }
 
     /// Stages what a record has become: its version rises by one in a transaction, however often it changes.
@@ -566,7 +580,17 @@ impl Model {
         let changed = (0..attributes.len()).filter(|at| !attributes[*at].is_deleted()).collect();
         let (version, values) = (record.version, record.values.clone());
         let (before, others) = (Values::new(), BTreeMap::new());
-        Ok(Expected { id, version, created: false, changed, values, before, dropped: 0, others })
+        Ok(Expected {
+            id,
+            version,
+            created: false,
+            changed,
+            values,
+            before,
+            dropped: 0,
+            defaulted: 0,
+            others,
+        })
     }
 
     /// Removes a record, whoever refers to it.

@@ -4,6 +4,7 @@
 use crate::links;
 use crate::model::Model;
 use crate::nested;
+use crate::open;
 use crate::rng::Rng;
 use crate::samples;
 use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
@@ -17,7 +18,12 @@ use vellum::{
 pub fn attribute<'d>(rng: &mut Rng, def: &'d ObjectDef) -> &'d AttributeDef {
     let present = def.present();
     match present.is_empty() || rng.one_in(60) {
-        true => rng.pick(&def.attributes),
+        true => loop {
+            let attribute = rng.pick(&def.attributes);
+            if attribute.of != Type::Open {
+                break attribute;
+            }
+        },
         false => {
             let active = |attribute: &&&AttributeDef| attribute.standing == Standing::Active;
             let active: Vec<&AttributeDef> = present.iter().filter(active).copied().collect();
@@ -201,6 +207,11 @@ fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: b
     let mut set = Vec::new();
     for (at, attribute) in def.attributes.iter().enumerate() {
         let in_key = def.primary_key.contains(&at);
+        if attribute.of == Type::Open {
+            let members = if rng.one_in(2) { rng.below(4) } else { 0 };
+            set.extend((0..members).map(|_| open::draw(rng)));
+            continue;
+        }
         if attribute.standing != Standing::Active && !rng.one_in(40) {
             continue;
         }
@@ -325,6 +336,9 @@ pub(crate) fn mutation_of(rng: &mut Rng, model: &Model, graveyard: &[RecordId], 
                 if !named {
                     patch.clear.push(attribute.name.clone());
                 }
+                if model.objects[object].open().is_some() && rng.one_in(2) {
+                    patch.clear.push(open::draw(rng).0);
+                }
             }
             if rng.one_in(8) {
                 patch.mode = Mode::Replace;
@@ -390,8 +404,12 @@ pub fn renew(rng: &mut Rng, model: &Model) -> Option<Vec<Mutation>> {
     let id = some_record(rng, model, object)?;
     let def = &model.objects[object];
     let record = &model.records[&id];
-    let given = record.values.iter().filter(|(at, _)| def.attributes[**at].of != Type::Autonumber);
-    let set = given.map(|(at, value)| (def.attributes[*at].name.clone(), value.clone())).collect();
+    let is_given = |at: usize| matches!(def.attributes[at].of, Type::Autonumber | Type::Open);
+    let given = record.values.iter().filter(|(at, _)| !is_given(**at));
+    let mut set: Vec<(Name, Value)> =
+        given.map(|(at, value)| (def.attributes[*at].name.clone(), value.clone())).collect();
+    let members = open::shown(def, def.open().and_then(|at| record.values.get(&at)));
+    set.extend(members.into_iter().map(|(name, value)| (name.into(), value)));
     let key = rng.one_in(2).then_some(Key::Id(id));
     let object = def.name.clone();
     Some(vec![

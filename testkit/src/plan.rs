@@ -1,11 +1,14 @@
 //! What a mutation makes of a record's values, as docs/mutations.md says it: parts by precedence, ops behind
 //! them, conditions, and what is left out where the caller asked for that. Written from that text.
 
+use crate::defaults::{self, Moment};
 use crate::entries;
 use crate::model::Values;
+use crate::open;
 use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
 use crate::values::{canonical, key_part};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use vellum::{
     Bounds, Comparison, Decimal, ErrorKind, Filter, Mode, Name, Op, Patch, Terms, Validation, Value,
 };
@@ -17,6 +20,8 @@ pub struct End {
     pub values: Values,
     /// How many unknown names and unfit values were left out.
     pub dropped: usize,
+    /// How many defaults it got.
+    pub defaulted: usize,
 }
 
 struct Problems {
@@ -44,6 +49,8 @@ pub enum Choice {
     Value(usize, Result<Value, ErrorKind>),
     /// An op.
     Op(usize, Result<Op, ErrorKind>),
+    /// A value of a member that an open object does not know; none where it does not count.
+    Member(Name, Result<Option<Value>, ErrorKind>),
 }
 
 /// Finds or makes the records that a value refers to; the last argument says whether they must exist.
@@ -66,7 +73,12 @@ pub fn choices(
         Some(at) if def.attributes[at].of == Type::Autonumber => Err(ErrorKind::NotWritable),
         Some(at) => Ok(at),
     };
+    let there = open::shown(def, hidden_of(def, before));
     for (name, value, if_empty) in counting(patch, terms, key, before.is_none()) {
+        if open::takes(def, &name) {
+            chosen.push(open::choice(&name, &value, if_empty && there.contains_key(&*name)));
+            continue;
+        }
         match writable(&name) {
             Err(kind) => chosen.push(Choice::Refused(kind)),
             Ok(at) if if_empty && before.is_some_and(|values| values.contains_key(&at)) => {}
@@ -79,6 +91,11 @@ pub fn choices(
     let away = |op: &Op| matches!(op, Op::Remove(_) | Op::ClearEntry(_) | Op::Clear);
     let ordered = terms.ops.iter().filter(|(_, op)| away(op));
     for (name, op) in ordered.chain(terms.ops.iter().filter(|(_, op)| !away(op))) {
+        if open::takes(def, name) {
+            let choice = open::op_choice(name, op, &there, &chosen);
+            chosen.push(choice);
+            continue;
+        }
         chosen.push(match writable(name) {
             Err(kind) => Choice::Refused(kind),
             Ok(at) if def.attributes[at].of.is_reference() => {
@@ -93,6 +110,11 @@ pub fn choices(
     chosen
 }
 
+/// What a record of an open object has of members that it does not know.
+fn hidden_of<'v>(def: &ObjectDef, values: Option<&'v Values>) -> Option<&'v Value> {
+    def.open().and_then(|at| values?.get(&at))
+}
+
 /// Whether an attribute has a value once all that was chosen so far is carried out.
 fn has_value_by_then(def: &ObjectDef, at: usize, before: Option<&Values>, chosen: &[Choice]) -> bool {
     let attribute = &def.attributes[at];
@@ -100,7 +122,7 @@ fn has_value_by_then(def: &ObjectDef, at: usize, before: Option<&Values>, chosen
     for choice in chosen {
         let made = match choice {
             Choice::Value(of, Ok(value)) if *of == at => canonical(attribute, value),
-            Choice::Op(of, Ok(op)) if *of == at => applied(attribute, current.clone(), op),
+            Choice::Op(of, Ok(op)) if *of == at => applied(attribute, current.clone(), op, 0),
             _ => continue,
         };
         current = made.unwrap_or(current);
@@ -137,6 +159,7 @@ pub fn end(
     key: &[(Name, Value)],
     before: Option<&Values>,
     chosen: Vec<Choice>,
+    moment: &Moment,
 ) -> Result<End, ErrorKind> {
     let none = Terms::default();
     let terms = patch.terms.as_deref().unwrap_or(&none);
@@ -144,10 +167,16 @@ pub fn end(
         Problems { ignore: terms.validation == Validation::IgnoreInvalid, first: None, dropped: 0 };
     let (had, mut values) = (|at: usize| before.and_then(|values| values.get(&at)).cloned(), Values::new());
     let mut ends: Vec<(usize, Option<Value>)> = Vec::new();
+    let mut named_members = Vec::new();
     for choice in chosen {
         let at = match &choice {
             Choice::Refused(kind) => {
                 problems.note(*kind, false);
+                continue;
+            }
+            Choice::Member(name, value) => {
+                named_members.push((name.clone(), value.clone().unwrap_or_default()));
+                value.as_ref().err().into_iter().for_each(|kind| problems.note(*kind, false));
                 continue;
             }
             Choice::Value(at, _) | Choice::Op(at, _) => *at,
@@ -159,14 +188,14 @@ pub fn end(
                 let current = place.map_or_else(|| had(at), |place| ends[place].1.clone());
                 op.and_then(|op| {
                     writable(attribute, written(&op, current.is_some()))?;
-                    applied(attribute, current, &op)
+                    applied(attribute, current, &op, moment.now)
                 })
             }
             Choice::Value(_, value) => value.and_then(|value| {
                 writable(attribute, [&value])?;
                 canonical(attribute, &value)
             }),
-            Choice::Refused(kind) => Err(kind),
+            Choice::Refused(_) | Choice::Member(..) => continue,
         };
         match (made, place) {
             (Ok(value), Some(place)) => ends[place].1 = value,
@@ -175,27 +204,41 @@ pub fn end(
         }
     }
     values.extend(before.into_iter().flatten().map(|(at, value)| (*at, value.clone())));
-    if patch.mode == Mode::Replace && before.is_some() {
+    let replaces = patch.mode == Mode::Replace && before.is_some();
+    if replaces {
         let parts = [&terms.update, &patch.set, &terms.update_if_empty, &terms.create_or_update_if_empty];
         let named = parts.into_iter().flatten().chain(key).map(|(name, _)| name);
         let named: Vec<&Name> = named.chain(terms.ops.iter().map(|(name, _)| name)).collect();
         values.retain(|at, _| {
             let AttributeDef { name, standing, of, .. } = &def.attributes[*at];
-            *of == Type::Autonumber || *standing == Standing::Archived || named.contains(&name)
+            let is_given = matches!(of, Type::Autonumber | Type::Open);
+            is_given || *standing == Standing::Archived || named.contains(&name)
         });
     }
+    let mut said = BTreeSet::new();
     for (at, value) in ends {
+        said.insert(at);
         match value {
             Some(value) => values.insert(at, value),
             None => values.remove(&at),
         };
+    }
+    let at = patch.at.map(|at| at.0);
+    let defaulted = match before {
+        None => defaults::fill(def, &said, at, moment, &mut values),
+        Some(_) => 0,
+    };
+    if let Some(at) = def.open() {
+        let members = open::end(def, hidden_of(def, before), named_members, replaces);
+        values.remove(&at);
+        values.extend(open::hidden(members).map(|hidden| (at, hidden)));
     }
     match problems.first {
         Some(kind) => Err(kind),
         None if (0..def.attributes.len()).any(|at| def.is_required(at) && !values.contains_key(&at)) => {
             Err(ErrorKind::MissingRequired)
         }
-        None => Ok(End { values, dropped: problems.dropped }),
+        None => Ok(End { values, dropped: problems.dropped, defaulted }),
     }
 }
 
@@ -263,12 +306,18 @@ fn counting(patch: &Patch, terms: &Terms, key: &[(Name, Value)], is_new: bool) -
 }
 
 /// What an op makes of a value.
-fn applied(attribute: &AttributeDef, current: Option<Value>, op: &Op) -> Result<Option<Value>, ErrorKind> {
+fn applied(
+    attribute: &AttributeDef,
+    current: Option<Value>,
+    op: &Op,
+    now: i64,
+) -> Result<Option<Value>, ErrorKind> {
     match op {
         Op::Set(value) => canonical(attribute, value),
         Op::Clear => Ok(None),
         Op::SetIfEmpty(value) if current.is_none() => canonical(attribute, value),
         Op::SetIfEmpty(_) => Ok(current),
+        Op::Now => canonical(attribute, &defaults::moment(attribute, now)?),
         Op::Increment(by, bounds) => arithmetic(attribute, current, by, bounds, false),
         Op::Multiply(by, bounds) => arithmetic(attribute, current, by, bounds, true),
         Op::Min(value) => extreme(attribute, current, value, Ordering::Less),

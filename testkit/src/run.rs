@@ -2,7 +2,7 @@
 //! memory and the model, compared on the way and at the end.
 
 use crate::alter;
-use crate::compare::{compare, compare_snapshot, ensure, same_others, same_values};
+use crate::compare::{compare, compare_snapshot, ensure, same_changes, same_others, same_values};
 use crate::compare_past::compare_past_of_snapshot;
 use crate::history::Histories;
 use crate::links;
@@ -15,12 +15,11 @@ use crate::relations::Other;
 use crate::rng::Rng;
 use crate::schema::{self, ObjectDef};
 use crate::undo;
-use crate::values::same;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
-    Config, Durability, Error, ErrorKind, Mutation, Outcome, RecordId, Schema, Snapshot, Store, Timestamp,
+    Config, Durability, Error, ErrorKind, Mutation, Op, Outcome, RecordId, Schema, Snapshot, Store, Timestamp,
 };
 
 mod life;
@@ -39,6 +38,12 @@ pub const MUST_HAPPEN: &[&str] = &[
     "delete",
     "ops",
     "left out",
+    "now",
+    "default",
+    "merge of metadata",
+    "member of an open object",
+    "change of members alone",
+    "members replaced",
     "nested create",
     "named record",
     "numbered",
@@ -141,6 +146,7 @@ pub fn run_with(base: Config, mut rng: Rng, op_count: usize, counts: &mut Counts
         links::add(&mut rng, &mut objects, 0);
         numbers::add(&mut rng, &mut objects);
     }
+    objects.iter_mut().for_each(|object| schema::complete(&mut rng, object));
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
     let ticks = clock.clone();
     let durability =
@@ -203,6 +209,7 @@ impl Run<'_> {
         // Clocks jump back now and then.
         let step = if self.rng.one_in(10) { -5_000_000_000 } else { self.rng.below(3_000_000) as i64 };
         self.clock.fetch_add(step, Ordering::Relaxed);
+        self.model.now = self.now();
         self.model.actor = ops::actor(&mut self.rng);
         let roll = self.rng.below(100);
         if std::env::var_os("VELLUM_TRACE").is_some() {
@@ -284,6 +291,28 @@ impl Run<'_> {
         if terms.is_some_and(|terms| !terms.ops.is_empty()) && !wanted.changed.is_empty() {
             self.count("ops", 1);
         }
+        let open = self.model.object(&mutation.object).and_then(|at| self.model.objects[at].open());
+        if open.is_some_and(|at| wanted.changed.contains(&at)) && mutation.action != A::Delete {
+            self.count("member of an open object", 1);
+            if wanted.changed.len() == 1 && !wanted.created {
+                self.count("change of members alone", 1);
+            }
+            if mutation.patch.mode == vellum::Mode::Replace {
+                self.count("members replaced", 1);
+            }
+        }
+        let objects = self.model.objects.clone();
+        let def = self.model.object(&mutation.object).map(|at| &objects[at]);
+        let is_metadata = |at: usize| def.is_some_and(|def| def.attributes[at].is_metadata());
+        let has_op =
+            |is_it: fn(&Op) -> bool| terms.is_some_and(|terms| terms.ops.iter().any(|(_, op)| is_it(op)));
+        if has_op(|op| matches!(op, Op::Now)) && wanted.dropped == 0 {
+            self.count("now", 1);
+        }
+        if has_op(|op| matches!(op, Op::Merge(_))) && wanted.changed.iter().any(|at| is_metadata(*at)) {
+            self.count("merge of metadata", 1);
+        }
+        self.count("default", wanted.defaulted as u64);
         if wanted.dropped > 0 {
             self.count("left out", 1);
         }
@@ -316,10 +345,8 @@ impl Run<'_> {
         ensure!(found == expected, "{mutation:?}\nexpected {expected:?}, found {found:?}");
         let object = self.model.object(&mutation.object).expect("the mutation was carried out");
         let def = &self.model.objects[object];
-        let names: Vec<&str> = wanted.changed.iter().map(|at| def.attributes[*at].name.as_str()).collect();
-        let changed: Vec<&str> = outcome.changed().collect();
-        ensure!(names == changed, "{mutation:?}\nchanged {names:?} expected, {changed:?} found");
-        let terms = mutation.patch.terms.as_deref();
+        let asked = mutation.patch.terms.as_deref().is_some_and(|terms| terms.before);
+        same_changes(def, wanted, outcome, asked).map_err(|why| format!("{mutation:?}\n{why}"))?;
         // A nested mutation that is left out may have more than one fault.
         let found = match nested::count(mutation) {
             0 => outcome.dropped().len(),
@@ -332,16 +359,6 @@ impl Run<'_> {
             wanted.dropped,
             outcome.dropped()
         );
-        if terms.is_some_and(|terms| terms.before) && !wanted.created {
-            let at = |name: &str| def.find(name).expect("an attribute of the object");
-            let found: BTreeMap<usize, vellum::Value> =
-                outcome.before().iter().map(|(name, value)| (at(name), value.clone())).collect();
-            for at in &wanted.changed {
-                let (wanted, found) = (wanted.before.get(at), found.get(at).filter(|value| !value.is_null()));
-                ensure!(same(wanted, found), "{mutation:?}\nbefore: {wanted:?} expected, {found:?} found");
-            }
-            ensure!(found.len() == wanted.changed.len(), "{mutation:?}\nbefore: {found:?}");
-        }
         same_others(&self.model, wanted, outcome).map_err(|why| format!("{mutation:?}\n{why}"))?;
         match (&outcome.record, mutation.patch.returning) {
             (Some(record), true) => {

@@ -21,8 +21,13 @@ pub(crate) fn draw_refused(rng: &mut Rng, of: Type) -> Value {
 /// # Errors
 /// `UnknownOption`, `InvalidValue`.
 pub(crate) fn keep(of: Type, value: &Value) -> Result<Option<Value>, ErrorKind> {
-    if let (Type::Actor, Value::Text(text)) = (of, value) {
-        return actor(text).map(|actor| Some(Value::Actor(actor))).ok_or(ErrorKind::InvalidValue);
+    let named = match (of, value) {
+        (Type::Actor, Value::Text(text)) => Some(actor(text)),
+        (Type::Actor, Value::Actor(named)) => Some(is_actor(named).then(|| named.clone())),
+        _ => None,
+    };
+    if let Some(named) = named {
+        return named.map(|actor| Some(Value::Actor(actor))).ok_or(ErrorKind::InvalidValue);
     }
     let is_kept = match (of, value) {
         (Type::TextList, Value::Json(list)) => entries::is_labelled(list),
@@ -48,9 +53,12 @@ fn actor(text: &str) -> Option<Actor> {
     };
     let split = text.split_once(':').and_then(|(name, id)| Some((kind(name)?, id)));
     let (kind, id) = split.unwrap_or((ActorKind::User, text));
-    let names_one = !id.is_empty() || kind == ActorKind::System;
-    let is_kept = names_one && id.len() <= 255 && !id.chars().any(char::is_control);
-    is_kept.then(|| Actor::new(kind, id))
+    Some(Actor::new(kind, id)).filter(is_actor)
+}
+
+fn is_actor(actor: &Actor) -> bool {
+    let names_one = !actor.id.is_empty() || actor.kind == ActorKind::System;
+    names_one && actor.id.len() <= 255 && !actor.id.chars().any(char::is_control)
 }
 
 /// What counts as equal of a domain: its host, in lower case.

@@ -1,5 +1,6 @@
 //! Schemas as the model knows them, and a generator of them.
 
+use crate::defaults::{self, DefaultDef};
 use crate::links::Refers;
 use crate::numbers::Sequence;
 use crate::rng::Rng;
@@ -53,6 +54,8 @@ pub enum Type {
     References,
     /// A number that the engine gives; `numbers` makes attributes of these.
     Autonumber,
+    /// What an open object keeps of members that it does not know; see `open`.
+    Open,
 }
 
 impl Type {
@@ -157,7 +160,7 @@ impl Type {
             Type::Timestamp => "timestamp",
             Type::Uuid => "uuid",
             Type::Select | Type::Options | Type::OptionList => "select",
-            Type::Json => "json",
+            Type::Json | Type::Open => "json",
             Type::Rating => "rating",
             Type::Email | Type::Emails => "email",
             Type::Phone => "phone",
@@ -224,10 +227,14 @@ pub struct AttributeDef {
     pub min: Option<Value>,
     #[expect(missing_docs, reason = "see `min`")]
     pub max: Option<Value>,
+    /// What a new record gets of which nothing is said.
+    pub default: Option<DefaultDef>,
     /// Whether its superseded values are kept.
     pub history: bool,
     /// Whether it is in use; a deleted one keeps its place and gives up its name.
     pub standing: Standing,
+    /// Whether a member of the object stands for it, and not one of its attributes.
+    pub is_member: bool,
 }
 
 /// One object.
@@ -264,8 +271,10 @@ impl AttributeDef {
             sequence: Sequence::default(),
             min: limit(0),
             max: limit(5),
+            default: None,
             history: false,
             standing: Standing::Active,
+            is_member: false,
         }
     }
 
@@ -280,6 +289,18 @@ impl AttributeDef {
     pub fn active_options(&self) -> Vec<&str> {
         let active = self.options.iter().filter(|option| option.standing == Standing::Active);
         active.map(|option| option.key.as_str()).collect()
+    }
+
+    /// Whether it is the JSON that the member `metadata` of an object stands for.
+    #[must_use]
+    pub fn is_metadata(&self) -> bool {
+        self.is_member && self.of == Type::Json
+    }
+
+    /// Whether callers see the attribute.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        !self.is_deleted() && self.of != Type::Open
     }
 
     /// Whether the attribute was deleted: nobody sees it.
@@ -317,6 +338,7 @@ impl AttributeDef {
                 self.options.iter().map(|option| format!(r#"{{"key":"{}"}}"#, option.key)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
         }
+        out += &self.default.as_ref().map_or(String::new(), DefaultDef::to_json);
         out + samples::members(self.of) + &self.refers.json + &self.sequence.to_json(self.of) + "}"
     }
 }
@@ -356,28 +378,39 @@ impl ObjectDef {
         self.attributes[at].required || self.primary_key.contains(&at)
     }
 
-    /// The attributes that are not deleted.
+    /// The place of what an open object keeps of members that it does not know.
+    #[must_use]
+    pub fn open(&self) -> Option<usize> {
+        self.attributes.iter().position(|attribute| attribute.of == Type::Open)
+    }
+
+    /// The attributes that callers see.
     #[must_use]
     pub fn present(&self) -> Vec<&AttributeDef> {
-        self.attributes.iter().filter(|attribute| !attribute.is_deleted()).collect()
+        self.attributes.iter().filter(|attribute| attribute.is_shown()).collect()
     }
 
     /// The position of an attribute.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.attributes.iter().position(|attribute| !attribute.is_deleted() && attribute.name == name)
+        self.attributes.iter().position(|attribute| attribute.is_shown() && attribute.name == name)
     }
 
     /// As the neutral form has it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let attributes: Vec<String> = self.attributes.iter().map(AttributeDef::to_json).collect();
+        let listed = self.attributes.iter().filter(|attribute| !attribute.is_member);
+        let attributes: Vec<String> = listed.map(AttributeDef::to_json).collect();
         let key: Vec<String> =
             self.primary_key.iter().map(|at| format!("{:?}", self.attributes[*at].name)).collect();
         let primary =
             if key.is_empty() { String::new() } else { format!(r#""primary_key":[{}],"#, key.join(",")) };
         let history = if self.history { r#""history":true,"# } else { "" };
-        format!(r#"{{"key":"{}",{history}{primary}"attributes":[{}]}}"#, self.name, attributes.join(","))
+        let open = if self.open().is_some() { r#""open":true,"# } else { "" };
+        let has_metadata = self.attributes.iter().any(AttributeDef::is_metadata);
+        let metadata = if has_metadata { r#""metadata":true,"# } else { "" };
+        let (name, attributes) = (&self.name, attributes.join(","));
+        format!(r#"{{"key":"{name}",{history}{metadata}{open}{primary}"attributes":[{attributes}]}}"#)
     }
 }
 
@@ -401,6 +434,7 @@ fn of_type(rng: &mut Rng, name: impl Into<Name>, of: Type) -> AttributeDef {
     }
     attribute.micros = of == Type::Timestamp && rng.one_in(3);
     attribute.max_values = (of.is_multi() && rng.one_in(2)).then_some(3);
+    attribute.default = defaults::draw(rng, &attribute);
     attribute
 }
 
@@ -440,4 +474,15 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
         attributes.iter_mut().for_each(|attribute| attribute.history = rng.one_in(3));
     }
     ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history }
+}
+
+/// Gives some objects, behind all their attributes, those that members of an object stand for.
+pub fn complete(rng: &mut Rng, object: &mut ObjectDef) {
+    let member = |name: &str, of| AttributeDef { is_member: true, ..AttributeDef::new(name, of) };
+    if rng.one_in(3) {
+        object.attributes.push(member("metadata", Type::Json));
+    }
+    if rng.one_in(3) {
+        object.attributes.push(member("$open", Type::Open));
+    }
 }

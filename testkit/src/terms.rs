@@ -2,6 +2,7 @@
 
 use crate::entries;
 use crate::model::Model;
+use crate::open;
 use crate::ops::{attribute, value};
 use crate::rng::Rng;
 use crate::schema::{AttributeDef, ObjectDef, Type};
@@ -41,6 +42,10 @@ pub fn add(rng: &mut Rng, model: &Model, mutation: &mut Mutation) {
         terms.validation = Validation::IgnoreInvalid;
     }
     for _ in 0..rng.below(4) {
+        if def.open().is_some() && rng.one_in(4) {
+            terms.ops.push(member_op(rng));
+            continue;
+        }
         let attribute = attribute(rng, def);
         let op = op(rng, attribute);
         terms.ops.push((attribute.name.clone(), op));
@@ -53,6 +58,10 @@ pub fn add(rng: &mut Rng, model: &Model, mutation: &mut Mutation) {
 fn part(rng: &mut Rng, def: &ObjectDef) -> Vec<(Name, Value)> {
     let mut values = Vec::new();
     for _ in 0..1 + rng.below(3) {
+        if def.open().is_some() && rng.one_in(4) {
+            values.push(open::draw(rng));
+            continue;
+        }
         let attribute = attribute(rng, def);
         let given = match rng.below(12) {
             0 => Value::Null,
@@ -61,6 +70,19 @@ fn part(rng: &mut Rng, def: &ObjectDef) -> Vec<(Name, Value)> {
         values.push((attribute.name.clone(), given));
     }
     values
+}
+
+/// An op on a member that an open object does not know; some have no type to go by.
+fn member_op(rng: &mut Rng) -> (Name, Op) {
+    let (name, value) = open::draw(rng);
+    let op = match rng.below(12) {
+        0 => Op::Add(vec![value]),
+        1 => Op::Increment(Value::Integer(1), Bounds::default()),
+        2..4 => Op::Clear,
+        4..8 => Op::Set(value),
+        _ => Op::SetIfEmpty(value),
+    };
+    (name, op)
 }
 
 /// An op that fits the attribute, for the most part.
@@ -90,7 +112,8 @@ fn op(rng: &mut Rng, attribute: &AttributeDef) -> Op {
     }
     let is_number = matches!(attribute.of, Type::Integer | Type::Rating | Type::Number | Type::Decimal);
     let has_order = is_number || matches!(attribute.of, Type::Date | Type::Timestamp);
-    match rng.below(4) {
+    match rng.below(5) {
+        4 if matches!(attribute.of, Type::Date | Type::Timestamp) != unfit => Op::Now,
         0 if has_order != unfit => Op::Min(value(rng, attribute, false)),
         1 if has_order != unfit => Op::Max(value(rng, attribute, false)),
         2 if is_number != unfit => Op::Multiply(number(rng), bounds(rng)),

@@ -52,6 +52,7 @@ pub fn canonical(attribute: &AttributeDef, value: &Value) -> Result<Option<Value
 fn of_type(attribute: &AttributeDef, value: &Value) -> Result<Option<Value>, ErrorKind> {
     let kept = match (attribute.of, value) {
         (_, Value::Null) => return Ok(None),
+        (Type::Open, _) => Some(value.clone()),
         (Type::Text | Type::LongText, Value::Text(text)) if text.len() > 16 << 20 => {
             return Err(ErrorKind::LimitExceeded);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use vellum::{
-    Action, Actor, ActorKind, Config, ErrorKind, Key, Mutation, Once, Outcome, Patch, Store, Timestamp,
-    record, verify,
+    Action, Actor, ActorKind, Config, ErrorKind, Json, Key, Mutation, Once, Outcome, Patch, Schema, Store,
+    Timestamp, record, verify,
 };
 
 fn company(number: i64, name: &str) -> Mutation {
@@ -118,4 +118,18 @@ fn a_key_that_is_kept_no_longer_is_free_again_and_makes_room() {
     assert!(report.is_clean(), "{:?}", report.findings);
     let store = clocked(&clock).open(dir.path()).unwrap();
     assert_eq!(store.object("company").unwrap().count(), 1002);
+}
+
+#[test]
+fn a_request_may_answer_with_a_record_whose_json_is_nested_as_deep_as_can_be() {
+    let dir = Dir::new("once-deep");
+    let schema = r#"{"objects":[{"key":"o","attributes":[{"key":"json","type":"json"}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let json = Json::parse(&format!("{}{}", "[".repeat(127), "]".repeat(127))).unwrap();
+    let patch = Patch { set: record! { "json" => json }, returning: true, ..Patch::default() };
+    let create = [Mutation { object: "o".into(), action: Action::Create, key: None, patch }];
+    let first = store.apply_once(&Once::new("k"), &create).unwrap();
+    assert_eq!(told(&store.apply_once(&Once::new("k"), &create).unwrap()), told(&first));
+    store.close().unwrap();
+    assert!(verify(dir.path()).unwrap().is_clean());
 }

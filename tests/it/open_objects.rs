@@ -2,7 +2,9 @@
 
 use crate::common::{Dir, quick};
 use crate::crm::mutation;
-use vellum::{Action, ErrorKind, Key, Op, Outcome, Patch, RecordId, Result, Schema, Store, Value, patch};
+use vellum::{
+    Action, ErrorKind, Json, Key, Op, Outcome, Patch, RecordId, Result, Schema, Store, Value, patch,
+};
 
 const NOTES: &str = r#"{"objects":[{"key":"note","open":true,"attributes":[
     {"key":"code","type":"text","unique":true},{"key":"title","type":"text"}]}]}"#;
@@ -92,6 +94,25 @@ fn a_replacement_with_parts_and_ops_keeps_the_members_that_it_names_and_no_other
 }
 
 #[test]
+fn a_member_that_is_left_out_is_named_all_the_same_and_a_replacement_keeps_it() {
+    let (store, _dir) = notes();
+    let id = made(&store, "a", patch! { "x" => 1, "y" => 2, "z" => 3 });
+    let patch = patch! { "x" => f64::NAN }.op("y", Op::Add(vec![4.into()])).replace().ignore_invalid();
+    assert_eq!(upsert(&store, "a", patch).unwrap().dropped().len(), 2);
+    assert_eq!(members(&store, id), "x=1 y=2");
+}
+
+#[test]
+fn a_null_that_is_written_as_json_is_no_member() {
+    let (store, _dir) = notes();
+    let null = || Value::Json(Json::parse("null").expect("JSON"));
+    let id = made(&store, "a", patch! { "x" => null(), "y" => 2 });
+    assert_eq!(members(&store, id), "y=2");
+    upsert(&store, "a", patch! { "y" => null() }.op("y", Op::SetIfEmpty(3.into()))).unwrap();
+    assert_eq!(members(&store, id), "y=3");
+}
+
+#[test]
 fn an_outcome_has_the_members_before_by_their_names() {
     let (store, _dir) = notes();
     let id = made(&store, "a", patch! { "title" => "t", "x" => 1, "y" => 2 });
@@ -104,4 +125,20 @@ fn an_outcome_has_the_members_before_by_their_names() {
     assert_eq!(before(&outcome), format!("x=1 y=2 z={}", Value::Null));
     let delete = mutation("note", Action::Delete, Some(Key::Id(id)), Patch::new().before());
     assert_eq!(before(&store.apply(&delete).unwrap()), "code=a title=t x=3 z=4");
+}
+
+#[test]
+fn an_attribute_hides_the_member_that_has_its_name() {
+    let (store, _dir) = notes();
+    let id = made(&store, "a", patch! { "x" => "old", "y" => 2 });
+    let change = |change: &str| store.change_schema(&format!(r#"{{"changes":[{change}]}}"#)).unwrap();
+    change(r#"{"add_attribute":{"object":"note","attribute":{"key":"x","type":"integer"}}}"#);
+    assert_eq!(members(&store, id), "y=2");
+    let outcome = upsert(&store, "a", patch! { "x" => 1 }.before().returning()).unwrap();
+    assert_eq!((outcome.before().len(), outcome.record.unwrap().iter().len()), (1, 3));
+    assert_eq!(members(&store, id), "x=1 y=2");
+    let outcome = upsert(&store, "a", Patch::new().replace().before()).unwrap();
+    assert_eq!((members(&store, id).as_str(), outcome.before().len()), ("", 2));
+    change(r#"{"delete_attribute":{"object":"note","attribute":"x"}}"#);
+    assert_eq!(members(&store, id), "x=old");
 }

@@ -3,7 +3,8 @@
 
 use crate::common::{Dir, quick};
 use vellum::{
-    Config, Error, ErrorKind, Object, Record, RecordId, Repair, Schema, Store, Value, patch, record, verify,
+    Action, Config, Error, ErrorKind, Mutation, Object, Patch, Record, RecordId, Repair, Schema, Store,
+    Timestamp, Value, patch, record, verify,
 };
 
 const STOCK: &str = r#"{"objects":[
@@ -363,4 +364,33 @@ fn numbers_are_given_once_and_not_spent_by_what_fails() {
     let bills = store.object("invoice").unwrap();
     let id = bills.create(record! { "total" => 9 }).unwrap().id;
     assert_eq!(number(&bills.get(id).unwrap().unwrap()), "INV-5002");
+}
+
+#[test]
+fn a_default_that_a_change_took_back_is_given_to_nobody() {
+    let dir = Dir::new("schema-defaults");
+    let schema = Schema::from_json(
+        r#"{"objects":[{"key":"o","attributes":[
+            {"key":"number","type":"integer","default":7},
+            {"key":"kind","type":"select","options":[{"key":"a"},{"key":"b"}],"default":"a"},
+            {"key":"other","type":"select","options":[{"key":"a"},{"key":"b"}],"default":"a"},
+            {"key":"day","type":"date","default":{"$now":true}},
+            {"key":"at","type":"timestamp","unit":"us","default":{"$now":true}}]}]}"#,
+    );
+    let store = quick().create(dir.path(), &schema.unwrap()).unwrap();
+    for what in [
+        r#"{"set_limits":{"object":"o","attribute":"number","max":5}}"#,
+        r#"{"delete_option":{"object":"o","attribute":"kind","option":"a"}}"#,
+        r#"{"add_option":{"object":"o","attribute":"kind","option":{"key":"a"}}}"#,
+        r#"{"archive_option":{"object":"o","attribute":"other","option":"a"}}"#,
+        r#"{"archive_attribute":{"object":"o","attribute":"day"}}"#,
+    ] {
+        change(&store, what).unwrap();
+    }
+    // The first moment that there is has no microsecond before it.
+    let first = Patch { at: Some(Timestamp(i64::MIN)), ..Patch::default() };
+    let create = Mutation { object: "o".into(), action: Action::Create, key: None, patch: first };
+    let id = store.apply(&create).unwrap().id;
+    let record = store.object("o").unwrap().get(id).unwrap().unwrap();
+    assert_eq!(record.iter().len(), 0, "{record:?}");
 }

@@ -137,7 +137,7 @@ impl Clients {
     /// One mutation, or several as one transaction; not waited for.
     pub(super) fn commit(&mut self, several: bool) -> Checked {
         let step = if self.rng.one_in(10) { -5_000_000_000 } else { self.rng.below(3_000_000) as i64 };
-        self.clock.fetch_add(step, Ordering::Relaxed);
+        self.oracle.model.now = self.clock.fetch_add(step, Ordering::Relaxed) + step;
         self.oracle.model.actor = ops::actor(&mut self.rng);
         let mut mutations = self.mutations(several);
         mutations.iter_mut().for_each(|mutation| shorten(mutation, self.text_len_max));

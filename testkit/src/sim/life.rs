@@ -49,6 +49,7 @@ impl Life {
             links::add(&mut rng, &mut objects, 0);
             numbers::add(&mut rng, &mut objects);
         }
+        objects.iter_mut().for_each(|object| schema::complete(&mut rng, object));
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000_000_000));
         let ticks = clock.clone();
         let durabilities =
