@@ -19,6 +19,7 @@ use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
 use crate::schema::{AttributeSchema, Standing};
 use crate::value::{Timestamp, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A record that was put back, and what its relations named before.
 type PutBack = (ObjectId, usize, Partners);
@@ -260,7 +261,7 @@ impl Staging<'_> {
         if step != Step::PutBack && !newer.is_empty() {
             return Err(changed_since(object, id, "it was changed"));
         }
-        let Some(current) = current else { return Ok(None) };
+        let Some(current) = current else { return Ok(Some(self.outcome_of_gone(object, id))) };
         match step {
             Step::Remove => self.remove_made(object, current).map(Some),
             Step::PutFormer => self.put_former(object, history, current, entries, back).map(Some),
@@ -305,6 +306,17 @@ impl Staging<'_> {
             outcome.more_mut().others = others;
         }
         Ok(outcome)
+    }
+
+    /// The outcome for a record that went along with another one.
+    fn outcome_of_gone(&self, object: ObjectRef<'_>, id: RecordId) -> Outcome {
+        let stage = &self.state.stage;
+        let version = stage.find(id).map_or(0, |staged| stage.record(staged).version);
+        let mut changed = AttributeSet::default();
+        object.layout.attributes.iter().for_each(|attribute| changed.insert(attribute.id));
+        let (object, catalog) = (object.layout.id, Arc::clone(self.catalog));
+        let lsn = self.context.records.applied();
+        Outcome { id, version, lsn, created: false, record: None, object, changed, catalog, more: None }
     }
 
     fn put_values_back(

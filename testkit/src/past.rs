@@ -235,7 +235,7 @@ impl Model {
                 self.link_again(&std::mem::take(&mut back))?;
             }
             match self.revert_record(object, id, &history, lsn, &mut back) {
-                Ok(answer) => answers.extend(answer),
+                Ok(answer) => answers.push(answer),
                 Err(kinds) => refused.extend(kinds),
             }
         }
@@ -254,14 +254,14 @@ impl Model {
         history: &History,
         lsn: u64,
         back: &mut Vec<PutBack>,
-    ) -> Result<Option<Answer>, Vec<ErrorKind>> {
+    ) -> Result<Answer, Vec<ErrorKind>> {
         let changed_since = Err(vec![ErrorKind::PreconditionFailed]);
         let at = history.did.iter().position(|did| did.lsn == lsn).expect("the commit touched the record");
         let (did, later) = (&history.did[at], &history.did[at + 1..]);
         let record = self.records.get(&id).filter(|record| record.object == object).cloned();
         if did.died && !did.born {
             return match later.is_empty() {
-                true => self.restore_alone(object, id, back).map(Some).map_err(|kind| vec![kind]),
+                true => self.restore_alone(object, id, back).map_err(|kind| vec![kind]),
                 false => changed_since,
             };
         }
@@ -269,7 +269,7 @@ impl Model {
             // Another one that the commit made may have taken it along.
             let goes = |entry: &Entry| entry.id == id && entry.fate == Fate::Delete;
             let is_gone = did.born && !did.died && later.is_empty() && self.entries.iter().any(goes);
-            return if is_gone { Ok(None) } else { changed_since };
+            return if is_gone { Ok((id, 0)) } else { changed_since };
         };
         if did.born {
             if !later.is_empty() {
@@ -277,16 +277,15 @@ impl Model {
             }
             if did.died {
                 // One that was there before under this id comes back; its version goes on.
-                let answer = self.put_back_former(object, id, history, &record, back);
-                return answer.map(Some).map_err(|kind| vec![kind]);
+                return self.put_back_former(object, id, history, &record, back).map_err(|kind| vec![kind]);
             }
             self.remove(id, None).map_err(|kind| vec![kind])?;
-            return Ok(Some((id, record.version)));
+            return Ok((id, record.version));
         }
         if did.changed.is_empty() || later.iter().any(|later| later.died) {
             return changed_since;
         }
-        self.put_back(object, id, did, later, back).map(Some)
+        self.put_back(object, id, did, later, back)
     }
 
     /// Stages the record that had the id before the one which a commit put in its place. Who names the id goes on
