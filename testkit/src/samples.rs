@@ -29,7 +29,17 @@ pub(crate) fn keep(of: Type, value: &Value) -> Result<Option<Value>, ErrorKind> 
     if let Some(named) = named {
         return named.map(|actor| Some(Value::Actor(actor))).ok_or(ErrorKind::InvalidValue);
     }
+    let is_address = || kept(Type::Url).contains(value) || kept(Type::Domain).contains(value);
+    if let (Type::File, Value::Text(url)) = (of, value)
+        && is_address()
+    {
+        let file = Json::parse(&format!(r#"{{"url":"{url}"}}"#)).expect("JSON");
+        return Ok(Some(Value::Json(file)));
+    }
     let is_kept = match (of, value) {
+        // A value that was drawn for one of them may meet the other under its name.
+        (Type::Url, Value::Text(_)) => is_address(),
+        (Type::Domain, Value::Text(text)) => is_address() && !text.contains("localhost"),
         (Type::TextList, Value::Json(list)) => entries::is_labelled(list),
         // It takes texts of one's own.
         (Type::Radio, Value::Text(_)) => true,
@@ -64,7 +74,7 @@ fn is_actor(actor: &Actor) -> bool {
 /// What counts as equal of a domain: its host, in lower case.
 pub(crate) fn host(domain: &str) -> String {
     let host = domain.split_once("://").map_or(domain, |(_, rest)| rest);
-    host.split('/').next().unwrap_or(host).to_lowercase()
+    host.split(['/', '?', '#', ':']).next().unwrap_or(host).to_lowercase()
 }
 
 /// What a schema says of an attribute of the type, beside its name.

@@ -283,6 +283,9 @@ impl Clients {
     /// Changes of the schema, durable when this returns.
     pub(super) fn change_schema(&mut self) -> Checked {
         let changes = alter::draw(&mut self.rng, &self.oracle.model);
+        if crate::mem::told() {
+            println!("{}", alter::to_json(&changes));
+        }
         let store = self.store();
         let result = store.change_schema(&alter::to_json(&changes));
         let now = self.clock.load(Ordering::Relaxed);
