@@ -39,7 +39,10 @@ pub(crate) fn keep(of: Type, value: &Value) -> Result<Option<Value>, ErrorKind> 
     let is_kept = match (of, value) {
         // A value that was drawn for one of them may meet the other under its name.
         (Type::Url, Value::Text(_)) => is_address(),
-        (Type::Domain, Value::Text(text)) => is_address() && !text.contains("localhost"),
+        (Type::Domain, Value::Text(text)) => {
+            let of_mail = text.split_once('@').is_some_and(|(_, host)| host.contains('.'));
+            of_mail || is_address() && !text.contains("localhost")
+        }
         (Type::TextList, Value::Json(list)) => entries::is_labelled(list),
         // It takes texts of one's own.
         (Type::Radio, Value::Text(_)) => true,
@@ -74,6 +77,7 @@ fn is_actor(actor: &Actor) -> bool {
 /// What counts as equal of a domain: its host, in lower case.
 pub(crate) fn host(domain: &str) -> String {
     let host = domain.split_once("://").map_or(domain, |(_, rest)| rest);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     host.split(['/', '?', '#', ':']).next().unwrap_or(host).to_lowercase()
 }
 
