@@ -12,6 +12,7 @@ pub mod defaults;
 mod entries;
 pub mod history;
 pub mod links;
+mod matching;
 pub mod mem;
 pub mod model;
 pub mod nested;

@@ -40,6 +40,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "left out",
     "now",
     "default",
+    "found by more than a key",
+    "made by more than a key",
     "merge of metadata",
     "member of an open object",
     "change of members alone",
@@ -313,6 +315,10 @@ impl Run<'_> {
             self.count("merge of metadata", 1);
         }
         self.count("default", wanted.defaulted as u64);
+        if self.model.is_refined(mutation) {
+            let made = ["found by more than a key", "made by more than a key"];
+            self.count(made[usize::from(wanted.created)], 1);
+        }
         if wanted.dropped > 0 {
             self.count("left out", 1);
         }
