@@ -27,6 +27,7 @@ pub mod run;
 mod samples;
 pub mod schema;
 pub mod sim;
+mod size;
 pub mod terms;
 pub mod undo;
 pub mod values;

@@ -454,6 +454,7 @@ impl Model {
         let End { mut values, dropped, defaulted } =
             plan::end(&objects[object], patch, key, None, chosen, &moment)?;
         values.extend(numbers);
+        objects[object].check_size(&values)?;
         let at = patch.at.map(|at| at.0);
         self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
         self.entries.push(Entry::new(id, object, Fate::Create, at, version));
@@ -491,6 +492,7 @@ impl Model {
             (0..def.attributes.len()).filter(|at| !same(before.get(at), after.get(at))).collect()
         };
         if !changes(&partners, &record.values).is_empty() {
+            def.check_size(&record.values)?;
             self.change_record(id, record, patch.at.map(|at| at.0));
             self.relate(id, &partners)?;
         }

@@ -40,6 +40,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "left out",
     "now",
     "default",
+    "record with too many bytes",
+    "max_record_bytes set",
     "found by more than a key",
     "made by more than a key",
     "merge of metadata",
@@ -271,6 +273,10 @@ impl Run<'_> {
             (Err(error), Err(kind)) => {
                 self.model.abort();
                 self.count("refused", 1);
+                let of = self.model.object(&mutation.object).map(|at| &self.model.objects[at]);
+                if kind == ErrorKind::LimitExceeded && of.is_some_and(|def| def.max_record_bytes.is_some()) {
+                    self.count("record with too many bytes", 1);
+                }
                 if kind == ErrorKind::ReferenceRestricted {
                     self.count("delete restricted", 1);
                 }
