@@ -241,7 +241,7 @@ impl Staging<'_> {
         let (mut in_the_way, mut cell) = (InTheWay::default(), Vec::new());
         self.each(object, |met| {
             let mut len = 0;
-            for layout in &object.attributes {
+            for layout in object.attributes.iter().filter(|layout| !layout.deleted) {
                 if read_cell(met.state, layout, met.slot, &mut cell)? {
                     len += cell.len() as u64;
                 }

@@ -249,6 +249,7 @@ impl<'a> Staging<'a> {
         let staged = self.push_new(object, id, version);
         let mut changed = AttributeSet::default();
         self.put_chosen(object, staged, &choice, &mut changed, problems)?;
+        self.leave_empty(object, staged, parts);
         self.complete_new(object, staged, &choice.unknown(), patch)?;
         let mut changed = self.finish_create(staged, patch);
         for attribute in self.missing(object, staged) {
@@ -264,6 +265,17 @@ impl<'a> Staging<'a> {
         let values = self.state.stage.record(staged).cells.iter().filter(|cell| cell.bytes.is_some());
         values.for_each(|cell| changed.insert(cell.attribute));
         self.outcome(object, staged, changed, true, patch.returning)
+    }
+
+    /// What a match asks to have no value gets no default: else the record would not be what was looked for.
+    fn leave_empty(&mut self, object: ObjectRef<'_>, staged: usize, parts: &[(Name, Value)]) {
+        for (name, _) in parts.iter().filter(|(_, value)| value.is_null()) {
+            let Some(attribute) = object.schema.find_attribute(name) else { continue };
+            let record = self.state.stage.record_mut(staged);
+            if record.cell(attribute.id()).is_none() {
+                record.put(attribute.id(), None);
+            }
+        }
     }
 
     fn change_whole(

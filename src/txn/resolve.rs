@@ -492,7 +492,8 @@ impl<'a> Staging<'a> {
     pub(super) fn check_record_len(&self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
         let Some(max) = object.schema.max_record_len() else { return Ok(()) };
         let (mut len, mut cell) = (0, Vec::new());
-        for attribute in &object.layout.attributes {
+        // What is left of an attribute that was deleted is nobody's to take away.
+        for attribute in object.layout.attributes.iter().filter(|attribute| !attribute.deleted) {
             if self.staged_cell(staged, attribute, &mut cell)? {
                 len += cell.len();
             }

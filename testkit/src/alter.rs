@@ -84,7 +84,7 @@ fn note(objects: &mut Vec<ObjectDef>, change: &Change) {
                 _ => {}
             }
         }
-        Change::ObjectHistory { .. } => {}
+        Change::ObjectHistory { .. } | Change::RecordBytes { .. } => {}
     }
 }
 
@@ -105,6 +105,11 @@ fn one(rng: &mut Rng, objects: &[ObjectDef], alone: bool) -> Change {
         }
         2..4 => Change::AddAttribute { object, attribute: added(rng, def) },
         4 => Change::ObjectHistory { object, history: true },
+        // Of several changes the records are judged as they were before all of them.
+        5 if alone && rng.one_in(2) => {
+            let max = (!rng.one_in(4)).then(|| *rng.pick(&[200, 1000, 5000, 300_000]));
+            Change::RecordBytes { object, max }
+        }
         _ => {
             let attribute = crate::ops::attribute(rng, def);
             let what = what(rng, def, attribute, alone);
@@ -225,6 +230,10 @@ fn change(change: &Change) -> String {
         Change::ObjectHistory { object, history } => {
             format!(r#"{{"set_history":{{"object":"{object}","history":{history}}}}}"#)
         }
+        Change::RecordBytes { object, max } => {
+            let max = max.map_or("null".to_string(), |max| max.to_string());
+            format!(r#"{{"set_limits":{{"object":"{object}","max_record_bytes":{max}}}}}"#)
+        }
         Change::Attribute { object, attribute, what } => {
             let (name, more) = members(what);
             format!(r#"{{"{name}":{{"object":"{object}","attribute":"{attribute}"{more}}}}}"#)
@@ -276,6 +285,7 @@ pub fn name(change: &Change) -> &'static str {
         Change::RenameObject { .. } => "rename_object",
         Change::AddAttribute { .. } => "add_attribute",
         Change::ObjectHistory { .. } => "set_history",
+        Change::RecordBytes { .. } => "max_record_bytes set",
         Change::Attribute { what, .. } => members(what).0,
     }
 }

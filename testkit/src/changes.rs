@@ -18,6 +18,7 @@ pub enum Change {
     RenameObject { object: Name, to: Name },
     AddAttribute { object: Name, attribute: AttributeDef },
     ObjectHistory { object: Name, history: bool },
+    RecordBytes { object: Name, max: Option<usize> },
     Attribute { object: Name, attribute: Name, what: What },
 }
 
@@ -125,6 +126,15 @@ impl Changing {
             Change::ObjectHistory { object, history } => {
                 let at = self.object(object)?;
                 self.objects[at].history = *history;
+                Ok(())
+            }
+            Change::RecordBytes { object, max } => {
+                let at = self.object(object)?;
+                self.objects[at].max_record_bytes = *max;
+                let def = &self.objects[at];
+                let too_long = self.of(at).filter(|(_, record)| def.check_size(&record.values).is_err());
+                let too_long = too_long.map(|(id, _)| *id).collect();
+                self.demand(refuse(ErrorKind::LimitExceeded, too_long));
                 Ok(())
             }
             Change::Attribute { object, attribute, what } => {

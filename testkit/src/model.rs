@@ -10,7 +10,7 @@ use crate::nested;
 use crate::plan::{self, End};
 use crate::relations::{self, Other};
 use crate::schema::{ObjectDef, Type};
-use crate::values::{canonical, key_part, same};
+use crate::values::{key_part, same};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vellum::{Action, ErrorKind, Key, Mutation, Name, Outcome, Patch, RecordId, Value};
@@ -238,8 +238,8 @@ impl Model {
             return trial.linked.was_ambiguous;
         }
         let Some(Key::Attributes(parts)) = &mutation.key else { return false };
-        let Ok((key, Some(parts))) = self.key_parts(object, parts) else { return false };
-        self.holders(object, key, &parts).len() > 1
+        let Ok(matched) = self.matched(object, parts) else { return false };
+        matched.parts.is_some_and(|parts| self.holders(object, matched.key, &parts).len() > 1)
     }
 
     pub(crate) fn set(&mut self, id: RecordId, record: Option<Arc<ModelRecord>>) {
@@ -314,54 +314,6 @@ impl Model {
             found.extend(parts.map(|parts| (record.object, number, parts)));
         }
         found
-    }
-
-    /// The key that these attributes are, and its parts; no parts when one is null.
-    fn key_parts(
-        &self,
-        object: usize,
-        parts: &[(Name, Value)],
-    ) -> Result<(usize, Option<Vec<String>>), ErrorKind> {
-        let def = &self.objects[object];
-        let keys = def.keys();
-        let named = |key: &Vec<usize>| {
-            key.len() == parts.len()
-                && key.iter().all(|at| parts.iter().any(|(name, _)| *name == def.attributes[*at].name))
-        };
-        let Some(number) = keys.iter().position(named) else {
-            let known = parts.iter().all(|(name, _)| def.find(name).is_some());
-            return Err(if known { ErrorKind::MatchNotUnique } else { ErrorKind::UnknownAttribute });
-        };
-        let mut out = Vec::new();
-        for at in &keys[number] {
-            let attribute = &def.attributes[*at];
-            let (_, value) = parts.iter().find(|(name, _)| *name == attribute.name).expect("named above");
-            match canonical(attribute, value)? {
-                Some(Value::List(values)) => {
-                    out.extend(values.first().map(|value| key_part(attribute.of, value)))
-                }
-                Some(value) => out.push(key_part(attribute.of, &value)),
-                None => return Ok((number, None)),
-            }
-        }
-        Ok((number, Some(out)))
-    }
-
-    pub(crate) fn locate(&mut self, object: usize, key: &Key) -> Result<Option<RecordId>, ErrorKind> {
-        match key {
-            Key::Id(id) => Ok(self.of_object(object, *id)),
-            Key::Attributes(parts) => {
-                let (key, parts) = self.key_parts(object, parts)?;
-                let holders = parts.map_or(Vec::new(), |parts| self.holders(object, key, &parts));
-                self.linked.was_ambiguous |= holders.len() > 1;
-                Ok(holders.first().copied())
-            }
-            Key::Named(name) => Ok(self.record_named(name).and_then(|id| self.of_object(object, id))),
-        }
-    }
-
-    fn of_object(&self, object: usize, id: RecordId) -> Option<RecordId> {
-        self.records.get(&id).filter(|record| record.object == object).map(|_| id)
     }
 
     /// The records that were set since the undo log was so long, with what they were before.
@@ -505,6 +457,7 @@ impl Model {
         let End { mut values, dropped, defaulted } =
             plan::end(&objects[object], patch, key, None, chosen, &moment)?;
         values.extend(numbers);
+        objects[object].check_size(&values)?;
         let at = patch.at.map(|at| at.0);
         self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
         self.entries.push(Entry::new(id, object, Fate::Create, at, version));
@@ -542,6 +495,7 @@ impl Model {
             (0..def.attributes.len()).filter(|at| !same(before.get(at), after.get(at))).collect()
         };
         if !changes(&partners, &record.values).is_empty() {
+            def.check_size(&record.values)?;
             self.change_record(id, record, patch.at.map(|at| at.0));
             self.relate(id, &partners)?;
         }

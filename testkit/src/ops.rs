@@ -2,7 +2,8 @@
 //! the edges of every type, and some that must be refused.
 
 use crate::links;
-use crate::model::Model;
+use crate::matching;
+use crate::model::{Model, Values};
 use crate::nested;
 use crate::open;
 use crate::rng::Rng;
@@ -278,10 +279,33 @@ pub(crate) fn key(rng: &mut Rng, model: &Model, object: usize, graveyard: &[Reco
         };
         parts.push((def.attributes[at].name.clone(), value));
     }
+    if rng.one_in(4) {
+        refine(rng, def, existing.map(|id| &model.records[&id].values), &mut parts);
+    }
     if rng.one_in(2) {
         parts.reverse();
     }
     Key::Attributes(parts)
+}
+
+/// Names values that the record must have beside those of its key: for the most part those that it has.
+fn refine(rng: &mut Rng, def: &ObjectDef, held: Option<&Values>, parts: &mut Vec<(Name, Value)>) {
+    for _ in 0..1 + rng.below(2) {
+        let attribute = attribute(rng, def);
+        let Some(at) = def.find(&attribute.name) else { continue };
+        if parts.iter().any(|(name, _)| *name == attribute.name) || !matching::may_refine(attribute) {
+            continue;
+        }
+        let held = held.and_then(|values| values.get(&at)).cloned();
+        let value = match rng.below(4) {
+            0 => value(rng, attribute, attribute.unique),
+            _ => held.unwrap_or(Value::Null),
+        };
+        let is_long = value.as_text().is_some_and(|text| text.len() > 1000);
+        if !is_long {
+            parts.push((attribute.name.clone(), value));
+        }
+    }
 }
 
 /// An id that no record has and no key names: what the model gives a record that will not come to be.

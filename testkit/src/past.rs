@@ -158,6 +158,7 @@ impl Model {
         if (0..def.attributes.len()).any(|at| def.is_required(at) && !values.contains_key(&at)) {
             return Err(ErrorKind::MissingRequired);
         }
+        def.check_size(&values)?;
         let version = death.version + 1;
         self.set(id, Some(Arc::new(ModelRecord::new(object, version, values))));
         let entry = Entry::new(id, object, Fate::Create, None, version);
@@ -341,6 +342,7 @@ impl Model {
         if !refused.is_empty() {
             return Err(refused);
         }
+        def.check_size(&record.values).map_err(|kind| vec![kind])?;
         if !differences(&before, &record.values, |_| true).is_empty() {
             self.change_record(id, record, None);
             back.push((id, before));

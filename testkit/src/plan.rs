@@ -215,7 +215,9 @@ pub fn end(
             is_given || *standing == Standing::Archived || named.contains(&name)
         });
     }
-    let mut said = BTreeSet::new();
+    // What a match asks to have no value has none.
+    let no_value = key.iter().filter(|(_, value)| value.is_null());
+    let mut said: BTreeSet<usize> = no_value.filter_map(|(name, _)| def.find(name)).collect();
     for (at, value) in ends {
         said.insert(at);
         match value {

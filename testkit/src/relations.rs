@@ -63,6 +63,7 @@ impl Model {
             self.linked.emptied.push((id, at));
         }
         if before.as_ref() != record.values.get(&at) {
+            objects[record.object].check_size(&record.values)?;
             self.change_record(id, record, None);
         }
         Ok(())

@@ -40,6 +40,10 @@ pub const MUST_HAPPEN: &[&str] = &[
     "left out",
     "now",
     "default",
+    "record with too many bytes",
+    "max_record_bytes set",
+    "found by more than a key",
+    "made by more than a key",
     "merge of metadata",
     "member of an open object",
     "change of members alone",
@@ -269,6 +273,10 @@ impl Run<'_> {
             (Err(error), Err(kind)) => {
                 self.model.abort();
                 self.count("refused", 1);
+                let of = self.model.object(&mutation.object).map(|at| &self.model.objects[at]);
+                if kind == ErrorKind::LimitExceeded && of.is_some_and(|def| def.max_record_bytes.is_some()) {
+                    self.count("record with too many bytes", 1);
+                }
                 if kind == ErrorKind::ReferenceRestricted {
                     self.count("delete restricted", 1);
                 }
@@ -313,6 +321,10 @@ impl Run<'_> {
             self.count("merge of metadata", 1);
         }
         self.count("default", wanted.defaulted as u64);
+        if self.model.is_refined(mutation) {
+            let made = ["found by more than a key", "made by more than a key"];
+            self.count(made[usize::from(wanted.created)], 1);
+        }
         if wanted.dropped > 0 {
             self.count("left out", 1);
         }

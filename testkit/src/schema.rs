@@ -248,6 +248,8 @@ pub struct ObjectDef {
     pub primary_key: Vec<usize>,
     /// Whether superseded values of all its attributes are kept.
     pub history: bool,
+    /// Most bytes of a record.
+    pub max_record_bytes: Option<usize>,
 }
 
 impl AttributeDef {
@@ -297,6 +299,12 @@ impl AttributeDef {
         self.is_member && self.of == Type::Json
     }
 
+    /// Whether its values have limits.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.min.is_some() || self.max.is_some()
+    }
+
     /// Whether callers see the attribute.
     #[must_use]
     pub fn is_shown(&self) -> bool {
@@ -337,6 +345,11 @@ impl AttributeDef {
             let options: Vec<String> =
                 self.options.iter().map(|option| format!(r#"{{"key":"{}"}}"#, option.key)).collect();
             let _ = write!(out, r#","options":[{}]"#, options.join(","));
+        }
+        for (name, limit) in [("min", &self.min), ("max", &self.max)] {
+            if let Some(limit) = limit {
+                let _ = write!(out, r#","{name}":{}"#, limit.to_json());
+            }
         }
         out += &self.default.as_ref().map_or(String::new(), DefaultDef::to_json);
         out + samples::members(self.of) + &self.refers.json + &self.sequence.to_json(self.of) + "}"
@@ -409,8 +422,9 @@ impl ObjectDef {
         let open = if self.open().is_some() { r#""open":true,"# } else { "" };
         let has_metadata = self.attributes.iter().any(AttributeDef::is_metadata);
         let metadata = if has_metadata { r#""metadata":true,"# } else { "" };
+        let max = self.max_record_bytes.map_or(String::new(), |max| format!(r#""max_record_bytes":{max},"#));
         let (name, attributes) = (&self.name, attributes.join(","));
-        format!(r#"{{"key":"{name}",{history}{metadata}{open}{primary}"attributes":[{attributes}]}}"#)
+        format!(r#"{{"key":"{name}",{history}{max}{metadata}{open}{primary}"attributes":[{attributes}]}}"#)
     }
 }
 
@@ -434,6 +448,9 @@ fn of_type(rng: &mut Rng, name: impl Into<Name>, of: Type) -> AttributeDef {
     }
     attribute.micros = of == Type::Timestamp && rng.one_in(3);
     attribute.max_values = (of.is_multi() && rng.one_in(2)).then_some(3);
+    if of.has_limits() && rng.one_in(6) {
+        draw_limits(rng, &mut attribute);
+    }
     attribute.default = defaults::draw(rng, &attribute);
     attribute
 }
@@ -473,7 +490,8 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
     if rng.one_in(4) {
         attributes.iter_mut().for_each(|attribute| attribute.history = rng.one_in(3));
     }
-    ObjectDef { name: format!("object{number}").into(), attributes, primary_key, history }
+    let name = format!("object{number}").into();
+    ObjectDef { name, attributes, primary_key, history, max_record_bytes: None }
 }
 
 /// Gives some objects, behind all their attributes, those that members of an object stand for.
@@ -484,5 +502,21 @@ pub fn complete(rng: &mut Rng, object: &mut ObjectDef) {
     }
     if rng.one_in(3) {
         object.attributes.push(member("$open", Type::Open));
+    }
+    object.max_record_bytes = rng.one_in(8).then(|| *rng.pick(&[400, 1500, 5000, 20_000]));
+}
+
+/// Limits between which few values lie, or most.
+fn draw_limits(rng: &mut Rng, attribute: &mut AttributeDef) {
+    let bare = AttributeDef { min: None, max: None, ..attribute.clone() };
+    let mut side = || crate::values::canonical(&bare, &crate::ops::value(rng, &bare, false)).ok().flatten();
+    let (a, b) = (side(), side());
+    let (Some(a), Some(b)) = (a, b) else { return };
+    let is_less = crate::plan::order(&a, &b).is_some_and(std::cmp::Ordering::is_le);
+    let (min, max) = if is_less { (a, b) } else { (b, a) };
+    match rng.below(3) {
+        0 => attribute.min = Some(min),
+        1 => attribute.max = Some(max),
+        _ => (attribute.min, attribute.max) = (Some(min), Some(max)),
     }
 }

@@ -23,8 +23,8 @@
 
 use crate::crm::{Crm, list, mutation, texts};
 use vellum::{
-    Action, Bounds, Comparison, Decimal, ErrorKind, Filter, Json, Key, Op, Patch, Timestamp, Value, patch,
-    record,
+    Action, Bounds, Comparison, Decimal, ErrorKind, Filter, Json, Key, Op, Patch, Schema, Timestamp, Value,
+    patch, record,
 };
 
 fn by_domain(domain: &str) -> Option<Key> {
@@ -613,4 +613,20 @@ fn a_refused_mutation_inside_a_transaction_leaves_the_others_as_they_were() {
         .unwrap();
     assert_eq!((outcome.version, crm.value("company", id, "seats")), (2, Value::Integer(2)));
     assert_eq!(crm.store.object("company").unwrap().count(), 1);
+}
+
+#[test]
+fn a_record_made_by_a_match_has_no_default_where_the_match_asks_for_no_value() {
+    let dir = crate::common::Dir::new("match-null-default");
+    let schema = r#"{"objects":[{"key":"o","attributes":[
+        {"key":"code","type":"text","unique":true},{"key":"seats","type":"integer","default":5}]}]}"#;
+    let store = crate::common::quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let seats = |code: &str, patch: Patch| {
+        let key = Some(Key::Attributes(record! { "code" => code, "seats" => Value::Null }));
+        let id = store.apply(&mutation("o", Action::Upsert, key, patch)).unwrap().id;
+        store.object("o").unwrap().get(id).unwrap().unwrap().get("seats").cloned()
+    };
+    assert_eq!(seats("plain", Patch::new()), None);
+    assert_eq!(seats("with a part", Patch::new().on_update("seats", 1)), None);
+    assert_eq!(seats("said", Patch::new().on_create("seats", 1)), Some(1.into()));
 }

@@ -394,3 +394,17 @@ fn a_default_that_a_change_took_back_is_given_to_nobody() {
     let record = store.object("o").unwrap().get(id).unwrap().unwrap();
     assert_eq!(record.iter().len(), 0, "{record:?}");
 }
+
+#[test]
+fn what_is_left_of_a_deleted_attribute_does_not_count_for_the_size_of_a_record() {
+    let dir = Dir::new("schema-size");
+    let schema = r#"{"objects":[{"key":"o","max_record_bytes":20,"attributes":[
+        {"key":"a","type":"text"},{"key":"b","type":"text"}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let object = store.object("o").unwrap();
+    let id = object.create(record! { "a" => "fifteen bytes..", "b" => "five." }).unwrap().id;
+    assert_eq!(object.update(id, patch! { "b" => "six..." }).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    change(&store, r#"{"delete_attribute":{"object":"o","attribute":"a"}}"#).unwrap();
+    object.update(id, patch! { "b" => "six..." }).unwrap();
+    change(&store, r#"{"set_limits":{"object":"o","max_record_bytes":6}}"#).unwrap();
+}

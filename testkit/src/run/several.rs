@@ -196,7 +196,7 @@ impl Run<'_> {
             let def = &self.model.objects[object];
             let spread_by = self.rng.draw() as u32;
             for (name, value) in &mut mutation.patch.set {
-                if let Some(at) = def.find(name) {
+                if let Some(at) = def.find(name).filter(|at| !def.attributes[*at].is_bounded()) {
                     spread(&def.attributes[at], spread_by, value);
                 }
             }
