@@ -48,6 +48,7 @@ fn objects() -> Vec<ObjectDef> {
         attributes,
         primary_key: vec![1, 0],
         history: false,
+        had_history: false,
         max_record_bytes: None,
     };
     let note = ObjectDef {
@@ -55,6 +56,7 @@ fn objects() -> Vec<ObjectDef> {
         attributes: vec![AttributeDef::new("of", Type::Uuid), AttributeDef::new("text", Type::LongText)],
         primary_key: Vec::new(),
         history: false,
+        had_history: false,
         max_record_bytes: None,
     };
     vec![company, note]
