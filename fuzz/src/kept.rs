@@ -43,12 +43,20 @@ fn objects() -> Vec<ObjectDef> {
     ];
     let plain = Type::ALL.into_iter().enumerate();
     attributes.extend(plain.map(|(at, of)| AttributeDef::new(format!("plain{at}"), of)));
-    let company = ObjectDef { name: "company".into(), attributes, primary_key: vec![1, 0], history: false, max_record_bytes: None };
+    let company = ObjectDef {
+        name: "company".into(),
+        attributes,
+        primary_key: vec![1, 0],
+        history: false,
+        had_history: false,
+        max_record_bytes: None,
+    };
     let note = ObjectDef {
         name: "note".into(),
         attributes: vec![AttributeDef::new("of", Type::Uuid), AttributeDef::new("text", Type::LongText)],
         primary_key: Vec::new(),
         history: false,
+        had_history: false,
         max_record_bytes: None,
     };
     vec![company, note]

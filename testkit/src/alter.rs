@@ -104,7 +104,7 @@ fn one(rng: &mut Rng, objects: &[ObjectDef], alone: bool) -> Change {
             Change::RenameObject { object, to }
         }
         2..4 => Change::AddAttribute { object, attribute: added(rng, def) },
-        4 => Change::ObjectHistory { object, history: true },
+        4 => Change::ObjectHistory { object, history: !def.history || rng.one_in(3) },
         // Of several changes the records are judged as they were before all of them.
         5 if alone && rng.one_in(2) => {
             let max = (!rng.one_in(4)).then(|| *rng.pick(&[200, 1000, 5000, 300_000]));
@@ -174,7 +174,7 @@ fn what(rng: &mut Rng, def: &ObjectDef, attribute: &AttributeDef, alone: bool) -
         2 => What::Delete,
         3 => What::Unique,
         4 => What::Required(false),
-        5 => What::History(true),
+        5 => What::History(!attribute.history || rng.one_in(3)),
         _ => What::Required(true),
     }
 }
@@ -284,6 +284,7 @@ pub fn name(change: &Change) -> &'static str {
         Change::AddObject(_) => "add_object",
         Change::RenameObject { .. } => "rename_object",
         Change::AddAttribute { .. } => "add_attribute",
+        Change::ObjectHistory { history: false, .. } => "history switched off",
         Change::ObjectHistory { .. } => "set_history",
         Change::RecordBytes { .. } => "max_record_bytes set",
         Change::Attribute { what, .. } => members(what).0,

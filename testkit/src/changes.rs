@@ -125,7 +125,9 @@ impl Changing {
             }
             Change::ObjectHistory { object, history } => {
                 let at = self.object(object)?;
-                self.objects[at].history = *history;
+                let object = &mut self.objects[at];
+                object.had_history |= object.keeps_history();
+                object.history = *history;
                 Ok(())
             }
             Change::RecordBytes { object, max } => {
@@ -221,7 +223,10 @@ impl Changing {
             What::Unique => return self.make_unique(at, place),
             What::Widen(to, decimals) => return self.widen(at, place, *to, *decimals),
             What::Limits(limits) => return self.set_limits(at, place, limits),
-            What::History(history) => self.attribute(at, place).history = *history,
+            What::History(history) => {
+                self.objects[at].had_history |= self.objects[at].keeps_history();
+                self.attribute(at, place).history = *history;
+            }
         }
         Ok(())
     }

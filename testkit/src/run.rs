@@ -2,6 +2,7 @@
 //! memory and the model, compared on the way and at the end.
 
 use crate::alter;
+use crate::changes::{Change, What};
 use crate::compare::{compare, compare_snapshot, ensure, same_changes, same_others, same_values};
 use crate::compare_past::compare_past_of_snapshot;
 use crate::history::Histories;
@@ -40,6 +41,7 @@ pub const MUST_HAPPEN: &[&str] = &[
     "left out",
     "now",
     "default",
+    "default that came later",
     "record with too many bytes",
     "max_record_bytes set",
     "found by more than a key",
@@ -87,6 +89,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "widen",
     "set_limits",
     "set_history",
+    "history switched off",
+    "history switched on again",
     "restore",
     "revert",
     "value put into the past",
@@ -442,9 +446,26 @@ impl Run<'_> {
             println!("  {}", alter::to_json(&changes));
         }
         let result = self.store().change_schema(&alter::to_json(&changes));
+        let objects = self.model.objects.clone();
         let now = self.now();
         if alter::judge(&mut self.model, &changes, now, &result)? {
             changes.iter().for_each(|change| self.count(alter::name(change), 1));
+            let has_default = |change: &Change| matches!(change, Change::AddAttribute { attribute, .. } if attribute.default.is_some());
+            let is_on_again = |change: &Change| match change {
+                Change::ObjectHistory { object, history: true } => {
+                    objects.iter().any(|def| def.name == *object && !def.history && def.had_history)
+                }
+                Change::Attribute { object, what: What::History(true), .. } => {
+                    objects.iter().any(|def| def.name == *object && def.had_history)
+                }
+                _ => false,
+            };
+            if changes.iter().any(is_on_again) {
+                self.count("history switched on again", 1);
+            }
+            if changes.iter().any(has_default) && !self.model.records.is_empty() {
+                self.count("default that came later", 1);
+            }
         } else if result.is_err_and(|error| !error.records().is_empty()) {
             self.count("change refused with the records in the way", 1);
         }

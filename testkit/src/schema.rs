@@ -248,6 +248,8 @@ pub struct ObjectDef {
     pub primary_key: Vec<usize>,
     /// Whether superseded values of all its attributes are kept.
     pub history: bool,
+    /// Whether it kept any history before that was switched off: births and deaths are noted still.
+    pub had_history: bool,
     /// Most bytes of a record.
     pub max_record_bytes: Option<usize>,
 }
@@ -382,7 +384,8 @@ impl ObjectDef {
     /// Whether it keeps any history.
     #[must_use]
     pub fn keeps_history(&self) -> bool {
-        self.history || self.attributes.iter().any(|attribute| attribute.history)
+        let is_kept = self.history || self.attributes.iter().any(|attribute| attribute.history);
+        is_kept || self.had_history
     }
 
     /// Whether each record must have a value.
@@ -491,7 +494,7 @@ pub fn generate(rng: &mut Rng, number: usize) -> ObjectDef {
         attributes.iter_mut().for_each(|attribute| attribute.history = rng.one_in(3));
     }
     let name = format!("object{number}").into();
-    ObjectDef { name, attributes, primary_key, history, max_record_bytes: None }
+    ObjectDef { name, attributes, primary_key, history, had_history: false, max_record_bytes: None }
 }
 
 /// Gives some objects, behind all their attributes, those that members of an object stand for.

@@ -199,3 +199,33 @@ fn an_id_that_passes_to_another_object_in_one_commit_has_two_histories() {
     store.close().unwrap();
     sound(&dir);
 }
+
+#[test]
+fn a_record_that_came_while_no_history_was_kept_goes_and_comes_back_with_one() {
+    let dir = Dir::new("past-off-on");
+    let schema = r#"{"objects":[{"key":"o","history":true,"attributes":[{"key":"a","type":"text"}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let set = |on: bool| {
+        let change = format!(r#"{{"changes":[{{"set_history":{{"object":"o","history":{on}}}}}]}}"#);
+        store.change_schema(&change).unwrap();
+    };
+    let object = store.object("o").unwrap();
+    let id = object.create(record! { "a" => "first" }).unwrap().id;
+    object.delete(id).unwrap();
+    set(false);
+    let create = Mutation {
+        object: "o".into(),
+        action: Action::Create,
+        key: Some(Key::Id(id)),
+        patch: Patch { set: record! { "a" => "second" }, ..Patch::default() },
+    };
+    store.apply(&create).unwrap();
+    set(true);
+    object.delete(id).unwrap();
+    object.restore(id).unwrap();
+    assert_eq!(object.get(id).unwrap().unwrap().get("a"), Some(&"second".into()));
+    drop(object);
+    store.close().unwrap();
+    let report = verify(dir.path()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
