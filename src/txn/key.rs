@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::AttributeId;
 use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use crate::schema::{AttributeSchema, ObjectSchema, Standing};
-use crate::value::{Name, Value};
+use crate::value::{Name, Value, append_key_bytes};
 
 /// Schema and layout of the object that a mutation is about.
 #[derive(Clone, Copy)]
@@ -95,8 +95,8 @@ pub(crate) fn refiners<'p>(
     parts.iter().filter(move |(name, _)| !ids.iter().any(|id| name_is(schema, *id, name)))
 }
 
-/// Whether an attribute's cell is the one that a refiner asks for: the same value, or among several
-/// values one of those given.
+/// Whether an attribute's cell is the one that a refiner asks for: the same value, as keys are the same, or among
+/// several values one of those given.
 ///
 /// # Errors
 /// `UnknownAttribute`; what [`AttributeSchema::encode`] says of the value; `Corrupt` for the cell.
@@ -110,11 +110,29 @@ pub(crate) fn meets(
     let any = !value.is_null() && attribute.encode(object, value, &mut wanted)?;
     let Some(cell) = cell else { return Ok(!any) };
     if !any || !attribute.is_multi() {
-        return Ok(any && attribute.compare(cell, &wanted) == std::cmp::Ordering::Equal);
+        return Ok(any && is_same(attribute, cell, &wanted));
     }
     let (has, wanted) = (attribute.decode(cell)?, attribute.decode(&wanted)?);
     let (has, wanted) = (has.as_list().unwrap_or_default(), wanted.as_list().unwrap_or_default());
-    Ok(wanted.iter().any(|value| has.contains(value)))
+    let same = |a: &Value, b: &Value| match (a, b) {
+        (Value::Text(a), Value::Text(b)) if attribute.value_type().has_normal_form() => {
+            is_same(attribute, a.as_bytes(), b.as_bytes())
+        }
+        (a, b) => a == b,
+    };
+    Ok(wanted.iter().any(|wanted| has.iter().any(|value| same(value, wanted))))
+}
+
+/// Whether two cells are one value: an e-mail address in capitals is the one in small letters.
+fn is_same(attribute: &AttributeSchema, a: &[u8], b: &[u8]) -> bool {
+    let value_type = attribute.value_type();
+    if !value_type.has_normal_form() {
+        return attribute.compare(a, b).is_eq();
+    }
+    let [mut a_key, mut b_key] = [Vec::new(), Vec::new()];
+    append_key_bytes(&mut a_key, value_type, a);
+    append_key_bytes(&mut b_key, value_type, b);
+    a_key == b_key
 }
 
 /// Whether an attribute has this name; one that was deleted gave it up.

@@ -2,7 +2,7 @@
 //! Written from docs/mutations.md (Match).
 
 use crate::model::Model;
-use crate::schema::AttributeDef;
+use crate::schema::{AttributeDef, Type};
 use crate::values::{canonical, key_part};
 use vellum::{ErrorKind, Key, Mutation, Name, RecordId, Value};
 
@@ -79,7 +79,7 @@ impl Model {
             let at = def.find(name).ok_or(ErrorKind::UnknownAttribute)?;
             let wanted = canonical(&def.attributes[at], value)?;
             let has = id.and_then(|id| self.records[&id].values.get(&at));
-            if !meets(has, wanted.as_ref()) {
+            if !meets(def.attributes[at].of, has, wanted.as_ref()) {
                 return Ok(None);
             }
         }
@@ -99,18 +99,20 @@ impl Model {
     }
 }
 
-/// Whether a value is the one that is asked for, or has one of several that are; null asks for none.
-fn meets(has: Option<&Value>, wanted: Option<&Value>) -> bool {
+/// Whether a value is the one that is asked for, as keys are the same, or has one of several that are; null asks for
+/// none.
+fn meets(of: Type, has: Option<&Value>, wanted: Option<&Value>) -> bool {
+    let same = |a: &Value, b: &Value| key_part(of, a) == key_part(of, b);
     match (has, wanted) {
-        (Some(Value::List(has)), Some(Value::List(wanted))) => wanted.iter().any(|value| has.contains(value)),
-        (has, wanted) => has == wanted,
+        (Some(Value::List(has)), Some(Value::List(wanted))) => {
+            wanted.iter().any(|wanted| has.iter().any(|value| same(value, wanted)))
+        }
+        (Some(has), Some(wanted)) => same(has, wanted),
+        (has, wanted) => has.is_none() && wanted.is_none(),
     }
 }
 
-/// Whether a match may name the attribute beside a key: not one whose values are equal in more than one form, and
-/// none that names records or that the engine gives.
+/// Whether a match may name the attribute beside a key: none that names records or that the engine gives.
 pub(crate) fn may_refine(attribute: &AttributeDef) -> bool {
-    use crate::schema::Type as T;
-    let has_forms = matches!(attribute.of, T::Email | T::Emails | T::Phone | T::Domain);
-    !has_forms && !attribute.of.is_reference() && attribute.of != T::Autonumber
+    !attribute.of.is_reference() && attribute.of != Type::Autonumber
 }

@@ -70,7 +70,8 @@ fn refiners_stand_beside_a_unique_attribute() {
     let crm = Crm::new("refine");
     let id = crm.make(
         "company",
-        patch! { "domain" => "acme.example", "name" => "Acme", "status" => "active", "notes" => list(&["n", "m"]) },
+        patch! { "domain" => "acme.example", "name" => "Acme", "status" => "active", "notes" => list(&["n", "m"]),
+            "aliases" => list(&["a.example", "B.example"]) },
     );
     let with = |values: Vec<(vellum::Name, Value)>| {
         crm.try_run("company", Action::Update, Some(Key::Attributes(values)), patch! { "source" => "x" })
@@ -79,6 +80,8 @@ fn refiners_stand_beside_a_unique_attribute() {
         record! { "status" => "active", "domain" => "acme.example" },
         record! { "domain" => "acme.example", "code" => Value::Null },
         record! { "domain" => "acme.example", "notes" => "m" },
+        // One is the other as keys are.
+        record! { "domain" => "acme.example", "aliases" => "https://b.EXAMPLE/x" },
     ];
     for values in hits {
         assert_eq!(with(values.clone()).unwrap().id, id, "{values:?}");
@@ -88,6 +91,7 @@ fn refiners_stand_beside_a_unique_attribute() {
         record! { "domain" => "acme.example", "status" => "lost" },
         record! { "domain" => "acme.example", "code" => "A1" },
         record! { "domain" => "acme.example", "name" => Value::Null },
+        record! { "domain" => "acme.example", "aliases" => "c.example" },
     ];
     for values in misses {
         assert_eq!(with(values.clone()).unwrap_err().kind(), ErrorKind::RecordNotFound, "{values:?}");
