@@ -10,8 +10,8 @@ use vellum::{ErrorKind, Key, Mutation, Name, RecordId, Value};
 pub(crate) struct Matched<'p> {
     /// The number of the key that it names.
     pub(crate) key: usize,
-    /// The key's parts; none when one is null.
-    pub(crate) parts: Option<Vec<String>>,
+    /// The key's parts, once for each of several values that it may have; none when one is null.
+    pub(crate) parts: Vec<Vec<String>>,
     /// What stands beside the key.
     refiners: Vec<&'p (Name, Value)>,
 }
@@ -38,6 +38,19 @@ impl Model {
         let is_refiner =
             |(name, _): &&(Name, Value)| !keys[key].iter().any(|at| def.attributes[*at].name == *name);
         let refiners = parts.iter().filter(is_refiner).collect();
+        if let [at] = keys[key].as_slice()
+            && let Some((_, Value::List(values))) = given(at)
+            && values.len() > 1
+        {
+            let attribute = &def.attributes[*at];
+            let mut parts = Vec::new();
+            for value in values {
+                let one = canonical(attribute, &Value::List(vec![value.clone()]))?;
+                let one = one.as_ref().and_then(Value::as_list).and_then(<[Value]>::first);
+                parts.extend(one.map(|value| vec![key_part(attribute.of, value)]));
+            }
+            return Ok(Matched { key, parts, refiners });
+        }
         let mut out = Vec::new();
         for at in &keys[key] {
             let attribute = &def.attributes[*at];
@@ -47,10 +60,10 @@ impl Model {
                     out.extend(values.first().map(|value| key_part(attribute.of, value)))
                 }
                 Some(value) => out.push(key_part(attribute.of, &value)),
-                None => return Ok(Matched { key, parts: None, refiners }),
+                None => return Ok(Matched { key, parts: Vec::new(), refiners }),
             }
         }
-        Ok(Matched { key, parts: Some(out), refiners })
+        Ok(Matched { key, parts: vec![out], refiners })
     }
 
     pub(crate) fn locate(&mut self, object: usize, key: &Key) -> Result<Option<RecordId>, ErrorKind> {
@@ -58,10 +71,16 @@ impl Model {
             Key::Id(id) => Ok(self.of_object(object, *id)),
             Key::Attributes(parts) => {
                 let matched = self.matched(object, parts)?;
-                let holders =
-                    matched.parts.map_or(Vec::new(), |parts| self.holders(object, matched.key, &parts));
-                self.linked.was_ambiguous |= holders.len() > 1;
-                self.refined(object, holders.first().copied(), &matched.refiners)
+                let mut found = Vec::new();
+                for parts in &matched.parts {
+                    let holders = self.holders(object, matched.key, parts);
+                    self.linked.was_ambiguous |= holders.len() > 1;
+                    found.extend(holders.first().filter(|id| !found.contains(*id)).copied());
+                }
+                match found.len() {
+                    0 | 1 => self.refined(object, found.first().copied(), &matched.refiners),
+                    _ => Err(ErrorKind::MultipleMatches),
+                }
             }
             Key::Named(name) => Ok(self.record_named(name).and_then(|id| self.of_object(object, id))),
         }

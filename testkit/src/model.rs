@@ -239,7 +239,7 @@ impl Model {
         }
         let Some(Key::Attributes(parts)) = &mutation.key else { return false };
         let Ok(matched) = self.matched(object, parts) else { return false };
-        matched.parts.is_some_and(|parts| self.holders(object, matched.key, &parts).len() > 1)
+        matched.parts.iter().any(|parts| self.holders(object, matched.key, parts).len() > 1)
     }
 
     pub(crate) fn set(&mut self, id: RecordId, record: Option<Arc<ModelRecord>>) {
