@@ -168,7 +168,8 @@ pub(crate) fn encode_key(
         let Some((_, value)) = parts.iter().find(|(name, _)| name == attribute.key()) else {
             return Ok(false);
         };
-        if value.is_null() {
+        // An empty list is no value either.
+        if value.is_null() || attribute.is_multi() && value.as_list().is_some_and(<[Value]>::is_empty) {
             return Ok(false);
         }
         attribute.append_key(object.schema, value, out)?;

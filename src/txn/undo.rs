@@ -205,13 +205,12 @@ impl Staging<'_> {
             let entries = self.context.records.entries_of(self.root, history, lsn)?;
             known |= !entries.is_empty();
             let object = ObjectRef { schema, layout };
-            let mut of_record: BTreeMap<RowId, Vec<Entry>> = BTreeMap::new();
-            let mut first: BTreeMap<RecordId, RowId> = BTreeMap::new();
+            // By id: the other sides of relations get their values in the same order each time.
+            let mut of_record: BTreeMap<RecordId, Vec<Entry>> = BTreeMap::new();
             for entry in entries {
-                let row = *first.entry(entry.record).or_insert(entry.row);
-                of_record.entry(row).or_default().push(entry);
+                of_record.entry(entry.record).or_default().push(entry);
             }
-            let of_record = of_record.into_values().rev();
+            let of_record = of_record.into_values();
             steps.extend(of_record.map(|entries| (Step::back_from(&entries), object, history, entries)));
         }
         steps.sort_by_key(|(step, ..)| *step);

@@ -98,6 +98,9 @@ fn refiners_stand_beside_a_unique_attribute() {
         assert_eq!(crm.store.object("company").unwrap().get(values).unwrap(), None);
     }
     assert_eq!(with(record! { "status" => "active" }).unwrap_err().kind(), ErrorKind::MatchNotUnique);
+    // An empty list is no value, and no record is found by none.
+    let empty = with(record! { "aliases" => Value::List(Vec::new()), "status" => "active" }).unwrap_err();
+    assert_eq!(empty.kind(), ErrorKind::RecordNotFound);
     let unknown = with(record! { "domain" => "acme.example", "colour" => "red" }).unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::UnknownAttribute);
 }
