@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, GROUP_ROWS, RecordId, RowId};
 use crate::pagestore::GroupState;
 use crate::records::{Catalog, KeyBuffers, ObjectLayout, for_each_key_in, read_cell, read_header};
-use crate::schema::{Asked, AttributeSchema, Demand, ObjectSchema};
+use crate::schema::{Asked, AttributeSchema, Demand, ObjectSchema, Standing};
 use crate::value::{Value, key_hash};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,6 +60,10 @@ impl InTheWay {
     }
 }
 
+fn is_deleted(object: &ObjectSchema, id: AttributeId) -> bool {
+    object.attribute_by_id(id).is_none_or(|attribute| attribute.standing() == Standing::Deleted)
+}
+
 impl Staging<'_> {
     /// Whether the records are as a change of the schema wants them.
     ///
@@ -79,6 +83,8 @@ impl Staging<'_> {
                 Asked::Value(id) => self.demand_value(before, schema, id)?,
                 Asked::Unique(id) => self.demand_unique((before, layout), schema, id)?,
                 Asked::NotOption(id, number) => self.demand_no_option(before, old, id, number)?,
+                // A limit of an attribute that the same change deletes is nobody's.
+                Asked::Fits(id) if is_deleted(schema, id) => {}
                 Asked::Fits(id) => self.demand_fit(before, (old, schema), id)?,
                 Asked::RecordLen => self.demand_len(before, schema)?,
             }

@@ -408,3 +408,14 @@ fn what_is_left_of_a_deleted_attribute_does_not_count_for_the_size_of_a_record()
     object.update(id, patch! { "b" => "six..." }).unwrap();
     change(&store, r#"{"set_limits":{"object":"o","max_record_bytes":6}}"#).unwrap();
 }
+
+#[test]
+fn a_limit_of_an_attribute_that_the_same_change_deletes_is_nobodys() {
+    let dir = Dir::new("schema-limit-deleted");
+    let schema = r#"{"objects":[{"key":"o","attributes":[{"key":"a","type":"integer"}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    store.object("o").unwrap().create(record! { "a" => 7 }).unwrap();
+    let limit = r#"{"set_limits":{"object":"o","attribute":"a","max":3}}"#;
+    assert_eq!(change(&store, limit).unwrap_err().kind(), ErrorKind::InvalidValue);
+    change(&store, &format!(r#"{limit},{{"delete_attribute":{{"object":"o","attribute":"a"}}}}"#)).unwrap();
+}
