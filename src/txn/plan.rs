@@ -438,10 +438,12 @@ impl<'a> Staging<'a> {
     /// The cells of a record that was found, one for each attribute, none where it has no value.
     fn all_cells(&self, object: ObjectRef<'_>, located: &Located) -> Result<Cells> {
         let mut cell = Vec::new();
-        let attributes = object.layout.attributes.iter();
-        let cells =
-            attributes.map(|layout| Ok(self.located_cell(located, layout, &mut cell)?.then(|| cell.clone())));
-        cells.collect()
+        let cell_of = |layout: &AttributeLayout| {
+            // What is left of an attribute that was deleted is nobody's value.
+            let present = !layout.deleted && self.located_cell(located, layout, &mut cell)?;
+            Ok(present.then(|| cell.clone()))
+        };
+        object.layout.attributes.iter().map(cell_of).collect()
     }
 
     /// The values that a record which was found has.

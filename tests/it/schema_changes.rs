@@ -419,3 +419,16 @@ fn a_limit_of_an_attribute_that_the_same_change_deletes_is_nobodys() {
     assert_eq!(change(&store, limit).unwrap_err().kind(), ErrorKind::InvalidValue);
     change(&store, &format!(r#"{limit},{{"delete_attribute":{{"object":"o","attribute":"a"}}}}"#)).unwrap();
 }
+
+#[test]
+fn the_values_before_a_delete_have_no_attribute_that_was_deleted() {
+    let dir = Dir::new("schema-before-deleted");
+    let schema =
+        r#"{"objects":[{"key":"o","attributes":[{"key":"a","type":"text"},{"key":"b","type":"text"}]}]}"#;
+    let store = quick().create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let id = store.object("o").unwrap().create(record! { "a" => "gone", "b" => "kept" }).unwrap().id;
+    change(&store, r#"{"delete_attribute":{"object":"o","attribute":"a"}}"#).unwrap();
+    let (object, action, key) = ("o".into(), vellum::Action::Delete, Some(vellum::Key::Id(id)));
+    let delete = vellum::Mutation { object, action, key, patch: vellum::Patch::new().before() };
+    assert_eq!(store.apply(&delete).unwrap().before(), [("b".into(), "kept".into())]);
+}
