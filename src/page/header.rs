@@ -15,7 +15,8 @@
 //!
 //! What a patch changes lies in one range at the front: version to updated_by are one write of 20
 //! bytes, with the history head 28. A free slot is zero except for its link, so a row that was never
-//! used is a free slot at the end of a list. A version over 2^60 (`NUMBER_MAX`) is damage. The caller keeps slots below [`GROUP_ROWS`].
+//! used is a free slot at the end of a list. A version over 2^60 (`NUMBER_MAX`) is damage. The caller keeps
+//! slots below [`GROUP_ROWS`].
 
 use crate::bytes::Field;
 use crate::error::{Error, Result};
