@@ -144,9 +144,8 @@ fn run_checkpoints(inner: &Inner) {
             if wake.stop {
                 return;
             }
-            wake.checkpoint = false;
         }
-        if let Err(error) = inner.checkpoint(Compaction::Bounded) {
+        if let Err(error) = inner.checkpoint_asked_for() {
             if error.kind() == ErrorKind::Poisoned || error.kind() == ErrorKind::Closed {
                 inner.woken.notify_all();
                 return;
@@ -222,9 +221,9 @@ impl Inner {
     /// no commits but deletes.
     pub(crate) fn keep_reserves(&self) {
         self.reserve.keep(&*self.disk);
-        if let Some(writing) = &self.writing
-            && let Err(error) = writing.shared.keep_reserve()
-        {
+        let Some(writing) = &self.writing else { return };
+        writing.shared.be_frugal(false);
+        if let Err(error) = writing.shared.keep_reserve() {
             tracing::debug!(%error, "no room for the log's reserve");
         }
     }
@@ -255,6 +254,19 @@ impl Inner {
     /// [`Store::health`]: crate::Store::health
     pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let _one_at_a_time = self.checkpointing.lock();
+        self.checkpoint_alone(compaction)
+    }
+
+    /// Takes the checkpoint that somebody asked for, unless one that began since was taken already: another one
+    /// would give up the reserve again for nothing, and who then takes its room starves it.
+    fn checkpoint_asked_for(&self) -> Result<()> {
+        let _one_at_a_time = self.checkpointing.lock();
+        let is_asked_for = self.wake.lock().checkpoint;
+        if is_asked_for { self.checkpoint_alone(Compaction::Bounded).map(drop) } else { Ok(()) }
+    }
+
+    fn checkpoint_alone(&self, compaction: Compaction) -> Result<CheckpointReport> {
+        let was_asked_for = std::mem::take(&mut self.wake.lock().checkpoint);
         let nearly_full = self.is_nearly_full();
         if nearly_full {
             // Crash rule 12: what was reserved is for this checkpoint, and for what compaction moves.
@@ -267,6 +279,12 @@ impl Inner {
         // What is dirty needs less room than what compaction moves, and gives the log's room back.
         if is_full(&result) {
             self.make_way();
+            result = self.checkpoint_now(Compaction::Nothing);
+        }
+        if is_full(&result)
+            && let Some(writing) = &self.writing
+        {
+            writing.shared.give_up_reserve();
             result = self.checkpoint_now(Compaction::Nothing);
         }
         if nearly_full && result.is_ok() {
@@ -284,6 +302,8 @@ impl Inner {
             Err(error) => health.checkpoint = Some(error.again()),
         }
         drop(health);
+        // Whoever asked has none yet.
+        self.wake.lock().checkpoint |= was_asked_for && result.is_err();
         self.woken.notify_all();
         result
     }
@@ -318,14 +338,18 @@ impl Inner {
         self.disk.free_len().is_ok_and(|free| free < wanted)
     }
 
-    /// Gives up what is reserved, and a log file that waits to be used again.
+    /// Gives up what is reserved, and a log file that waits to be used again. Writers wait until it is reserved
+    /// again: what they took would be this checkpoint's.
     fn make_way(&self) {
-        self.reserve.give_up(&*self.disk);
-        if let Some(writing) = &self.writing {
-            writing.shared.remove_spare();
-        }
-        // The next commit looks at the disk.
+        // Nobody is being admitted; a store that stopped admits nobody.
+        let writer = self.lock_writer();
+        self.short_of_space.store(true, Ordering::Relaxed);
         self.admitted_until.store(0, Ordering::Relaxed);
+        self.reserve.give_up(&*self.disk);
+        drop(writer);
+        if let Some(writing) = &self.writing {
+            writing.shared.be_frugal(true);
+        }
     }
 
     fn checkpoint_now(&self, compaction: Compaction) -> Result<CheckpointReport> {

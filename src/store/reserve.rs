@@ -12,7 +12,11 @@
 //! | step       | what may become dirty until the disk is looked at again                       |
 //! | base       | the root, nodes of a small store; and deletes, which go on where others stop |
 //!
-//! The log has a reserve of its own, one file of the least length (`GroupCommit::keep_reserve`).
+//! The log has a reserve of its own, one file of the least length (`GroupCommit::keep_reserve`). A checkpoint that
+//! finds no room in this one is given that one too: it gives the log's files back.
+//!
+//! While the reserve is given up the store itself takes none of that room: writers wait, and a log file is made of
+//! the log's reserve alone.
 
 pub(crate) use crate::disk::RESERVE_NAME as FILE_NAME;
 
@@ -20,7 +24,7 @@ use super::Config;
 use crate::disk::{Access, Disk, File};
 use crate::error::{ErrorKind, Result};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// There always, also in a store without a commit: as long as two log files of the least length.
@@ -40,6 +44,8 @@ pub(crate) struct Reserve {
     pub(crate) base: u64,
     /// Bytes that the file holds.
     held: AtomicU64,
+    /// A checkpoint runs in the room that the file had.
+    given_up: AtomicBool,
     /// One at a time makes it longer, or gives it up. Kept open, so that growing allocates nothing.
     file: Mutex<Option<Arc<dyn File>>>,
 }
@@ -47,13 +53,19 @@ pub(crate) struct Reserve {
 impl Reserve {
     pub(crate) fn new(config: &Config) -> Reserve {
         let base = config.log_file_len.map_or(BASE_LEN, |(len_min, _)| BASE_LEN.min(2 * len_min));
-        Reserve { base, held: AtomicU64::new(0), file: Mutex::new(None) }
+        Reserve { base, held: AtomicU64::new(0), given_up: AtomicBool::new(false), file: Mutex::new(None) }
     }
 
     /// Bytes that nobody else can take.
     #[inline]
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Acquire)
+    }
+
+    /// Whether a checkpoint runs in the room that was reserved, so that nobody else may take of it.
+    #[inline]
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
     }
 
     /// Whether `len` bytes have their room, which is made if need be; `apart` bytes stay free beside it.
@@ -85,6 +97,7 @@ impl Reserve {
     /// There is a reserve of the least length, or as much of it as the disk has room for; less is no error,
     /// and goes a long way with deletes.
     pub(crate) fn keep(&self, disk: &dyn Disk) {
+        self.given_up.store(false, Ordering::Release);
         let more = self.base.saturating_sub(self.held());
         if more == 0 {
             return;
@@ -119,9 +132,10 @@ impl Reserve {
         Ok(())
     }
 
-    /// Gives all of it up; true if there was a file.
+    /// Gives all of it up until [`Reserve::keep`]; true if there was a file.
     pub(crate) fn give_up(&self, disk: &dyn Disk) -> bool {
         let mut kept = self.file.lock();
+        self.given_up.store(true, Ordering::Release);
         *kept = None;
         self.held.store(0, Ordering::Release);
         disk.remove(FILE_NAME).is_ok()

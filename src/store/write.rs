@@ -423,21 +423,25 @@ impl Inner {
         let wanted = images_len + images_len / 4 + frame_len + step + self.reserve.base / 2;
         let disk = &*self.disk;
         let log_file_len = (disk.free_len()? / wal::FREE_PART).min(LOG_FILE_LEN);
-        if self.keep_log_reserve()? && self.reserve.cover(disk, wanted, log_file_len + frame_len)? {
+        let is_free = !self.reserve.is_given_up();
+        if is_free
+            && self.keep_log_reserve()?
+            && self.reserve.cover(disk, wanted, log_file_len + frame_len)?
+        {
             self.admitted_until.store(now + step, Ordering::Relaxed);
             return Ok(());
         }
         let held = self.reserve.held();
         let dirty = images_len + images_len / 4 + frame_len;
         // Where nothing is dirty one delete goes on in any case: it takes little more than it gives.
-        if only_deletes && (images_len == 0 || dirty + self.reserve.base / 4 <= held) {
+        if is_free && only_deletes && (images_len == 0 || dirty + self.reserve.base / 4 <= held) {
             if dirty > held / 2 {
                 self.short_of_space.store(true, Ordering::Relaxed);
             }
             return Ok(());
         }
         self.ask_for_checkpoint();
-        self.short_of_space.store(only_deletes, Ordering::Relaxed);
+        self.short_of_space.store(only_deletes || !is_free, Ordering::Relaxed);
         let free = disk.free_len()?;
         let message = format!(
             "the disk has {free} bytes free, the reserve {held}, and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"

@@ -68,6 +68,8 @@ struct State {
     /// Mappings of files that are full. Unmapping 64 MiB takes a while; the writer leaves it to others.
     retired: Vec<Box<dyn LogTail>>,
     spare: Option<Spare>,
+    /// New files are made of the reserve alone.
+    frugal: bool,
     stopped: bool,
 }
 
@@ -136,6 +138,7 @@ impl GroupCommit {
                 told: false,
                 retired: Vec::new(),
                 spare: None,
+                frugal: false,
                 stopped: false,
             }),
             ended: Condvar::new(),
@@ -359,6 +362,7 @@ impl GroupCommit {
     pub(super) fn fitting_len(&self, len: u64) -> u64 {
         // A disk that does not say how much is free says so when the file is made.
         let part = self.disk.free_len().map_or(len, |free| free / FREE_PART / FRAMES_AT * FRAMES_AT);
+        let part = if self.state.lock().frugal { 0 } else { part };
         len.min(part.max(self.config.file_len_min))
     }
 
@@ -382,6 +386,11 @@ impl GroupCommit {
         let retired = std::mem::take(&mut state.retired);
         let Next::Wanted(header) = state.next else { return Ok(()) };
         self.check(&state)?;
+        if state.frugal {
+            // The writer makes it when it needs it.
+            state.next = Next::Unasked;
+            return Ok(());
+        }
         state.next = Next::Preparing;
         let spare = state.spare.take_if(|spare| spare.len == header.file_len);
         drop(state);
@@ -411,8 +420,35 @@ impl GroupCommit {
             return Ok(file);
         }
         let spare = state.spare.take_if(|spare| spare.len == header.file_len);
+        let frugal = state.frugal;
         drop(state);
+        if frugal && let Some(file) = self.take_reserve(header)? {
+            return Ok(file);
+        }
         self.build(&header, spare)
+    }
+
+    /// Crash rule 12: while a checkpoint runs in the room that was reserved, no file is made of it, and none
+    /// waits to be used again.
+    pub(crate) fn be_frugal(&self, frugal: bool) {
+        let mut state = self.state.lock();
+        state.frugal = frugal;
+        while matches!(state.next, Next::Preparing) {
+            self.ended.wait(&mut state);
+        }
+        drop(state);
+        if frugal {
+            self.remove_spare();
+        }
+    }
+
+    /// Gives up the room of a log file, for a checkpoint that has no other; it gives back whole files.
+    pub(crate) fn give_up_reserve(&self) {
+        if self.has_reserve.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.disk.remove(LOG_RESERVE_NAME)
+        {
+            tracing::warn!(%error, "the log's reserve could not be given up");
+        }
     }
 
     /// Crash rule 12: makes sure that a log file of the least length has its room on the disk, so that a
