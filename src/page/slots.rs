@@ -95,6 +95,9 @@ pub fn read_fixed(
     slot: u32,
     into: &mut [u8; 16],
 ) -> Result<Option<usize>> {
+    if let Some(bytes) = page.plain() {
+        return Ok(copy_of(bytes, width, slot, into));
+    }
     if !is_present(page, slot)? {
         return Ok(None);
     }
@@ -107,6 +110,28 @@ pub fn read_fixed(
         page.read(width.offset(slot), &mut into[..len])?;
     }
     Ok(Some(len))
+}
+
+/// [`read_fixed`] of a page in one piece.
+#[inline]
+fn copy_of(bytes: &[u8], width: Width, slot: u32, into: &mut [u8; 16]) -> Option<usize> {
+    if bytes.get(slot as usize / 8)? >> (slot % 8) & 1 == 0 {
+        return None;
+    }
+    let (at, len) = (width.offset(slot), width.cell_len());
+    let behind = bytes.get(at..).unwrap_or_default();
+    match (width, behind) {
+        (Width::Bit, _) => into[0] = behind.first().map_or(0, |byte| byte >> (slot % 8) & 1),
+        // Copies of a length that the compiler knows are loads and stores.
+        (Width::Four, [..]) if behind.len() >= 4 => into[..4].copy_from_slice(&behind[..4]),
+        (Width::Eight, [..]) if behind.len() >= 8 => into[..8].copy_from_slice(&behind[..8]),
+        (Width::Sixteen, [..]) if behind.len() >= 16 => into.copy_from_slice(&behind[..16]),
+        _ => {
+            into[..len].fill(0);
+            into[..behind.len()].copy_from_slice(behind);
+        }
+    }
+    Some(len)
 }
 
 /// Gives the slot a value.

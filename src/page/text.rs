@@ -63,7 +63,8 @@ pub const DATA_START: usize = DEAD.end();
 const OWN: u32 = u32::MAX;
 
 const INLINE_MAX: usize = 12;
-const VIEW_LEN: usize = 16;
+/// Bytes of a view.
+pub const VIEW_LEN: usize = 16;
 /// Bytes of a value in several runs that are put together without memory of their own.
 const PIECE_LEN: usize = 512;
 const NUMBER_MAX: u32 = 0xffff;
@@ -141,39 +142,66 @@ pub fn with<R>(
     slot: u32,
     take: impl FnOnce(&[u8]) -> Result<R>,
 ) -> Result<Option<R>> {
-    let Some(view) = read_view(cols, column, slot)? else { return Ok(None) };
-    let span = match parse_view(&view, slot)? {
-        View::Inline(len) => return take(&view[4..4 + len]).map(Some),
+    match read_view(cols, column, slot)? {
+        Some(view) => with_view(|number| cols.page(column + number), slot, &view, take).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Runs `take` on the value that a slot's view shows; `buffer` gives the heap buffer of a number.
+///
+/// # Errors
+/// As [`with`].
+#[inline]
+pub fn with_view<'p, P: PageRead + 'p, R>(
+    buffer: impl FnOnce(u32) -> Option<&'p P>,
+    slot: u32,
+    view: &[u8; VIEW_LEN],
+    take: impl FnOnce(&[u8]) -> Result<R>,
+) -> Result<R> {
+    let span = match parse_view(view, slot)? {
+        View::Inline(len) => return take(&view[4..4 + len]),
         View::Heap(span) => span,
     };
-    let (buffer, start) = (buffer_of(cols, column, slot, span)?, DATA_START + span.offset);
-    let (mut piece, mut long) = ([0; PIECE_LEN], Vec::new());
-    let value = match buffer.run(start, span.len)? {
-        Some(run) => run,
-        None => {
-            let copy = match piece.get_mut(..span.len) {
-                Some(piece) => piece,
-                None => {
-                    long.resize(span.len, 0);
-                    &mut long
-                }
-            };
-            buffer.read(start, copy)?;
-            copy
-        }
-    };
-    match value[..4] == VIEW_PREFIX.get(&view) {
-        true => take(value).map(Some),
+    let (buffer, start) = (holding(buffer(span.number), slot, span)?, DATA_START + span.offset);
+    match buffer.run(start, span.len)? {
+        Some(run) => take(prefixed(run, view, slot)?),
+        None => with_copy(buffer, (start, span.len), |copy| take(prefixed(copy, view, slot)?)),
+    }
+}
+
+#[inline]
+fn prefixed<'v>(value: &'v [u8], view: &[u8; VIEW_LEN], slot: u32) -> Result<&'v [u8]> {
+    match value[..4] == VIEW_PREFIX.get(view) {
+        true => Ok(value),
         false => Err(bad_view(slot, "its prefix is not how the value starts")),
     }
 }
 
-/// The buffer that the slot's value lies in, as a column, and the range of the value in its page; for those who
+/// A value in several runs, put together.
+#[inline(never)]
+fn with_copy<R>(
+    buffer: &impl PageRead,
+    (start, len): (usize, usize),
+    take: impl FnOnce(&[u8]) -> Result<R>,
+) -> Result<R> {
+    let (mut piece, mut long) = ([0; PIECE_LEN], Vec::new());
+    let copy = match piece.get_mut(..len) {
+        Some(piece) => piece,
+        None => {
+            long.resize(len, 0);
+            &mut long
+        }
+    };
+    buffer.read(start, copy)?;
+    take(copy)
+}
+
+/// The buffer that a view's value lies in, as a column, and the range of the value in its page; for those who
 /// ask for its lines ahead. Nothing is checked.
 #[inline]
-pub fn place(cols: &impl Columns, column: u32, slot: u32) -> Option<(u32, std::ops::Range<usize>)> {
-    let view = read_view(cols, column, slot).ok()??;
-    let View::Heap(span) = parse_view(&view, slot).ok()? else { return None };
+pub fn place(column: u32, slot: u32, view: &[u8; VIEW_LEN]) -> Option<(u32, std::ops::Range<usize>)> {
+    let View::Heap(span) = parse_view(view, slot).ok()? else { return None };
     let start = DATA_START + span.offset;
     Some((column + span.number, start..start + span.len))
 }
@@ -308,12 +336,22 @@ impl Head {
     }
 }
 
+#[inline]
 fn read_view(cols: &impl Columns, column: u32, slot: u32) -> Result<Option<[u8; VIEW_LEN]>> {
-    let Some(page) = cols.page(column) else { return Ok(None) };
+    cols.page(column).map_or(Ok(None), |page| read_view_in(page, slot))
+}
+
+/// The view in a slot of a column's first page.
+///
+/// # Errors
+/// As [`PageRead::read`].
+#[inline]
+pub fn read_view_in(page: &impl PageRead, slot: u32) -> Result<Option<[u8; VIEW_LEN]>> {
     let mut view = [0; VIEW_LEN];
     Ok(slots::read_fixed(page, Width::Sixteen, slot, &mut view)?.map(|_| view))
 }
 
+#[inline]
 fn parse_view(view: &[u8; VIEW_LEN], slot: u32) -> Result<View> {
     let len = VIEW_VALUE_LEN.get(view) as u32 as usize;
     if len <= INLINE_MAX {
@@ -327,19 +365,27 @@ fn parse_view(view: &[u8; VIEW_LEN], slot: u32) -> Result<View> {
 }
 
 /// The buffer of a span, found to hold it.
+#[inline]
 fn buffer_of<C: Columns>(cols: &C, column: u32, slot: u32, span: Span) -> Result<&C::Page> {
-    let Some(buffer) = cols.page(column + span.number) else {
-        return Err(bad_view(slot, format!("there is no buffer {}", span.number)));
-    };
+    holding(cols.page(column + span.number), slot, span)
+}
+
+#[inline]
+fn holding<P: PageRead>(buffer: Option<&P>, slot: u32, span: Span) -> Result<&P> {
+    let Some(buffer) = buffer else { return Err(no_buffer(slot, span.number)) };
     let head = Head::read(buffer)?;
-    if !head.fits(span) {
-        let (number, used) = (span.number, head.used);
-        return Err(bad_view(
-            slot,
-            format!("{} bytes at {} of buffer {number} of {used}", span.len, span.offset),
-        ));
-    }
-    Ok(buffer)
+    if head.fits(span) { Ok(buffer) } else { Err(unfit(slot, span, head)) }
+}
+
+#[cold]
+fn no_buffer(slot: u32, number: u32) -> Error {
+    bad_view(slot, format!("there is no buffer {number}"))
+}
+
+#[cold]
+fn unfit(slot: u32, span: Span, head: Head) -> Error {
+    let (number, used) = (span.number, head.used);
+    bad_view(slot, format!("{} bytes at {} of buffer {number} of {used}", span.len, span.offset))
 }
 
 /// The heap space of the slot's value; `None` also over damage, where nothing is known about it.

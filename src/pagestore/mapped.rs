@@ -63,6 +63,18 @@ impl Mapped {
         self.len as usize
     }
 
+    /// All of it, once every block was found sound; `None` before, and of an image of more than 64 blocks.
+    #[inline]
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        let len = self.len();
+        let all = u64::MAX.checked_shr(64_u32.checked_sub(len.div_ceil(BLOCK_LEN) as u32)?)?;
+        if self.checked.load(Acquire) & all != all {
+            return None;
+        }
+        let start = self.start.load(Relaxed) as usize;
+        self.segment.bytes().get(start..start + len)
+    }
+
     /// The part of `[offset, offset + len)` that the image has, its blocks checked.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub use checkpoint::CheckpointReport;
 pub(crate) use compact::Compaction;
 use memory::Memory;
 pub(crate) use node::{ImageRef, RootNode, SegmentEntry};
-pub(crate) use page::about;
+pub(crate) use page::{Page, about};
 pub(crate) use salvage::{FoundImages, Segments, open_all, read_root_as_is};
 use segment::Segment;
 #[cfg(all(test, vellum_shuttle))]

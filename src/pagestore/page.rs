@@ -540,14 +540,25 @@ impl PageRead for Page {
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline]
     fn run(&self, offset: usize, len: usize) -> Result<Option<&[u8]>> {
-        if let Base::Owned(owned) = &self.base
-            && !self.layered
-        {
-            return Ok(offset.checked_add(len).and_then(|end| owned.get(offset..end)));
+        match self.plain() {
+            Some(bytes) => Ok(offset.checked_add(len).and_then(|end| bytes.get(offset..end))),
+            None => self.run_over(offset, len),
         }
-        self.run_over(offset, len)
+    }
+
+    #[inline]
+    fn plain(&self) -> Option<&[u8]> {
+        if self.layered || self.is_lost {
+            return None;
+        }
+        match &self.base {
+            Base::Empty => Some(&[]),
+            Base::Owned(owned) => Some(owned),
+            Base::Shared(shared) => Some(shared.get()),
+            Base::Mapped(mapped) => mapped.whole(),
+        }
     }
 }
 

@@ -389,14 +389,10 @@ impl GroupState {
         }
     }
 
-    /// [`GroupState::ask_page`] of any page.
+    /// Asks for what a read of an attribute's first page needs of its own fields.
     #[inline]
-    pub(crate) fn ask_buffer(&self, column: u32) {
-        if let Ok(index) = self.index(column)
-            && let Some(page) = self.pages.get(index)
-        {
-            cpu::prefetch_all(page);
-        }
+    pub(crate) fn ask_front(&self, column: u32) {
+        cpu::prefetch_at(&self.pages, (column >> 16).wrapping_sub(1) as usize);
     }
 
     pub(crate) fn address(&self, column: u32) -> Address {

@@ -3,14 +3,17 @@
 use super::keys::has_key;
 use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::{ID_TREE, RECORDS, ROWS, Records};
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::id::{GROUP_ROWS, ObjectId, RecordId, RowId};
 use crate::index;
 use crate::page::header::{Header, SLOT_LEN};
 use crate::page::slots::Width;
 use crate::page::{Columns, slots, text};
-use crate::pagestore::{Group, GroupGuard, GroupState, Root};
-use crate::value::{Record, Timestamp, append_key_bytes, key_hash};
+use crate::pagestore::{Group, GroupGuard, GroupState, Page, Root};
+use crate::schema::AttributeSchema;
+use crate::value::{Record, Timestamp, Value, append_key_bytes, key_hash};
+use std::sync::Arc;
 
 /// Where a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,40 +90,6 @@ pub(crate) fn prefetch<'a>(
     }
 }
 
-/// [`prefetch`] of a whole record, texts with the values that their views show.
-fn prefetch_record(
-    state: &GroupState,
-    slot: u32,
-    attributes: &[AttributeLayout],
-    wanted: &dyn Fn(&AttributeLayout) -> bool,
-) {
-    for round in attributes.chunks(ATTRIBUTES_MAX) {
-        prefetch(state, slot, round.iter().filter(|attribute| wanted(attribute)));
-    }
-    if attributes.iter().any(|attribute| attribute.width.is_none()) {
-        prefetch_texts(state, slot, attributes.iter().filter(|attribute| wanted(attribute)));
-    }
-}
-
-fn prefetch_texts<'a>(state: &GroupState, slot: u32, attributes: impl Iterator<Item = &'a AttributeLayout>) {
-    const TEXTS_MAX: usize = 16;
-    let mut places: [_; TEXTS_MAX] = Default::default();
-    let mut count = 0;
-    let texts = attributes.filter(|attribute| attribute.width.is_none());
-    let found = texts.filter_map(|attribute| text::place(state, attribute.column, slot));
-    for (found, place) in found.zip(&mut places) {
-        state.ask_buffer(found.0);
-        *place = found;
-        count += 1;
-    }
-    for (column, value) in &places[..count] {
-        let Some(page) = state.page(*column) else { continue };
-        page.ask(0);
-        page.ask(value.start);
-        page.ask(value.end.saturating_sub(1));
-    }
-}
-
 /// A look-up that reads nothing but the header.
 pub(crate) fn header_alone(_: &ObjectLayout, _: &GroupState, _: u32) {}
 
@@ -145,20 +114,6 @@ pub(crate) fn read_cell(
         }
         None => Ok(false),
     }
-}
-
-/// Runs `take` on an attribute's cell, which is copied only where it lies in several runs.
-#[inline]
-fn with_cell<R>(
-    state: &GroupState,
-    attribute: &AttributeLayout,
-    slot: u32,
-    take: impl FnOnce(&[u8]) -> Result<R>,
-) -> Result<Option<R>> {
-    let Some(width) = attribute.width else { return text::with(state, attribute.column, slot, take) };
-    let Some(page) = state.page(attribute.column) else { return Ok(None) };
-    let mut cell = [0; 16];
-    slots::read_fixed(page, width, slot, &mut cell)?.map(|len| take(&cell[..len])).transpose()
 }
 
 /// Appends a record's canonical key to `out`; false where a component has no value (such a record is
@@ -295,25 +250,33 @@ pub(crate) fn read_record(
     wanted: &dyn Fn(&AttributeLayout) -> bool,
 ) -> Result<Record> {
     let schema = catalog.schema.object_by_id(object.id).ok_or_else(|| missing_object(object.id))?;
-    prefetch_record(state, slot, &object.attributes, wanted);
-    let mut values = Vec::with_capacity(object.attributes.len());
-    for (layout, attribute) in object.attributes.iter().zip(schema.attributes()) {
-        if !layout.deleted
-            && wanted(layout)
-            && !attribute.is_hidden()
-            && let Some(value) = with_cell(state, layout, slot, |cell| attribute.decode(cell))?
-        {
-            values.push((attribute.name().clone(), value));
+    let mut values = Vec::new();
+    let mut all = object
+        .attributes
+        .iter()
+        .zip(schema.attributes())
+        .filter(|(layout, attribute)| !layout.deleted && wanted(layout) && !attribute.is_hidden());
+    loop {
+        let mut round = Round { state, slot, cells: [const { None }; ROUND_LEN], count: 0 };
+        round.cells.iter_mut().zip(&mut all).for_each(|(place, (layout, attribute))| {
+            *place = Some(Ahead { layout, attribute, page: None, view: None, buffer: None });
+            round.count += 1;
+        });
+        round.ask();
+        values.reserve(round.count);
+        round.read(&mut values)?;
+        if round.count < ROUND_LEN {
+            break;
         }
     }
     // What an open object does not know comes last.
-    if let Some((hidden, layout)) = schema
-        .open_attribute()
-        .and_then(|hidden| object.attribute(hidden.id()).map(|layout| (hidden, layout)))
-        && wanted(layout)
-        && let Some(members) = with_cell(state, layout, slot, |cell| hidden.decode(cell))?
+    if let Some(hidden) = schema.open_attribute()
+        && let Some(layout) = object.attribute(hidden.id()).filter(|layout| wanted(layout))
     {
-        values.extend(schema.unknown_members(&members));
+        let mut cell = Vec::new();
+        if read_cell(state, layout, slot, &mut cell)? {
+            values.extend(schema.unknown_members(&hidden.decode(&cell)?));
+        }
     }
     Ok(Record::new(
         header.id,
@@ -324,6 +287,110 @@ pub(crate) fn read_record(
         values,
     )
     .by(header.created_by, header.updated_by))
+}
+
+/// Attributes that are read in one round. Most records have no more, and there are not many more lines on their
+/// way at a time.
+const ROUND_LEN: usize = 16;
+
+/// An attribute of a row that is being read, and what leads to its value as far as that was come to.
+struct Ahead<'r> {
+    layout: &'r AttributeLayout,
+    attribute: &'r AttributeSchema,
+    page: Option<&'r Page>,
+    view: Option<[u8; text::VIEW_LEN]>,
+    buffer: Option<&'r Page>,
+}
+
+/// Some attributes of one row. Each step asks for the lines of the next one, of all attributes at once, so that
+/// the misses of a record overlap; and nothing is looked for twice.
+struct Round<'r> {
+    state: &'r GroupState,
+    slot: u32,
+    cells: [Option<Ahead<'r>>; ROUND_LEN],
+    count: usize,
+}
+
+impl<'r> Round<'r> {
+    /// From the group to the slots. Texts go on to their values, meanwhile those of fixed length arrive.
+    #[inline]
+    fn ask(&mut self) {
+        let (state, slot) = (self.state, self.slot);
+        let cells = &mut self.cells[..self.count];
+        cells.iter().flatten().for_each(|cell| state.ask_front(cell.layout.column));
+        let mut is_layered = false;
+        for cell in cells.iter_mut().flatten() {
+            let Some(page) = state.page(cell.layout.column) else { continue };
+            page.ask(slot as usize / 8);
+            page.ask(cell.offset(slot));
+            is_layered |= page.is_layered();
+            cell.page = Some(page);
+        }
+        if is_layered {
+            for cell in cells.iter().flatten() {
+                let Some(page) = cell.page else { continue };
+                page.ask_deltas(slot as usize / 8);
+                page.ask_deltas(cell.offset(slot));
+            }
+        }
+    }
+
+    /// Reads the views of texts, and asks for what they show.
+    #[inline]
+    fn ask_texts(&mut self) -> Result<()> {
+        let (state, slot) = (self.state, self.slot);
+        let mut values = [const { None }; ROUND_LEN];
+        let texts = self.cells[..self.count].iter_mut().flatten().filter(|cell| cell.layout.width.is_none());
+        for (cell, place) in texts.zip(&mut values) {
+            let Some(page) = cell.page else { continue };
+            cell.view = text::read_view_in(page, slot)?;
+            if let Some((column, value)) =
+                cell.view.as_ref().and_then(|view| text::place(cell.layout.column, slot, view))
+                && let Some(buffer) = state.page(column)
+            {
+                cpu::prefetch(buffer);
+                cell.buffer = Some(buffer);
+                *place = Some((buffer, value));
+            }
+        }
+        for (buffer, value) in values.iter().flatten() {
+            buffer.ask(0);
+            buffer.ask(value.start);
+            buffer.ask(value.end.saturating_sub(1));
+        }
+        Ok(())
+    }
+
+    /// Appends the values that are there, in the order of the attributes.
+    #[inline]
+    fn read(&mut self, values: &mut Vec<(Arc<str>, Value)>) -> Result<()> {
+        self.ask_texts()?;
+        for Ahead { layout, attribute, page, view, buffer } in self.cells[..self.count].iter().flatten() {
+            let value = match (layout.width, page, view) {
+                (None, _, Some(view)) => {
+                    text::with_view(|_| *buffer, self.slot, view, |cell| attribute.decode(cell))?
+                }
+                (Some(width), Some(page), _) => {
+                    let mut cell = [0; 16];
+                    match slots::read_fixed(*page, width, self.slot, &mut cell)? {
+                        Some(len) => attribute.decode(&cell[..len])?,
+                        None => continue,
+                    }
+                }
+                _ => continue,
+            };
+            values.push((attribute.name().clone(), value));
+        }
+        Ok(())
+    }
+}
+
+impl Ahead<'_> {
+    /// Where the cell is in its page.
+    #[inline]
+    fn offset(&self, slot: u32) -> usize {
+        slots::slot_offset(self.layout.width.unwrap_or(Width::Sixteen), slot)
+    }
 }
 
 #[cold]
