@@ -253,6 +253,13 @@ impl GroupGuard {
         found.is_some().then(|| GroupGuard(found))
     }
 
+    /// The same, for longer than a look: a thread can borrow eight at a time, and every one beyond costs several
+    /// times as much as a count.
+    #[inline]
+    pub(crate) fn kept(self) -> GroupGuard {
+        GroupGuard(Guard::from_inner(Guard::into_inner(self.0)))
+    }
+
     /// A group to keep.
     #[inline]
     pub(crate) fn to_arc(&self) -> Shared<Group> {

@@ -25,6 +25,7 @@ mod choice;
 mod commit;
 mod demands;
 mod fill;
+mod hashing;
 mod history;
 pub(crate) mod key;
 mod links;

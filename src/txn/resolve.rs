@@ -290,6 +290,7 @@ impl<'a> Staging<'a> {
     ) -> usize {
         let staged = self.state.stage.push(object.layout.id, id, row, fate, version);
         self.state.stage.keeps_history |= object.layout.history.is_some();
+        let group = if self.single { group } else { group.kept() };
         self.state.stage.record_mut(staged).group = Some(group);
         staged
     }

@@ -1,5 +1,6 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
+use super::hashing::Hashing;
 use super::history::{PastValue, StagedEntry};
 use crate::change::Origin;
 use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
@@ -129,9 +130,9 @@ pub(crate) struct Stage {
     /// The first `count` are in use; the others keep their buffers.
     records: Vec<Staged>,
     count: usize,
-    by_id: HashMap<RecordId, usize>,
+    by_id: HashMap<RecordId, usize, Hashing>,
     /// Keys that staged records took: (index tree, hash) → record. A hint; the key is compared.
-    claims: HashMap<(TreeId, u64), usize>,
+    claims: HashMap<(TreeId, u64), usize, Hashing>,
     /// Bytes of staged cells.
     pub(crate) arena: Vec<u8>,
     /// Whether a record of an object that keeps history is among them.
