@@ -13,7 +13,9 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AttributeId;
-use crate::value::{Actor, Date, Decimal, Form, Json, Timestamp, Value, ValueType, compare_cells, excerpt};
+use crate::value::{
+    Actor, Date, Decimal, Form, Json, TEXT_LEN_MAX, Timestamp, Value, ValueType, compare_cells, excerpt,
+};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -206,6 +208,24 @@ impl AttributeSchema {
     #[inline]
     pub fn encode(&self, object: &ObjectSchema, value: &Value, out: &mut Vec<u8>) -> Result<bool> {
         self.append_checked(value, out).map_err(|refusal| self.refused(object, refusal))
+    }
+
+    /// Whether a look at the value's kind shows already that [`AttributeSchema::encode`] takes it. False says nothing.
+    #[inline]
+    pub(crate) fn surely_takes(&self, value: &Value) -> bool {
+        if self.read_only || self.limited {
+            return false;
+        }
+        match (self.coding, value) {
+            (Coding::Text, Value::Text(text)) => text.len() <= TEXT_LEN_MAX,
+            (Coding::Number, Value::Number(number)) => number.is_finite(),
+            (Coding::Decimal, Value::Decimal(_)) => self.decimal(value).is_ok(),
+            (Coding::Timestamp, Value::Timestamp(_)) => !self.microseconds,
+            (Coding::Integer, Value::Integer(_))
+            | (Coding::Boolean, Value::Boolean(_))
+            | (Coding::Uuid, Value::Uuid(_)) => true,
+            _ => false,
+        }
     }
 
     /// [`AttributeSchema::encode`] for a value that is compared with others and not kept: limits are for what

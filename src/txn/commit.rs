@@ -1,19 +1,19 @@
 //! Commit: from a stage to a frame in the log and in the pages.
 
-use super::key::key_names;
+use super::key::{ObjectRef, key_names};
 use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage, Staged};
 use super::{Context, WriterState};
 use crate::change::{Cell, FrameHead, Target};
 use crate::error::{Conflict, Error, Result};
-use crate::id::{Lsn, RowId};
+use crate::id::{Lsn, RecordId, RowId};
 use crate::index::{self, Moved};
 use crate::page::header::{self, SLOT_LEN};
 use crate::page::{Columns, slots};
 use crate::pagestore::{GroupState, Root};
 use crate::records::{
-    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, KeyBuffers, ObjectLayout, ROWS, Records,
-    for_each_key_in, in_group, prefetch,
+    AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, ROWS,
+    Records, for_each_key_in, in_group, prefetch,
 };
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
@@ -126,7 +126,7 @@ impl Staging<'_> {
 
     /// The end state has each key once.
     fn check_unique(&mut self) -> Result<()> {
-        if self.state.stage.new_keys.is_empty() {
+        if self.state.stage.new_keys.is_empty() || self.state.stage.keys_are_free {
             return Ok(());
         }
         self.state.stage.new_keys.sort_unstable_by_key(|key| (key.tree, key.hash, key.staged));
@@ -147,7 +147,7 @@ impl Staging<'_> {
         Ok(())
     }
 
-    fn held_by_another(&self, new: &NewKey) -> Result<Option<(crate::id::RecordId, u64)>> {
+    fn held_by_another(&self, new: &NewKey) -> Result<Option<(RecordId, u64)>> {
         let stage = &self.state.stage;
         let staged = stage.record(new.staged);
         let records = self.context.records;
@@ -180,29 +180,13 @@ impl Staging<'_> {
     }
 
     #[cold]
-    fn conflict(&self, key: &NewKey, record: crate::id::RecordId, version: u64) -> Error {
+    fn conflict(&self, key: &NewKey, record: RecordId, version: u64) -> Error {
         let stage = &self.state.stage;
         let staged = stage.record(key.staged);
-        let object = self.catalog.schema.object_by_id(staged.object).expect("staged records have an object");
+        let schema = self.catalog.schema.object_by_id(staged.object).expect("staged records have an object");
         let layout = self.catalog.object(staged.object).expect("a layout for each object");
-        let index = &layout.indexes[key.index];
-        let mut rest = &stage.arena[key.bytes.clone()];
-        let mut texts = Vec::new();
-        for id in &index.attributes {
-            let (len, tail) = rest.split_at(4);
-            let len = u32::from_le_bytes(len.try_into().expect("four bytes")) as usize;
-            let (cell, tail) = tail.split_at(len);
-            rest = tail;
-            texts.extend(object.attribute_by_id(*id).map(|attribute| attribute.key_text(cell)));
-        }
-        Error::unique(Conflict {
-            object: object.key().to_string(),
-            attributes: key_names(object, index),
-            key: texts,
-            record,
-            version,
-        })
-        .at_position(staged.position)
+        let (object, bytes) = (ObjectRef { schema, layout }, &stage.arena[key.bytes.clone()]);
+        conflict(object, &layout.indexes[key.index], bytes, (record, version)).at_position(staged.position)
     }
 
     /// Gives creates their rows: free ones first, in the order in which `apply` will take them.
@@ -240,6 +224,32 @@ impl Staging<'_> {
         self.state.stage.next_rows = next;
         Ok(())
     }
+}
+
+/// The refusal of a key, given as canonical bytes, that a record has.
+#[cold]
+pub(super) fn conflict(
+    object: ObjectRef<'_>,
+    index: &IndexLayout,
+    key: &[u8],
+    (record, version): (RecordId, u64),
+) -> Error {
+    let mut rest = key;
+    let mut texts = Vec::with_capacity(index.attributes.len());
+    for id in &index.attributes {
+        let (len, tail) = rest.split_at(4);
+        let len = u32::from_le_bytes(len.try_into().expect("four bytes")) as usize;
+        let (cell, tail) = tail.split_at(len);
+        rest = tail;
+        texts.extend(object.schema.attribute_by_id(*id).map(|attribute| attribute.key_text(cell)));
+    }
+    Error::unique(Conflict {
+        object: object.schema.key().to_string(),
+        attributes: key_names(object.schema, index),
+        key: texts,
+        record,
+        version,
+    })
 }
 
 fn next_free(records: &Records, live: &Root, object: &ObjectLayout, row: RowId) -> Result<Option<RowId>> {

@@ -37,6 +37,7 @@ mod relations;
 pub(crate) mod resolve;
 mod sequence;
 mod stage;
+mod taken;
 mod undo;
 
 pub(crate) use history::PastValue;

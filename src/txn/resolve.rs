@@ -42,6 +42,7 @@ impl<'a> Staging<'a> {
                 result => return result,
             }
         }
+        self.state.stage.keys_are_free = false;
         let outcome = self.mutate_whole(object, mutation, 0);
         self.state.stage.forget_undo();
         outcome
@@ -95,6 +96,9 @@ impl<'a> Staging<'a> {
             None => (self.context.source.new_id(self.context.source.now()), 1),
             Some(id) => (id, self.version_for_given_id(object, id)?),
         };
+        if key.is_none() {
+            self.refuse_taken(object, patch)?;
+        }
         let before = self.state.stage.find(id);
         let staged = self.push_new(object, id, version);
         let result = self.fill_create(object, staged, key, patch);

@@ -150,6 +150,8 @@ pub(crate) struct Stage {
     pub(crate) key: Vec<u8>,
     pub(crate) keys: KeyBuffers,
     pub(crate) new_keys: Vec<NewKey>,
+    /// Whether all of them were looked up, and nobody has any.
+    pub(crate) keys_are_free: bool,
     /// Attributes that the patch at hand names, in its order.
     pub(crate) named: Vec<Option<AttributeId>>,
     /// Free list head and row count of each object that gets records, as they will be.
@@ -206,6 +208,7 @@ impl Stage {
         self.actor = 0;
         self.new_actor = None;
         self.new_keys.clear();
+        self.keys_are_free = false;
         self.named.clear();
         self.next_rows.clear();
         self.moved.clear();

@@ -2,9 +2,11 @@
 //! carry; and that it leaves no trace: what the store shows is the same before and after, and after it was
 //! opened again.
 
+use crate::common::Dir;
 use crate::crm::{Crm, list, mutation};
 use vellum::{
-    Absent, Action, Error, ErrorKind, Filter, Key, Link, Mutation, Patch, RecordId, Value, patch, record,
+    Absent, Action, Config, Durability, Error, ErrorKind, Filter, Key, Link, Mutation, Patch, RecordId,
+    Schema, Value, patch, record,
 };
 
 struct Case {
@@ -239,4 +241,50 @@ fn a_value_of_null_and_an_empty_list_are_no_value() {
     let outcome = crm.update("company", known.acme, empty.clone());
     assert_eq!(outcome.changed().count(), 3);
     assert!(crm.update("company", known.acme, empty).is_unchanged());
+}
+
+#[test]
+fn a_taken_key_is_told_the_same_way_whichever_way_it_is_found_and_behind_what_is_wrong_with_values() {
+    // A create alone looks its keys up before it stages anything; one in a batch does at the end.
+    let dir = Dir::new("refusals-taken");
+    let schema = r#"{"objects":[{"key":"o","primary_key":["k","n"],"attributes":[
+        {"key":"k","type":"text","required":true},{"key":"n","type":"number","required":true},
+        {"key":"u","type":"uuid","unique":true},{"key":"t","type":"text","unique":true},
+        {"key":"d","type":"decimal","decimals":2},{"key":"i","type":"integer","max":9},{"key":"b","type":"boolean"}]}]}"#;
+    let config = Config::new().durability(Durability::Buffered).seed(7);
+    let store = config.create(dir.path(), &Schema::from_json(schema).unwrap()).unwrap();
+    let create = |values| mutation("o", Action::Create, None, Patch { set: values, ..Patch::new() });
+    let uuid = Value::Uuid(uuid::Uuid::from_bytes([5; 16]));
+    let held = record! { "k" => "a", "n" => 0.0, "u" => uuid.clone(), "t" => "x" };
+    let first = store.apply(&create(held)).unwrap().id;
+    let cases = [
+        (record! { "k" => "a", "n" => -0.0 }, ErrorKind::UniqueConflict, "k"),
+        (record! { "n" => 0.0, "k" => "a", "u" => uuid.clone(), "d" => 1 }, ErrorKind::UniqueConflict, "k"),
+        (record! { "k" => "b", "n" => 0.0, "u" => uuid.clone(), "t" => "x" }, ErrorKind::UniqueConflict, "u"),
+        (record! { "k" => "b", "n" => 0.0, "t" => "x", "b" => true }, ErrorKind::UniqueConflict, "t"),
+        (record! { "k" => "a", "n" => 0.0, "i" => 10 }, ErrorKind::InvalidValue, "i"),
+        (record! { "k" => "a", "n" => f64::NAN }, ErrorKind::InvalidValue, "n"),
+        (record! { "k" => "a", "n" => 0.0, "b" => "no" }, ErrorKind::InvalidValue, "b"),
+        (record! { "k" => "a", "n" => 0.0, "z" => 1 }, ErrorKind::UnknownAttribute, "z"),
+        (record! { "k" => "a", "u" => uuid.clone() }, ErrorKind::MissingRequired, "n"),
+        (record! { "t" => "x", "n" => 0.0 }, ErrorKind::MissingRequired, "k"),
+    ];
+    for (values, kind, attribute) in cases {
+        let alone = store.apply(&create(values.clone())).unwrap_err();
+        let among = [create(record! { "k" => "c", "n" => 1.0 }), create(values.clone())];
+        let batch = store.apply_batch(&among).unwrap_err();
+        assert_eq!((alone.kind(), batch.kind()), (kind, kind), "{values:?}: {alone} and {batch}");
+        assert_eq!(alone.conflict(), batch.conflict(), "{values:?}");
+        match alone.conflict() {
+            Some(conflict) => {
+                assert_eq!((conflict.record, conflict.attributes[0].as_str()), (first, attribute));
+            }
+            None => assert!(path_is(&alone, attribute), "{values:?}: {alone}"),
+        }
+    }
+    // What was looked up ahead is not taken for known by the next one.
+    let free = record! { "k" => "b", "n" => 0.0, "t" => "y" };
+    store.apply(&create(free.clone())).unwrap();
+    assert_eq!(store.apply(&create(free)).unwrap_err().kind(), ErrorKind::UniqueConflict);
+    assert_eq!(store.object("o").unwrap().count(), 2);
 }
