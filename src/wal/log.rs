@@ -197,7 +197,10 @@ impl Log {
             // The flusher makes the next file while this one takes its second half; so the writer does
             // not have to zero megabytes under its lock.
             self.quiet_until = self.capacity;
-            self.shared.want_next(self.next_header(self.shared.fitting_len(self.next_len)));
+            // Making a file takes as long as it is: one that is begun late must be short to be ready in time.
+            let in_time = (4 * (self.capacity - self.at.position.offset)).next_multiple_of(FRAMES_AT);
+            let len = self.next_len.min(in_time.max(self.config.file_len_min));
+            self.shared.want_next(self.next_header(self.shared.fitting_len(len)));
         }
         Ok(())
     }
@@ -208,10 +211,10 @@ impl Log {
         let oversize = own_len > self.next_len;
         let wanted = own_len.max(self.shared.fitting_len(self.next_len));
         let least = own_len.max(self.config.file_len_min);
-        let next = self.shared.take_next(self.next_header(wanted)).or_else(|error| {
+        let next = self.shared.take_next(self.next_header(wanted), least).or_else(|error| {
             // A disk without room for the file that the load calls for may have it for a small one.
             let smaller = error.kind() == ErrorKind::DiskFull && least < wanted;
-            if smaller { self.shared.take_next(self.next_header(least)) } else { Err(error) }
+            if smaller { self.shared.take_next(self.next_header(least), least) } else { Err(error) }
         });
         let next = next.or_else(|error| {
             // And one without room for that has the file that waits for this moment.

@@ -62,8 +62,9 @@ record as one row of fixed offsets and the id under the natural key; they patch 
 of it and putting it back, and their reads hand out the row's bytes, not values. Caches are large enough for all records.
 
 What an acknowledged transaction outlives stands beside each figure: compare within the same. A third of the
-records is read at random after opening, and before every measurement of patches or reads the engine works for half that
-time without being measured; after it, what it left to do in the background is waited for. RocksDB's merge operator is blind: it
+records is read at random before each engine's turn (the system pages out what was idle for a minute, which else hits
+those whose turn comes late), and before every measurement of patches or reads the engine works for half that time without
+being measured; after it, what it left to do in the background is waited for. RocksDB's merge operator is blind: it
 writes the change without a look at the record.
 
 In parentheses stands the machine itself: the same memory and file operations without an engine around them.

@@ -131,8 +131,8 @@ impl Session {
         self.open.clear();
     }
 
-    /// Measures every mode that is `wanted`, each once a round, one engine after the other. What a sample
-    /// left to do in the background is done before the next engine's turn.
+    /// Measures every mode that is `wanted`, each once a round, one engine after the other, each with its records
+    /// read shortly before. What a sample left to do in the background is done before the next engine's turn.
     ///
     /// # Errors
     /// What an engine says.
@@ -146,8 +146,14 @@ impl Session {
         let mut rows: Vec<(&'static Mode, Vec<f64>)> = Vec::new();
         let rounds = self.rounds;
         for round in 0..rounds {
+            let records = self.records;
             for open in self.open_all()? {
-                let modes = open.family.modes.iter().enumerate().filter(|(_, mode)| wanted(mode));
+                let mut modes =
+                    open.family.modes.iter().enumerate().filter(|(_, mode)| wanted(mode)).peekable();
+                if modes.peek().is_some() {
+                    // Some systems page out what was idle for a minute, and others' turns take that long.
+                    warm(&*open.engine, records)?;
+                }
                 for (index, mode) in modes {
                     open.engine.set_mode(index)?;
                     let figure = measure(&*open.engine, round)

@@ -1,6 +1,7 @@
 //! Tests of the log as a whole: on the real disk where the kernel matters, in memory where every byte or
 //! many crashes are tried.
 
+mod lengths;
 mod mem;
 
 use super::file::{FRAMES_AT, log_name};
