@@ -406,16 +406,16 @@ impl GroupCommit {
         result
     }
 
-    /// The next file, for the writer: the one that was prepared if it has `least` bytes, else one that is
+    /// The next file, for the writer: the one that was prepared if it is long enough, else one that is
     /// made here and takes the place of the prepared one.
-    pub(super) fn take_next(&self, header: FileHeader, least: u64) -> Result<LogFile> {
+    pub(super) fn take_next(&self, header: FileHeader) -> Result<LogFile> {
         let mut state = self.state.lock();
         while matches!(state.next, Next::Preparing) {
             self.ended.wait(&mut state);
         }
         self.check(&state)?;
         if let Next::Ready(file) = std::mem::replace(&mut state.next, Next::Unasked)
-            && file.header.file_len >= least
+            && file.header.file_len >= header.file_len
         {
             return Ok(file);
         }

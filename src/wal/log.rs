@@ -10,6 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
 use std::sync::Arc;
 
+/// A file may be so many times as long as what is left of the one before. In the middle of a file that is twice its
+/// length four times what is left; one more for the frame that steps over it.
+const LEFT_TIMES: u64 = 5;
+
 /// The writer's end; lives under the store's writer lock.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -25,6 +29,8 @@ pub(crate) struct Log {
     testified: Lsn,
     /// Length of the next file under normal load.
     next_len: u64,
+    /// Length of the next file as it was asked for, 0 before; so that it is the same whether it was ready or not.
+    asked_len: u64,
     /// Where frames end in this file: its length, or less after a resume.
     capacity: u64,
     /// Offset up to which `reserve` has nothing to do: half the file until the next one was asked for,
@@ -147,6 +153,7 @@ impl Log {
             shared,
             config,
             next_len: doubled(current.header.file_len, &config),
+            asked_len: 0,
             capacity: current.header.file_len,
             quiet_until: current.header.file_len / 2,
             header: current.header,
@@ -197,24 +204,34 @@ impl Log {
             // The flusher makes the next file while this one takes its second half; so the writer does
             // not have to zero megabytes under its lock.
             self.quiet_until = self.capacity;
-            // Making a file takes as long as it is: one that is begun late must be short to be ready in time.
-            let in_time = (4 * (self.capacity - self.at.position.offset)).next_multiple_of(FRAMES_AT);
-            let len = self.next_len.min(in_time.max(self.config.file_len_min));
-            self.shared.want_next(self.next_header(self.shared.fitting_len(len)));
+            self.asked_len = self.len_in_time();
+            self.shared.want_next(self.next_header(self.shared.fitting_len(self.asked_len)));
         }
         Ok(())
+    }
+
+    /// Making a file takes as long as it is: one that is asked for when little is left of this one is a half of what
+    /// the load calls for, or a half of that, so that it is ready in time.
+    fn len_in_time(&self) -> u64 {
+        let in_time = LEFT_TIMES * (self.capacity - self.at.position.offset);
+        let mut len = self.next_len;
+        while len > in_time && len > self.config.file_len_min {
+            len = (len / 2).next_multiple_of(FRAMES_AT).max(self.config.file_len_min);
+        }
+        len
     }
 
     /// A file of its own for what does not fit a normal one.
     fn roll_over(&mut self, len: u64) -> Result<()> {
         let own_len = (FRAMES_AT + len).next_multiple_of(FRAMES_AT);
         let oversize = own_len > self.next_len;
-        let wanted = own_len.max(self.shared.fitting_len(self.next_len));
+        let asked_len = if self.asked_len == 0 { self.next_len } else { self.asked_len };
+        let wanted = own_len.max(self.shared.fitting_len(asked_len));
         let least = own_len.max(self.config.file_len_min);
-        let next = self.shared.take_next(self.next_header(wanted), least).or_else(|error| {
+        let next = self.shared.take_next(self.next_header(wanted)).or_else(|error| {
             // A disk without room for the file that the load calls for may have it for a small one.
             let smaller = error.kind() == ErrorKind::DiskFull && least < wanted;
-            if smaller { self.shared.take_next(self.next_header(least), least) } else { Err(error) }
+            if smaller { self.shared.take_next(self.next_header(least)) } else { Err(error) }
         });
         let next = next.or_else(|error| {
             // And one without room for that has the file that waits for this moment.
@@ -235,7 +252,7 @@ impl Log {
         }
         (self.header, self.file, self.tail) = (next.header, next.file, next.tail);
         self.capacity = self.header.file_len;
-        self.quiet_until = self.capacity / 2;
+        (self.quiet_until, self.asked_len) = (self.capacity / 2, 0);
         Ok(())
     }
 

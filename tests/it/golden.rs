@@ -56,10 +56,12 @@ fn folder(format: &str, name: &str) -> PathBuf {
 }
 
 fn config() -> Config {
-    // No background work and no idle marks: only what the commits make.
+    // No background work and no idle marks: only what the commits make. And no log file that is half full, since
+    // another one would be made beside them, sooner or later.
     let clock = AtomicI64::new(1_700_000_000_000_000_000);
     let tick = move || Timestamp(clock.fetch_add(1_000_000_007, Ordering::Relaxed));
-    Config::new().seed(42).clock(Arc::new(tick)).background(false).durability(Durability::Interval(3_600_000))
+    let config = Config::new().seed(42).clock(Arc::new(tick)).background(false);
+    config.durability(Durability::Interval(3_600_000)).log_file_len(2 << 20, 64 << 20)
 }
 
 fn id(n: i64) -> RecordId {

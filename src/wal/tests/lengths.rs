@@ -31,7 +31,7 @@ fn a_file_that_is_asked_for_late_is_short_enough_to_be_ready_in_time() {
             lens.push(longest(&*disk, number).unwrap());
         }
     }
-    assert!(lens[0] <= 16 << 10, "{lens:?}: four times what was left, or the least length");
+    assert!(lens[0] <= 16 << 10, "{lens:?}: five times what was left, or the least length");
     assert!(lens.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{lens:?}: from there on it doubles");
     log.shared().sync_now().unwrap();
     assert_eq!(read_from(&*disk, &start, Lsn(0), None).unwrap().end, log.resume_point());
