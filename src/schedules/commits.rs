@@ -185,3 +185,21 @@ fn a_sync_that_fails_wakes_all_and_acknowledges_nobody_whom_it_should_have_cover
         join_all(clients);
     });
 }
+
+#[test]
+fn the_logs_reserve_is_the_writers_or_a_checkpoints_and_never_both() {
+    // Found in review: the writer saw the reserve and a checkpoint gave it up, so that the writer's file was made
+    // of one that was gone.
+    explore(4, || {
+        let world = world();
+        world.shared.be_frugal(true);
+        world.shared.keep_reserve().expect("a sound disk");
+        let writer = spawn(&world, |world| {
+            (0..3).for_each(|_| drop(world.commit(3000)));
+        });
+        world.shared.give_up_reserve();
+        join_all(vec![writer]);
+        world.shared.sync_now().expect("a sound disk");
+        world.check(world.shared.appended());
+    });
+}

@@ -490,10 +490,10 @@ impl GroupCommit {
     /// The reserved file, for the writer of a disk that is full; `None` where there is none that is long
     /// enough.
     pub(super) fn take_reserve(&self, header: FileHeader) -> Result<Option<LogFile>> {
-        if header.file_len > self.config.file_len_min || !self.has_reserve() {
+        // One of two has it: a checkpoint may give it up meanwhile.
+        if header.file_len > self.config.file_len_min || !self.has_reserve.swap(false, Ordering::AcqRel) {
             return Ok(None);
         }
-        self.has_reserve.store(false, Ordering::Release);
         let spare = Spare { name: LOG_RESERVE_NAME.to_string(), len: header.file_len };
         self.build(&header, Some(spare)).map(Some)
     }

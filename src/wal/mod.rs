@@ -87,7 +87,7 @@ impl Resume {
 /// How the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LogConfig {
-    /// Length of the first file; the following ones double.
+    /// Length of the first file; the following ones double, but for those that are asked for late (`Log::len_in_time`).
     pub(crate) file_len_min: u64,
     /// Length at which they stop doubling.
     pub(crate) file_len_max: u64,
