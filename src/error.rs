@@ -367,7 +367,8 @@ impl Error {
         Error::build(ErrorKind::Corrupt, Detail::Corrupt(place))
     }
 
-    /// A call to the operating system failed; a full disk and a missing right get kinds of their own.
+    /// A call to the operating system failed; a full disk, a missing right and a lock that is held get kinds of
+    /// their own.
     #[must_use]
     pub fn io(doing: impl Into<String>, file: impl Into<String>, source: std::io::Error) -> Error {
         let kind = match source.kind() {
@@ -375,9 +376,15 @@ impl Error {
             std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
                 ErrorKind::ReadOnly
             }
+            std::io::ErrorKind::WouldBlock => ErrorKind::Locked,
             _ => ErrorKind::Io,
         };
         Error::build(kind, Detail::Io { doing: doing.into(), file: file.into(), source })
+    }
+
+    /// Whether a file was not there.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        matches!(&self.0.detail, Detail::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// What went wrong, for programs.
@@ -568,9 +575,39 @@ impl fmt::Display for Error {
                 write!(f, "{} at byte {}: {}", place.file, place.offset, place.reason)?;
                 write!(f, "; `vellum verify` lists the damage")
             }
-            Detail::Io { doing, file, source } => write!(f, "{doing} {file}: {source}"),
+            Detail::Io { doing, file, source } => {
+                write!(f, "{doing} {file}: {source}")?;
+                way_out(source).map_or(Ok(()), |way_out| write!(f, "; {way_out}"))
+            }
         }
     }
+}
+
+/// What helps against an error of the system, where it is known.
+fn way_out(source: &std::io::Error) -> Option<&'static str> {
+    use rustix::io::Errno;
+    Some(match Errno::from_io_error(source)? {
+        Errno::NOSPC | Errno::DQUOT => {
+            "free some space on this file system, or move the store to a larger one"
+        }
+        Errno::ROFS => {
+            "the file system is mounted read-only: mount it for writing, or open the store read-only"
+        }
+        Errno::ACCESS | Errno::PERM => {
+            "give this user the right to read and write the directory and its files"
+        }
+        Errno::MFILE => "raise the process's limit of open files (`ulimit -n`)",
+        Errno::NFILE => "raise the system's limit of open files",
+        Errno::NOMEM => "give the process more memory or address space (`ulimit -v`)",
+        Errno::IO => "the device failed: see the system's log, take a backup, and check the disk",
+        Errno::NOLCK => "mount the file system with locks, or move the store to a local one",
+        Errno::NOENT => "check the path; a store's files must not be moved or deleted",
+        Errno::STALE => "the network file system lost the file: mount it again and reopen the store",
+        Errno::FBIG => {
+            "raise the limit of file sizes (`ulimit -f`), or move the store to another file system"
+        }
+        _ => return None,
+    })
 }
 
 impl std::error::Error for Error {

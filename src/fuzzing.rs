@@ -236,7 +236,7 @@ fn read_node(payload: &[u8]) -> Result<()> {
 /// As opening a store.
 pub fn read_superblock(disk: &dyn Disk) -> Result<[Option<Vec<u8>>; 2]> {
     let found = superblock::read(disk)?;
-    assert!(found.other.is_some() != found.damage.is_some(), "a copy is either valid or reported");
+    assert!(found.other.is_some() || found.damage.is_some(), "a copy is either valid or reported");
     if let Some(other) = &found.other {
         assert!(other.generation < found.live.generation, "the newer copy is the live one");
     }
@@ -264,10 +264,10 @@ pub fn read_body(body: &[u8]) -> Result<usize> {
     Ok(cell_count)
 }
 
-/// A frame for a log: a commit with this body, or a watermark.
+/// A frame for a log: a commit with this body, or a mark.
 #[derive(Clone, Debug)]
 pub struct LogFrame {
-    /// `None` for a watermark.
+    /// `None` for a mark.
     pub body: Option<Vec<u8>>,
     /// The lsn that it calls durable, cut to what it may.
     pub durable: u64,
@@ -333,7 +333,7 @@ pub fn write_log(
     };
     let mut placed = Vec::new();
     for frame in frames {
-        let kind = if frame.body.is_some() { FrameKind::Commit } else { FrameKind::Watermark };
+        let kind = if frame.body.is_some() { FrameKind::Commit } else { FrameKind::CheckpointMark };
         let last = log.resume_point().lsn;
         let (lsn, durable) = (kind.lsn_after(last), Lsn(frame.durable).min(last));
         let body = frame.body.as_deref().unwrap_or_default();
@@ -354,7 +354,11 @@ pub fn write_log(
 pub fn read_log(disk: &dyn Disk) -> Result<(Vec<PlacedFrame>, LogEnd)> {
     let start = first_place(disk)?;
     let mut frames = Vec::new();
-    let scan = wal::scan(disk, STORE, &start, Lsn(0), None, &mut |frame| {
+    let scan = wal::scan(disk, STORE, &start, &wal::Known::default(), &mut |frame| {
+        if frame.kind == FrameKind::NextFile {
+            // The log's own: no caller appends it.
+            return Ok(());
+        }
         let body = (frame.kind == FrameKind::Commit).then(|| frame.body.to_vec());
         let (file, offset) = (frame.position.file, frame.position.offset);
         frames.push(PlacedFrame { lsn: frame.lsn.0, durable: 0, body, file, offset });

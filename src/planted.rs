@@ -8,6 +8,8 @@
 //! | `late_lsn`          | a sync acknowledges what was appended while it ran                           |
 //! | `sync_error_ignored`| a failed sync of the log counts as one that went well                        |
 //! | `no_dir_sync`       | the name of a new log file is not synced                                     |
+//! | `no_file_check`     | files that were deleted or replaced while the store was open are not missed  |
+//! | `no_attestation`    | what is reported durable is not recorded outside the log                     |
 //! | `no_image_sync`     | the superblock is written before the images that it names are synced         |
 //! | `no_superblock_sync`| a superblock is not synced before what only the older one names is removed   |
 //! | `no_frame_crc`      | the body of a frame is not checked                                           |

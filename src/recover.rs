@@ -67,10 +67,8 @@ pub(crate) fn recover(
     let mut scratch = ApplyScratch::default();
     let mut newest_mark = live.generation;
     let mut told = 0;
-    let floor = live.seal.map_or(live.log.lsn, |sealed| sealed.lsn);
-    let seal = live.seal.map(|sealed| sealed.seal);
     records.pages.memory.set_patient(true);
-    let scan = wal::scan(&**disk, live.store_id, &live.log, floor, seal, &mut |frame| {
+    let scan = wal::scan(&**disk, live.store_id, &live.log, &found.known(), &mut |frame| {
         match frame.kind {
             Kind::Commit => {
                 let applied = records.apply(&mut writer, &mut scratch, frame.lsn, frame.body);
@@ -82,7 +80,7 @@ pub(crate) fn recover(
                 newest_mark =
                     newest_mark.max(CheckpointMark::decode(frame.body).map_or(0, |mark| mark.superblock));
             }
-            Kind::Watermark => {}
+            Kind::NextFile => {}
         }
         if let Some(progress) = progress
             && report.replayed_len >= told + (1 << 20)

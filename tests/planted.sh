@@ -7,9 +7,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 simulated=(no_sync late_lsn sync_error_ignored no_dir_sync no_image_sync no_superblock_sync no_frame_crc no_rewrite
-  no_open_mark stale_superblock index_not_applied early_unlink removes_too_much)
+  no_open_mark no_file_check stale_superblock index_not_applied early_unlink removes_too_much)
 # What only damage at rest shows is for other tests: name of the bug, and of the test.
-damaged=("torn_is_fine crash_rule_05")
+damaged=("torn_is_fine crash_rule_05" "no_attestation silent_cut")
 
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg vellum_planted" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/planted"
 cargo test --release -p vellum-testkit --test sim --no-run

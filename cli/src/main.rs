@@ -49,6 +49,10 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
 
+    /// Wait so long for another process that has the store open for writing
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
+    wait: u32,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return explain_usage(&error),
     };
-    let output = Output::new(cli.json);
+    let output = Output::new(cli.json).waiting(cli.wait);
     match cli.command.run(&output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&output, &failure),

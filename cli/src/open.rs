@@ -14,7 +14,7 @@ pub(crate) fn read_only(path: &Path, output: &Output) -> Result<Store, Failure> 
 
 /// For writing.
 pub(crate) fn writable(path: &Path, durability: Durability, output: &Output) -> Result<Store, Failure> {
-    open(Config::new().durability(durability), path, output)
+    open(Config::new().durability(durability).lock_wait(output.wait()), path, output)
 }
 
 /// The store for one who says so.

@@ -5,15 +5,26 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::time::Duration;
 
 /// How the tool answers.
 pub(crate) struct Output {
     json: bool,
+    /// How long an opening for writing waits for the lock.
+    wait: Duration,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Output {
-        Output { json }
+        Output { json, wait: Duration::ZERO }
+    }
+
+    pub(crate) fn waiting(self, seconds: u32) -> Output {
+        Output { wait: Duration::from_secs(seconds.into()), ..self }
+    }
+
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait
     }
 
     pub(crate) fn is_json(&self) -> bool {

@@ -9,7 +9,9 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use vellum::disk::Disk;
 use vellum::fuzzing::{is_damage, read_superblock};
-use vellum_fuzz::reseal::{SUPERBLOCK_COPY_LEN, SUPERBLOCK_CRC_AT, seal_superblock};
+use vellum_fuzz::reseal::{
+    RECORD_SLOT_LEN, SUPERBLOCK_COPY_LEN, SUPERBLOCK_CRC_AT, SUPERBLOCK_FILE_LEN, seal_record, seal_superblock,
+};
 use vellum_testkit::MemDisk;
 
 /// Where a copy says which format it is of.
@@ -28,15 +30,45 @@ struct Copy {
 #[derive(Arbitrary, Debug)]
 struct Input {
     copies: [Copy; 2],
+    record: Record,
     cut: Option<u16>,
     version: Option<u16>,
+}
+
+/// The record of what was reported durable.
+#[derive(Arbitrary, Debug)]
+struct Record {
+    rounds: [u64; 2],
+    attested: [u64; 2],
+    newest: u64,
+    stray: Option<u16>,
+    seal: bool,
+}
+
+impl Record {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; SUPERBLOCK_COPY_LEN];
+        for slot in 0..2 {
+            let record = &mut bytes[slot * RECORD_SLOT_LEN..][..RECORD_SLOT_LEN];
+            for (at, value) in [(8, self.rounds[slot]), (16, self.attested[slot]), (24, self.newest)] {
+                record[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            if self.seal {
+                seal_record(record, b"a store's own id");
+            }
+        }
+        if let Some(at) = self.stray {
+            bytes[usize::from(at) % SUPERBLOCK_COPY_LEN] ^= 0x10;
+        }
+        bytes
+    }
 }
 
 impl Copy {
     fn bytes(&self, number: usize, version: Option<u16>) -> Vec<u8> {
         let mut bytes = vec![0; SUPERBLOCK_COPY_LEN];
         bytes[..8].copy_from_slice(b"VELLUM\r\n");
-        bytes[VERSION_AT].copy_from_slice(&version.unwrap_or(2).to_le_bytes());
+        bytes[VERSION_AT].copy_from_slice(&version.unwrap_or(3).to_le_bytes());
         bytes[10] = self.state % 4;
         bytes[12] = 1;
         bytes[16..32].copy_from_slice(b"a store's own id");
@@ -64,8 +96,9 @@ impl Copy {
 fuzz_target!(|input: Input| {
     let mut file = input.copies[0].bytes(0, input.version);
     file.extend(input.copies[1].bytes(1, input.version));
+    file.extend(input.record.bytes());
     if let Some(len) = input.cut {
-        file.resize(usize::from(len) % (3 * SUPERBLOCK_COPY_LEN), 0);
+        file.resize(usize::from(len) % (2 * SUPERBLOCK_FILE_LEN), 0);
     }
     let disk = MemDisk::new();
     disk.create_dir().expect("no fault was asked for");
@@ -75,12 +108,7 @@ fuzz_target!(|input: Input| {
         Ok(copies) => {
             for (number, copy) in copies.into_iter().enumerate() {
                 let Some(again) = copy else { continue };
-                let mut found = file[number * SUPERBLOCK_COPY_LEN..][..SUPERBLOCK_COPY_LEN].to_vec();
-                if found[VERSION_AT] != again[VERSION_AT] {
-                    // A copy of an older format is written as the newest.
-                    found[VERSION_AT].copy_from_slice(&again[VERSION_AT]);
-                    seal_superblock(&mut found);
-                }
+                let found = file[number * SUPERBLOCK_COPY_LEN..][..SUPERBLOCK_COPY_LEN].to_vec();
                 assert_eq!(again[..SUPERBLOCK_CRC_AT], found[..SUPERBLOCK_CRC_AT], "copy {number}");
                 assert_eq!(again, found, "copy {number}");
             }

@@ -33,6 +33,20 @@ pub fn seal_superblock(copy: &mut [u8]) {
     put(copy, SUPERBLOCK_CRC_AT, crc);
 }
 
+/// Bytes of a superblock's file: two copies, and the record of what was reported durable.
+pub const SUPERBLOCK_FILE_LEN: usize = 3 * SUPERBLOCK_COPY_LEN;
+/// Bytes from one slot of the record to the other.
+pub const RECORD_SLOT_LEN: usize = 512;
+const RECORD_LEN: usize = 40;
+
+/// Seals one slot of the record, of this store.
+pub fn seal_record(slot: &mut [u8], store_id: &[u8]) {
+    let mut bytes = store_id.to_vec();
+    bytes.extend([0; 4]);
+    bytes.extend(&slot[4..RECORD_LEN]);
+    put(slot, 0, crc32fast::hash(&bytes));
+}
+
 /// Bytes that a frame with this body takes.
 #[must_use]
 pub fn frame_len(body_len: usize) -> usize {
@@ -59,6 +73,13 @@ fn seal_log_noting(bytes: &mut [u8], renamed: &mut BTreeMap<u32, u32>) {
         let is_empty = bytes[at..at + FRAME_HEADER_LEN].iter().all(|byte| *byte == 0);
         if is_empty || end > bytes.len() {
             break;
+        }
+        // The frame that ends a file repeats the header checksum of the next one.
+        if bytes[at + 36] == 3
+            && body_len == 16
+            && let Some(new) = renamed.get(&word(bytes, at + FRAME_HEADER_LEN + 8))
+        {
+            put(bytes, at + FRAME_HEADER_LEN + 8, *new);
         }
         let body_crc = crc32fast::hash(&bytes[at + FRAME_HEADER_LEN..at + FRAME_HEADER_LEN + body_len]);
         put(bytes, at + 24, prev);
@@ -150,11 +171,23 @@ pub fn seal_store(files: &mut BTreeMap<String, Vec<u8>>) {
         }
     }
     let mut crcs = BTreeMap::new();
+    for (_, bytes) in files.iter().filter(|(name, bytes)| name.starts_with("log-") && bytes.len() >= FRAMES_AT) {
+        crcs.insert(word(bytes, 12), crc32fast::hash(&bytes[16..96]));
+    }
     for (_, bytes) in files.iter_mut().filter(|(name, _)| name.starts_with("log-")) {
         seal_log_noting(bytes, &mut crcs);
     }
     if let Some(bytes) = files.get_mut("superblock") {
-        for copy in bytes.chunks_exact_mut(SUPERBLOCK_COPY_LEN) {
+        let store_id = bytes.get(16..32).unwrap_or_default().to_vec();
+        for slot in [0, 1].map(|slot| 2 * SUPERBLOCK_COPY_LEN + slot * RECORD_SLOT_LEN) {
+            if let Some(slot) = bytes.get_mut(slot..slot + RECORD_LEN) {
+                if let Some(new) = crcs.get(&word(slot, 32)) {
+                    put(slot, 32, *new);
+                }
+                seal_record(slot, &store_id);
+            }
+        }
+        for copy in bytes.chunks_exact_mut(SUPERBLOCK_COPY_LEN).take(2) {
             for at in [64, 104] {
                 if let Some(new) = crcs.get(&word(copy, at)) {
                     put(copy, at, *new);

@@ -6,11 +6,12 @@
 //!                 (when 64 MiB are dirty their images go to segments, which nothing names yet)
 //! finish          last images, a root, a log file that starts at the store's lsn, all synced;
 //!                 then the superblock, by temporary name, rename and directory sync
+//! settle          the file `unfinished` is removed
 //! ```
 //!
 //! Promises: before `finish` switched the superblock in, the directory is no store, whatever happens
-//! (crash rule 11); afterwards it is a closed one. What a dead build left must be removed by hand: files
-//! without a superblock may also be a store that lost it. Leaves to others: verifying the result.
+//! (crash rule 11); afterwards it is a closed one. The file `unfinished` tells what a build that died left from a
+//! store that lost its superblock; it must be removed by hand. Leaves to others: verifying the result.
 
 mod record;
 
@@ -21,7 +22,7 @@ use crate::disk::{Disk, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Address, Lsn, ObjectId, RowId};
 use crate::page::{Columns, PageWrite};
-use crate::pagestore::superblock::{self, Sealed, Superblock};
+use crate::pagestore::superblock::{self, Remains, Superblock};
 use crate::pagestore::{Compaction, ImageRef, PageStore, View, Writer, about};
 use crate::records::{ApplyScratch, Records};
 use crate::recover::hash_seed;
@@ -64,10 +65,13 @@ impl Build {
     /// # Errors
     /// `AlreadyExists` when there is anything in the directory; what the disk says.
     pub(crate) fn begin(disk: Arc<dyn Disk>, identity: &Identity, schema: Option<&Schema>) -> Result<Build> {
-        refuse_anything(&*disk)?;
+        reject_occupied(&*disk)?;
         disk.create_dir()?;
-        let lock = disk.lock(LOCK_NAME)?;
-        refuse_anything(&*disk)?;
+        let lock = disk.lock()?;
+        reject_occupied(&*disk)?;
+        // What a crash leaves of this is told from a store that lost its superblock.
+        disk.create(superblock::UNFINISHED_NAME)?;
+        disk.sync_dir()?;
         let (pages, writer) = PageStore::create(disk.clone(), identity.store_id, DIRTY_LEN_MAX);
         pages.memory.set_patient(true);
         let lsn = Lsn(identity.lsn.0.max(1));
@@ -150,10 +154,10 @@ impl Build {
         let unmapped = LogConfig { mapped: false, ..LogConfig::default() };
         let log = Log::start_generation(self.disk.clone(), store_id, salt, &before, unmapped)?;
         let start = log.resume_point();
-        let seal = Some(Sealed { seal: start.seal(), lsn });
         drop(log);
-        let first = Superblock { store_id, generation: 0, log: start, root: Some(root), seal };
-        superblock::create(&*self.disk, &first)?;
+        let seal = Some(start.seal());
+        let first = Superblock { store_id, generation: 0, log: start, root: Some(root), attested: lsn, seal };
+        superblock::create(&*self.disk, &first, start.first_file())?;
         drop(self.lock);
         Ok(lsn)
     }
@@ -165,12 +169,24 @@ impl Build {
     }
 }
 
+/// Removes what says that a store is being filled, once it was checked. One that stays is removed by the next opening
+/// for writing.
+pub(crate) fn settle(disk: &dyn Disk) {
+    if let Err(error) = disk.remove(superblock::UNFINISHED_NAME) {
+        tracing::warn!(%error, "a file of a finished copy stays behind");
+    }
+}
+
 /// Removes the files of a store that was just made and is not wanted: its superblock first, so that no
 /// part of it is taken for a store.
 pub(crate) fn clear(disk: &dyn Disk) {
     let mut names = disk.list().unwrap_or_default();
     names.retain(|name| name != LOCK_NAME);
-    names.sort_by_key(|name| name != superblock::FILE_NAME);
+    names.sort_by_key(|name| match name.as_str() {
+        superblock::FILE_NAME => 0,
+        superblock::UNFINISHED_NAME => 2,
+        _ => 1,
+    });
     for name in names {
         if let Err(error) = disk.remove(&name) {
             tracing::warn!(%error, "a file of a store that could not be made stays behind");
@@ -178,18 +194,23 @@ pub(crate) fn clear(disk: &dyn Disk) {
     }
 }
 
-fn refuse_anything(disk: &dyn Disk) -> Result<()> {
+/// The directory must be empty, but for files that no store writes.
+fn reject_occupied(disk: &dyn Disk) -> Result<()> {
     let names = if disk.exists()? { disk.list()? } else { Vec::new() };
     if names.iter().any(|name| name == superblock::FILE_NAME) {
         let message = format!("{} holds a store already; choose another directory", disk.place());
         return Err(Error::new(ErrorKind::AlreadyExists, message));
     }
-    if let Some(name) = names.iter().find(|name| *name != LOCK_NAME) {
-        let message = format!(
-            "{} is not empty (it holds {name}); choose an empty directory, or remove what an unfinished run left",
-            disk.place()
-        );
-        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    let taken = |message| Err(Error::new(ErrorKind::AlreadyExists, message));
+    match superblock::remains(disk)? {
+        Remains::Unfinished => return taken(superblock::unfinished(&disk.place()).to_string()),
+        Remains::Damaged => return taken(superblock::damaged(&disk.place())),
+        Remains::Nothing => {}
     }
-    Ok(())
+    match names.iter().find(|name| *name != LOCK_NAME) {
+        None => Ok(()),
+        Some(name) => {
+            taken(format!("{} is not empty (it holds {name}); choose an empty directory", disk.place()))
+        }
+    }
 }

@@ -9,8 +9,12 @@
 //! between two syncs nothing is ordered. What callers promise: published segments are never written
 //! again and never cut; a region is mapped only over bytes that were synced.
 
+mod directory;
+mod lock;
 mod map;
 mod os;
+#[cfg(test)]
+mod tests;
 
 pub use map::Region;
 pub use os::OsDisk;
@@ -19,14 +23,14 @@ use crate::error::Result;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Name of the lock's file in a store's directory.
+/// Name of the file that says which process wrote a store last: words for a message, not the lock.
 pub(crate) const LOCK_NAME: &str = "lock";
 /// Name of the file of zeros that holds room for a checkpoint.
 pub(crate) const RESERVE_NAME: &str = "reserve";
 /// Name of the file of zeros that becomes a log file on a full disk.
 pub(crate) const LOG_RESERVE_NAME: &str = "reserve-log";
 
-/// A directory of flat file names.
+/// A directory of flat file names, resolved once: a directory that is renamed afterwards stays this one.
 pub trait Disk: Send + Sync + Debug {
     /// Where this is, for messages.
     fn place(&self) -> String;
@@ -46,30 +50,18 @@ pub trait Disk: Send + Sync + Debug {
     fn remove(&self, name: &str) -> Result<()>;
     /// Makes names durable.
     fn sync_dir(&self) -> Result<()>;
-    /// Takes the advisory lock on `name`, creating that file if need be, never unlinking it.
+    /// Which file has this name now; `None` when there is none, or no directory any more.
+    fn identity(&self, name: &str) -> Result<Option<FileId>>;
+    /// Takes the writer's lock on the directory, without waiting.
     ///
     /// # Errors
-    /// `Locked`, naming the process that holds it, without waiting.
-    fn lock(&self, name: &str) -> Result<Box<dyn Lock>>;
-    /// Takes the same lock without writing anything; `None` where there is no such file, so that nobody
-    /// holds it.
-    ///
-    /// # Errors
-    /// As [`Disk::lock`].
-    fn lock_unwritten(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
-        match self.list()?.iter().any(|found| found == name) {
-            true => self.lock(name).map(Some),
-            false => Ok(None),
-        }
-    }
-    /// Takes the lock among readers, who exclude writers and not each other, without writing anything;
-    /// `None` where there is no such file. A disk that has no such lock takes the other one.
+    /// `Locked`, naming the process that holds it.
+    fn lock(&self) -> Result<Box<dyn Lock>>;
+    /// Takes the lock that readers share, which excludes writers, without waiting and without writing anything.
     ///
     /// # Errors
     /// As [`Disk::lock`].
-    fn lock_shared(&self, name: &str) -> Result<Option<Box<dyn Lock>>> {
-        self.lock_unwritten(name)
-    }
+    fn lock_shared(&self) -> Result<Box<dyn Lock>>;
     /// Bytes that can still be allocated.
     fn free_len(&self) -> Result<u64>;
 }
@@ -83,6 +75,15 @@ pub enum Access {
     Write,
 }
 
+/// What tells a file from every other one that exists at the same time, whatever its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileId {
+    /// Number of the device.
+    pub device: u64,
+    /// Number of the file on it.
+    pub inode: u64,
+}
+
 /// Held for as long as the store is open; dropping it releases the lock.
 pub trait Lock: Send + Sync + Debug {}
 
@@ -91,6 +92,8 @@ pub trait Lock: Send + Sync + Debug {}
 pub trait File: Send + Sync + Debug {
     /// Name inside its directory.
     fn name(&self) -> &str;
+    /// Which file this is.
+    fn identity(&self) -> Result<FileId>;
     /// Length in bytes.
     fn len(&self) -> Result<u64>;
     /// Fills `into` from `offset` or fails; a file that ends before is `Corrupt`.

@@ -96,6 +96,7 @@ pub fn load_on(input: &mut dyn BufRead, into: Arc<dyn Disk>) -> Result<LoadRepor
         let message = format!("the new store does not verify, and was removed: {finding}");
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
+    build::settle(&*into);
     Ok(LoadReport { record_count, lsn })
 }
 

@@ -1,12 +1,13 @@
 //! # Superblock: the two copies that name the live state
 //!
-//! The file `superblock` holds two copies, at byte 0 and at byte 4096. Checkpoint generation g is
-//! written to copy g mod 2, so that the other copy keeps naming the checkpoint before it.
+//! The file `superblock` holds two copies, at byte 0 and at byte 4096, and at byte 8192 the record of what was
+//! reported durable ([`wal::Attestation`]). Checkpoint generation g is written to copy g mod 2, so that the other
+//! copy keeps naming the checkpoint before it.
 //!
 //! | offset | size | field         | meaning                                                        |
 //! |-------:|-----:|---------------|----------------------------------------------------------------|
 //! |      0 |    8 | magic         | "VELLUM\r\n"                                                   |
-//! |      8 |    2 | version       | format version, 2; 1 is read as well                           |
+//! |      8 |    2 | version       | format version, 3                                              |
 //! |     10 |    2 | state         | 1 = open, 2 = closed                                           |
 //! |     12 |    4 | key_hash      | algorithm of key hashes: 1 = XXH3-64, seeded with that of store_id |
 //! |     16 |   16 | store_id      | random, of this store                                          |
@@ -21,7 +22,7 @@
 //! |     96 |    8 | seal_offset   | closed: byte behind the last frame; else 0                     |
 //! |    104 |    4 | seal_crc      | closed: header CRC of the last frame; else 0                   |
 //! |    108 |    4 | group_rows    | rows of a row group                                            |
-//! |    112 |    8 | seal_lsn      | closed: lsn of the last commit; else 0                         |
+//! |    112 |    8 | attested      | newest lsn that was reported durable; closed: of the last commit |
 //! |    120 |    4 | crc           | CRC-32 of bytes 0..120                                         |
 //!
 //! The rest of each 4096 bytes is zero, and checked. Magic and version are judged before the
@@ -39,17 +40,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{GROUP_ROWS, Lsn, NUMBER_MAX};
 use crate::planted::planted;
 use crate::value::KEY_HASH_ALGORITHM;
-use crate::wal::{Position, Resume, Seal};
+use crate::wal::{self, Attestation, Block, Constant, Known, NewestFile, Position, Resume, Seal};
 use std::sync::Arc;
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "superblock";
 pub(crate) const TEMPORARY_NAME: &str = "superblock.new";
 pub(crate) const COPY_LEN: usize = 4096;
-/// Format version that this build writes; older ones are read, too.
-pub(crate) const FORMAT_VERSION: u16 = 2;
-/// Oldest format that is read; the next copy that is written has [`FORMAT_VERSION`].
-const FORMAT_VERSION_MIN: u16 = 1;
+/// Bytes of the file.
+pub(crate) const FILE_LEN: usize = ATTESTATION_OFFSET + wal::BLOCK_LEN;
+/// Where the record of what was reported durable is.
+pub(crate) const ATTESTATION_OFFSET: usize = 2 * COPY_LEN;
+/// Format version that this build reads and writes.
+pub(crate) const FORMAT_VERSION: u16 = 3;
 const MAGIC_BYTES: [u8; 8] = *b"VELLUM\r\n";
 const STATE_OPEN: u16 = 1;
 const STATE_CLOSED: u16 = 2;
@@ -70,8 +73,8 @@ const SEAL_FILE: Field<u64> = Field::after(ROOT);
 const SEAL_OFFSET: Field<u64> = Field::after(SEAL_FILE);
 const SEAL_CRC: Field<u32> = Field::after(SEAL_OFFSET);
 const ROWS: Field<u32> = Field::after(SEAL_CRC);
-const SEAL_LSN: Field<u64> = Field::after(ROWS);
-const CRC: Field<u32> = Field::after(SEAL_LSN);
+const ATTESTED: Field<u64> = Field::after(ROWS);
+const CRC: Field<u32> = Field::after(ATTESTED);
 
 /// One copy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,26 +84,17 @@ pub(crate) struct Superblock {
     /// Where replay starts; its lsn is the checkpoint's.
     pub(crate) log: Resume,
     pub(crate) root: Option<ImageRef>,
-    /// Where the log ends after a clean close (crash rule 6).
-    pub(crate) seal: Option<Sealed>,
-}
-
-/// A clean close: the log's end and its last commit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Sealed {
-    pub(crate) seal: Seal,
-    pub(crate) lsn: Lsn,
+    /// The newest lsn that was reported durable when this copy was written (crash rule 5).
+    pub(crate) attested: Lsn,
+    /// Where the log ends after a clean close (crash rule 6); its last commit is `attested` then.
+    pub(crate) seal: Option<Seal>,
 }
 
 impl Superblock {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        self.encode_as(FORMAT_VERSION)
-    }
-
-    fn encode_as(&self, version: u16) -> Vec<u8> {
         let mut bytes = vec![0; COPY_LEN];
         MAGIC.put(&mut bytes, MAGIC_BYTES);
-        VERSION.put(&mut bytes, version);
+        VERSION.put(&mut bytes, FORMAT_VERSION);
         STATE.put(&mut bytes, if self.seal.is_some() { STATE_CLOSED } else { STATE_OPEN });
         KEY_HASH.put(&mut bytes, KEY_HASH_ALGORITHM);
         STORE_ID.put(&mut bytes, self.store_id);
@@ -113,12 +107,12 @@ impl Superblock {
         if let Some(root) = self.root {
             root.put(&mut bytes[ROOT.offset()..ROOT.end()]);
         }
-        if let Some(sealed) = self.seal {
-            SEAL_FILE.put(&mut bytes, sealed.seal.position.file);
-            SEAL_OFFSET.put(&mut bytes, sealed.seal.position.offset);
-            SEAL_CRC.put(&mut bytes, sealed.seal.crc);
-            SEAL_LSN.put(&mut bytes, sealed.lsn.0);
+        if let Some(seal) = self.seal {
+            SEAL_FILE.put(&mut bytes, seal.position.file);
+            SEAL_OFFSET.put(&mut bytes, seal.position.offset);
+            SEAL_CRC.put(&mut bytes, seal.crc);
         }
+        ATTESTED.put(&mut bytes, self.attested.0);
         ROWS.put(&mut bytes, GROUP_ROWS);
         let crc = crc32(&bytes[..CRC.offset()]);
         CRC.put(&mut bytes, crc);
@@ -134,12 +128,14 @@ impl Superblock {
         }
         let version = VERSION.get(bytes);
         let crc = crc32(&bytes[..CRC.offset()]);
-        // A flipped bit in the version must not look like a newer format: only a sound copy may say so.
-        if version > FORMAT_VERSION && CRC.get(bytes) == crc {
+        // A flipped bit in the version must not look like another format: only a sound copy may say so.
+        if version != FORMAT_VERSION && CRC.get(bytes) == crc {
+            let other = if version > FORMAT_VERSION { "a newer" } else { "the older" };
             return Err(Error::new(
                 ErrorKind::UnknownFormat,
                 format!(
-                    "this store has format {version} and this build reads {FORMAT_VERSION_MIN} to {FORMAT_VERSION}; open it with a newer vellum"
+                    "this store has format {version} and this build reads format {FORMAT_VERSION}; open it with \
+                     {other} vellum, and load a dump of it here"
                 ),
             ));
         }
@@ -147,9 +143,8 @@ impl Superblock {
             return Err(corrupt(CRC.offset(), "the superblock's checksum does not match"));
         }
         let state = STATE.get(bytes);
-        let is_known = (FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&version);
-        if !is_known || !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
-            return Err(corrupt(VERSION.offset(), "the superblock's version or state is unknown"));
+        if !(STATE_OPEN..=STATE_CLOSED).contains(&state) {
+            return Err(corrupt(STATE.offset(), "the superblock's state is unknown"));
         }
         if KEY_HASH.get(bytes) != KEY_HASH_ALGORITHM {
             return Err(corrupt(KEY_HASH.offset(), "an unknown algorithm of key hashes"));
@@ -169,22 +164,20 @@ impl Superblock {
                 generation: LOG_GENERATION.get(bytes),
             },
             root: ImageRef::get(&ROOT.get(bytes)),
-            seal: (state == STATE_CLOSED).then(|| Sealed {
-                seal: Seal { position: seal_position, crc: SEAL_CRC.get(bytes) },
-                lsn: Lsn(SEAL_LSN.get(bytes)),
-            }),
+            attested: Lsn(ATTESTED.get(bytes)),
+            seal: (state == STATE_CLOSED).then(|| Seal { position: seal_position, crc: SEAL_CRC.get(bytes) }),
         };
         if superblock.generation % 2 != copy {
             return Err(corrupt(GENERATION.offset(), "this copy belongs in the place of the other one"));
         }
-        for field in [GENERATION, LSN, LOG_FILE, LOG_OFFSET, SEAL_FILE, SEAL_OFFSET, SEAL_LSN] {
+        for field in [GENERATION, LSN, LOG_FILE, LOG_OFFSET, SEAL_FILE, SEAL_OFFSET, ATTESTED] {
             if field.get(bytes) > NUMBER_MAX {
                 return Err(corrupt(field.offset(), "a number that no store reaches"));
             }
         }
         // Reserved bytes are zero, and so are fields that mean nothing in this state: no byte of a valid copy
         // goes unread.
-        if superblock.encode_as(version) != bytes {
+        if superblock.encode() != bytes {
             return Err(corrupt(ROOT.offset(), "reserved or unused bytes of the superblock are not zero"));
         }
         Ok(superblock)
@@ -198,8 +191,55 @@ pub(crate) struct Found {
     pub(crate) live: Superblock,
     /// The checkpoint before, where its copy is valid.
     pub(crate) other: Option<Superblock>,
-    /// Why a copy could not be used.
+    /// The record of what was reported durable, where it can be read.
+    pub(crate) attestation: Option<Attestation>,
+    /// Whether the record's block is as a store writes it.
+    pub(crate) block_is_sound: bool,
+    /// Why a copy, or the record, could not be used.
     pub(crate) damage: Option<Error>,
+}
+
+impl Found {
+    /// What is known of the log before it is read. What was reported durable once stays a floor, whichever copy or
+    /// record says so (crash rule 5).
+    pub(crate) fn known(&self) -> Known {
+        let copies = std::iter::once(&self.live).chain(&self.other);
+        let said = copies.flat_map(|copy| [copy.attested, copy.log.lsn]);
+        let floor = said.chain(self.attestation.map(|record| record.lsn)).max().unwrap_or_default();
+        let newest = self.attestation.map(|record| record.newest);
+        Known { floor, newest, closed: self.live.seal }
+    }
+}
+
+/// What the file holds, each part for itself.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Bytes of the file.
+    pub(crate) len: u64,
+    pub(crate) copies: [Result<Superblock>; 2],
+    /// The block of the record, as it is.
+    pub(crate) block: Vec<u8>,
+}
+
+impl Parts {
+    /// The record, and what is wrong with its block.
+    pub(crate) fn attestation(&self, store_id: &[u8; 16]) -> (Option<Attestation>, Vec<RecordFault>) {
+        let Block { attestation, faults } = Attestation::read(&self.block, store_id);
+        let place = |at: usize| (ATTESTATION_OFFSET + at) as u64;
+        let faults = faults.into_iter().map(|fault| RecordFault {
+            error: Error::corrupt(FILE_NAME, place(fault.at), fault.reason),
+            may_be_torn: fault.may_be_torn,
+        });
+        (attestation, faults.collect())
+    }
+}
+
+/// What is wrong with the record's block.
+#[derive(Debug)]
+pub(crate) struct RecordFault {
+    pub(crate) error: Error,
+    /// A power cut while the record was written may have left this.
+    pub(crate) may_be_torn: bool,
 }
 
 /// Reads both copies and picks the live one.
@@ -207,36 +247,101 @@ pub(crate) struct Found {
 /// # Errors
 /// `NotAStore` without the file, `UnknownFormat` for a newer one, `Corrupt` when neither copy is valid.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Found> {
-    let (len, copies) = read_copies(disk)?;
-    if len != 2 * COPY_LEN as u64 {
-        return Err(wrong_len(len));
+    let parts = read_parts(disk)?;
+    if parts.len != FILE_LEN as u64 {
+        return Err(wrong_len(parts.len));
     }
-    choose(copies)
+    choose(parts)
 }
 
-/// Both copies, each for itself, and the length of the file.
+/// Both copies and the record, each for itself.
 ///
 /// # Errors
 /// `NotAStore` without the file, `Corrupt` when it is too short for two copies.
-pub(crate) fn read_copies(disk: &dyn Disk) -> Result<(u64, [Result<Superblock>; 2])> {
+pub(crate) fn read_parts(disk: &dyn Disk) -> Result<Parts> {
     if !disk.list()?.iter().any(|name| name == FILE_NAME) {
-        return Err(Error::new(
-            ErrorKind::NotAStore,
-            format!("{} holds no vellum store; create one first", disk.place()),
-        ));
+        return Err(missing(disk)?);
     }
     let file = disk.open(FILE_NAME, Access::Read)?;
     let len = file.len()?;
     if len < 2 * COPY_LEN as u64 {
         return Err(wrong_len(len));
     }
-    Ok((len, [read_copy(&*file, 0)?, read_copy(&*file, 1)?]))
+    let mut block = vec![0; wal::BLOCK_LEN];
+    let copies = [read_copy(&*file, 0)?, read_copy(&*file, 1)?];
+    if len >= FILE_LEN as u64 {
+        file.read_at(ATTESTATION_OFFSET as u64, &mut block)?;
+    }
+    Ok(Parts { len, copies, block })
 }
 
-/// The file has another length than two copies take.
+/// What of the file no session changes, for the check that it is still this store's.
+pub(crate) fn constants(store_id: [u8; 16]) -> [Constant; 2] {
+    let mut magic = [0; 16];
+    magic[..MAGIC_BYTES.len()].copy_from_slice(&MAGIC_BYTES);
+    [
+        Constant { offset: MAGIC.offset(), bytes: magic, len: MAGIC_BYTES.len() },
+        Constant { offset: STORE_ID.offset(), bytes: store_id, len: store_id.len() },
+    ]
+}
+
+/// Name of a file that says that a new store is being filled; removed once that has a superblock.
+pub(crate) const UNFINISHED_NAME: &str = "unfinished";
+
+/// What a directory without a superblock is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Remains {
+    /// Nothing of a store, or what a creation that died left: no commit was ever accepted.
+    Nothing,
+    /// What a restore, load or repair left that did not come to its end.
+    Unfinished,
+    /// A store that lost its superblock.
+    Damaged,
+}
+
+/// Tells what a directory without a superblock is.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn remains(disk: &dyn Disk) -> Result<Remains> {
+    let names = disk.list()?;
+    if names.iter().any(|name| name == UNFINISHED_NAME) {
+        return Ok(Remains::Unfinished);
+    }
+    let has_segment = names.iter().any(|name| super::segment::id_of(name).is_some());
+    let is_damaged = has_segment || wal::holds_commits(disk)?;
+    Ok(if is_damaged { Remains::Damaged } else { Remains::Nothing })
+}
+
+/// Why there is no store without the file.
+fn missing(disk: &dyn Disk) -> Result<Error> {
+    let place = disk.place();
+    Ok(match remains(disk)? {
+        Remains::Nothing => {
+            Error::new(ErrorKind::NotAStore, format!("{place} holds no vellum store; create one first"))
+        }
+        Remains::Unfinished => unfinished(&place),
+        Remains::Damaged => Error::corrupt(FILE_NAME, 0, damaged(&place)),
+    })
+}
+
+/// A store that lost its superblock.
+pub(crate) fn damaged(place: &str) -> String {
+    format!("{place} is a store whose superblock is missing; `vellum repair {place} --into NEW` recovers it")
+}
+
+/// A directory that a restore, load or repair did not finish.
+pub(crate) fn unfinished(place: &str) -> Error {
+    let message = format!(
+        "{place} holds what a restore, load or repair left that was interrupted; remove the directory and run it again"
+    );
+    Error::new(ErrorKind::NotAStore, message)
+}
+
+/// The file has another length than two copies and the record take.
 pub(crate) fn wrong_len(len: u64) -> Error {
-    let reason = format!("the superblock has {len} bytes instead of {}", 2 * COPY_LEN);
-    Error::corrupt(FILE_NAME, len.min(2 * COPY_LEN as u64), reason)
+    let reason = format!("the superblock has {len} bytes instead of {FILE_LEN}");
+    Error::corrupt(FILE_NAME, len.min(FILE_LEN as u64), reason)
 }
 
 fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
@@ -246,8 +351,10 @@ fn read_copy(file: &dyn File, copy: u64) -> Result<Result<Superblock>> {
 }
 
 /// Picks the live copy; see [`read`].
-pub(crate) fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
-    let found = match copies {
+pub(crate) fn choose(mut parts: Parts) -> Result<Found> {
+    let unread = || Err(Error::corrupt(FILE_NAME, 0, "taken above"));
+    let copies = std::mem::replace(&mut parts.copies, [unread(), unread()]);
+    let mut found = match copies {
         [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::UnknownFormat => return Err(error),
         [Ok(a), Ok(b)] => {
             if a.store_id != b.store_id || a.generation % 2 != 0 || b.generation % 2 != 1 {
@@ -258,17 +365,29 @@ pub(crate) fn choose(copies: [Result<Superblock>; 2]) -> Result<Found> {
                 ));
             }
             let (live, other) = if a.generation > b.generation { (a, b) } else { (b, a) };
-            Found { live, other: Some(other), damage: None }
+            Found { live, other: Some(other), attestation: None, block_is_sound: true, damage: None }
         }
-        [Ok(live), Err(error)] | [Err(error), Ok(live)] => Found { live, other: None, damage: Some(error) },
+        [Ok(live), Err(error)] | [Err(error), Ok(live)] => {
+            Found { live, other: None, attestation: None, block_is_sound: true, damage: Some(error) }
+        }
         [Err(error), Err(_)] => return Err(error),
     };
+    let (attestation, mut faults) = parts.attestation(&found.live.store_id);
+    found.attestation = attestation;
+    found.block_is_sound = faults.is_empty();
+    let may_be_torn = attestation.is_some() && found.live.seal.is_none();
+    faults.retain(|fault| !(may_be_torn && fault.may_be_torn));
+    if found.damage.is_none() {
+        found.damage = faults.pop().map(|fault| fault.error);
+    }
     Ok(found)
 }
 
 /// Creates the file with both copies, last of all files of a new store (crash rule 11): under another
 /// name first, synced, then renamed, then the name is synced.
-pub(crate) fn create(disk: &dyn Disk, first: &Superblock) -> Result<()> {
+///
+/// The log has one file yet, in which the superblock's own place is the first.
+pub(crate) fn create(disk: &dyn Disk, first: &Superblock, newest: NewestFile) -> Result<()> {
     if disk.list()?.iter().any(|name| name == TEMPORARY_NAME) {
         disk.remove(TEMPORARY_NAME)?;
     }
@@ -276,6 +395,8 @@ pub(crate) fn create(disk: &dyn Disk, first: &Superblock) -> Result<()> {
     file.write_at(0, &first.encode())?;
     let second = Superblock { generation: first.generation + 1, ..first.clone() };
     file.write_at(COPY_LEN as u64, &second.encode())?;
+    let record = Attestation::new(first.attested, newest).first_block(&first.store_id);
+    file.write_at(ATTESTATION_OFFSET as u64, &record)?;
     file.sync()?;
     disk.rename(TEMPORARY_NAME, FILE_NAME)?;
     disk.sync_dir()
@@ -302,11 +423,30 @@ mod tests {
                 generation: 2,
             },
             root: Some(ImageRef { segment: crate::id::SegmentId(1), place: 2, payload_len: 3, crc: 4 }),
-            seal: Some(Sealed {
-                seal: Seal { position: Position { file: 3, offset: 128 }, crc: 6 },
-                lsn: Lsn(11),
-            }),
+            attested: Lsn(11),
+            seal: Some(Seal { position: Position { file: 3, offset: 128 }, crc: 6 }),
         }
+    }
+
+    fn parts(copies: [Result<Superblock>; 2]) -> Parts {
+        let newest = NewestFile { number: 3, crc: 1 };
+        let block = Attestation::new(Lsn(20), newest).first_block(&[7; 16]);
+        Parts { len: FILE_LEN as u64, copies, block }
+    }
+
+    #[test]
+    fn what_any_part_calls_durable_is_the_floor() {
+        let open = |generation, attested| {
+            Ok(Superblock { attested: Lsn(attested), seal: None, ..sample(generation) })
+        };
+        let floor = |copies| choose(parts(copies)).unwrap().known().floor;
+        assert_eq!(floor([open(4, 30), open(5, 25)]), Lsn(30));
+        assert_eq!(floor([open(4, 10), open(5, 40)]), Lsn(40));
+        assert_eq!(floor([open(4, 10), open(5, 11)]), Lsn(20), "the record's");
+        let mut damaged = parts([open(4, 10), open(5, 11)]);
+        damaged.block.fill(0);
+        let found = choose(damaged).unwrap();
+        assert_eq!((found.known().floor, found.damage.is_some()), (Lsn(11), true));
     }
 
     #[test]
@@ -328,7 +468,7 @@ mod tests {
             SEAL_OFFSET.row("seal_offset"),
             SEAL_CRC.row("seal_crc"),
             ROWS.row("group_rows"),
-            SEAL_LSN.row("seal_lsn"),
+            ATTESTED.row("attested"),
             CRC.row("crc"),
         ];
         crate::bytes::assert_offset_table(include_str!("superblock.rs"), CRC.end(), &fields);
@@ -345,7 +485,7 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             let copy = Superblock::decode(&bad, 1);
             assert!(copy.is_err(), "bit {bit}");
-            let found = choose([Ok(old.clone()), copy]).unwrap();
+            let found = choose(parts([Ok(old.clone()), copy])).unwrap();
             assert_eq!(found.live, old);
             assert!(found.damage.is_some());
         }
@@ -377,7 +517,7 @@ mod tests {
 
     #[test]
     fn requirement_40_numbers_that_no_store_reaches_are_corrupt() {
-        for field in [GENERATION, LSN, LOG_FILE, LOG_OFFSET, SEAL_FILE, SEAL_OFFSET, SEAL_LSN] {
+        for field in [GENERATION, LSN, LOG_FILE, LOG_OFFSET, SEAL_FILE, SEAL_OFFSET, ATTESTED] {
             for (number, is_sound) in [(NUMBER_MAX, true), (NUMBER_MAX + 2, false), (u64::MAX - 1, false)] {
                 let mut bytes = sample(4).encode();
                 field.put(&mut bytes, number);
@@ -391,6 +531,6 @@ mod tests {
 
     #[test]
     fn copies_that_changed_places_are_refused() {
-        assert!(choose([Ok(sample(5)), Ok(sample(4))]).is_err());
+        assert!(choose(parts([Ok(sample(5)), Ok(sample(4))])).is_err());
     }
 }

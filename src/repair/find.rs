@@ -147,7 +147,7 @@ impl Sources {
 }
 
 fn start(store_id: [u8; 16], log: Resume, root: Option<ImageRef>) -> Superblock {
-    Superblock { store_id, generation: 0, log, root, seal: None }
+    Superblock { store_id, generation: 0, log, root, attested: Lsn(0), seal: None }
 }
 
 fn places_in_log(disk: &dyn Disk, store_id: [u8; 16]) -> Result<Places> {
@@ -176,8 +176,8 @@ fn places_in_log(disk: &dyn Disk, store_id: [u8; 16]) -> Result<Places> {
 
 /// The copies that can be used, the newer first.
 fn superblocks(disk: &dyn Disk, losses: &mut Losses) -> Result<Vec<Superblock>> {
-    let copies = match superblock::read_copies(disk) {
-        Ok((_, copies)) => copies,
+    let parts = match superblock::read_parts(disk) {
+        Ok(parts) => parts,
         Err(error) if [ErrorKind::Corrupt, ErrorKind::NotAStore, ErrorKind::Io].contains(&error.kind()) => {
             losses.note(format!("the superblock: {error}"));
             return Ok(Vec::new());
@@ -185,9 +185,14 @@ fn superblocks(disk: &dyn Disk, losses: &mut Losses) -> Result<Vec<Superblock>> 
         Err(error) => return Err(error),
     };
     let mut found = Vec::new();
-    for copy in copies {
+    let sound = parts.copies.iter().flatten().next();
+    let record = sound.and_then(|copy| parts.attestation(&copy.store_id).0);
+    for copy in parts.copies {
         match copy {
-            Ok(copy) => found.push(copy),
+            Ok(copy) => {
+                let attested = record.map_or(copy.attested, |record| record.lsn.max(copy.attested));
+                found.push(Superblock { attested, ..copy });
+            }
             Err(error) if error.kind() == ErrorKind::UnknownFormat => return Err(error),
             Err(error) => losses.note(format!("a superblock copy cannot be used: {error}")),
         }

@@ -32,7 +32,7 @@ mod state;
 pub use report::{Loss, RepairReport};
 
 use crate::build::{self, Build, Identity};
-use crate::disk::{Disk, LOCK_NAME, OsDisk};
+use crate::disk::{Disk, OsDisk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Schema;
 use crate::store::{Config, ConfigSource};
@@ -106,7 +106,11 @@ impl Repair {
     /// As [`Repair::run`].
     #[doc(hidden)]
     pub fn run_on(&self, from: Arc<dyn Disk>, into: Arc<dyn Disk>) -> Result<RepairReport> {
-        let _lock = from.lock_shared(LOCK_NAME)?;
+        if !from.exists()? {
+            let message = format!("{} does not exist; name the directory of the damaged store", from.place());
+            return Err(Error::new(ErrorKind::NotAStore, message));
+        }
+        let _lock = from.lock_shared()?;
         let mut losses = Losses::default();
         let sources = Sources::read(&from, &mut losses)?;
         let states = States::open(&from, &sources, self, &mut losses)?;
@@ -136,7 +140,10 @@ impl Repair {
 /// The new store is as it should be, or none.
 fn check(into: &Arc<dyn Disk>) -> Result<()> {
     let report = verify_on(into.clone()).inspect_err(|_| build::clear(&**into))?;
-    let Some(finding) = report.findings.first() else { return Ok(()) };
+    let Some(finding) = report.findings.first() else {
+        build::settle(&**into);
+        return Ok(());
+    };
     build::clear(&**into);
     let message = format!("the salvaged store does not verify, and was removed: {finding}");
     Err(Error::new(ErrorKind::Corrupt, message))

@@ -11,7 +11,7 @@ use crate::pagestore::{FoundImages, PageStore, Root, Writer, read_root_as_is};
 use crate::records::{ApplyScratch, CATALOG_TREE, COUNTER, Catalog, ROWS, Records, read_header};
 use crate::recover::{hash_seed, read_schema};
 use crate::schema::Schema;
-use crate::wal::{self, Kind, Salvaged};
+use crate::wal::{self, Kind, Known, Salvaged};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -205,11 +205,10 @@ fn replay(
     let mut apply = |lsn, body: &[u8]| {
         records.apply(&mut writer, &mut scratch, lsn, body).inspect_err(|_| failed.set(true))
     };
-    let floor = start.seal.map_or(start.log.lsn, |sealed| sealed.lsn);
-    let seal = start.seal.map(|sealed| sealed.seal);
-    let scanned = wal::scan(disk, start.store_id, &start.log, floor, seal, &mut |frame| match frame.kind {
+    let known = Known { floor: start.attested.max(start.log.lsn), newest: None, closed: start.seal };
+    let scanned = wal::scan(disk, start.store_id, &start.log, &known, &mut |frame| match frame.kind {
         Kind::Commit => apply(frame.lsn, frame.body),
-        Kind::CheckpointMark | Kind::Watermark => Ok(()),
+        Kind::CheckpointMark | Kind::NextFile => Ok(()),
     });
     let damage = match scanned {
         Ok(scan) => {

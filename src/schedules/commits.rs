@@ -43,7 +43,7 @@ impl World {
     /// What was acknowledged is there after a power cut at this moment.
     fn check(&self, acknowledged: Lsn) {
         let disk = self.disk.power_cut();
-        let scan = wal::scan(&disk as &dyn Disk, STORE, &self.start, Lsn(0), None, &mut |_| Ok(()));
+        let scan = wal::scan(&disk as &dyn Disk, STORE, &self.start, &wal::Known::default(), &mut |_| Ok(()));
         let end = scan.expect("what was synced is whole").end.lsn;
         assert!(end >= acknowledged, "lsn {acknowledged} was acknowledged, the disk ends at lsn {end}");
     }

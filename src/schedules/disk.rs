@@ -1,7 +1,7 @@
 //! A disk in memory for scheduled threads. A sync covers what was written before it began, takes a while, and
 //! other threads go on meanwhile; a power cut keeps what was synced and nothing else.
 
-use crate::disk::{Access, Disk, File, Lock, LogTail, Region};
+use crate::disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
 use crate::error::{Error, Result};
 use crate::sync::point;
 use std::collections::BTreeMap;
@@ -119,16 +119,28 @@ impl Disk for TestDisk {
         Ok(())
     }
 
-    fn lock(&self, name: &str) -> Result<Box<dyn Lock>> {
+    fn identity(&self, name: &str) -> Result<Option<FileId>> {
+        Ok(held(&self.0).now.get(name).map(id_of))
+    }
+
+    fn lock(&self) -> Result<Box<dyn Lock>> {
         match std::mem::replace(&mut held(&self.0).locked, true) {
-            true => Err(failed(io::ErrorKind::WouldBlock, name)),
+            true => Err(failed(io::ErrorKind::WouldBlock, "the directory")),
             false => Ok(Box::new(TestLock(self.clone()))),
         }
+    }
+
+    fn lock_shared(&self) -> Result<Box<dyn Lock>> {
+        self.lock()
     }
 
     fn free_len(&self) -> Result<u64> {
         Ok(u64::MAX / 4)
     }
+}
+
+fn id_of(content: &Arc<Mutex<Content>>) -> FileId {
+    FileId { device: 0, inode: Arc::as_ptr(content) as u64 }
 }
 
 #[derive(Debug)]
@@ -163,6 +175,10 @@ impl Content {
 impl File for TestFile {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn identity(&self) -> Result<FileId> {
+        Ok(id_of(&self.content))
     }
 
     fn len(&self) -> Result<u64> {

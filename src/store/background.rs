@@ -11,7 +11,8 @@ use crate::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An idle log is looked at this often, for its last watermark.
+/// The files are checked this often while commits come, and the record of what was reported durable is synced this
+/// long after the last one at most.
 const IDLE: Duration = Duration::from_millis(200);
 /// Groups that learn their new places in one hold of the writer lock: some hundred microseconds. Fewer would
 /// mean more changes of hands, which cost a waiting writer a wake-up each.
@@ -173,28 +174,26 @@ impl Inner {
         }
     }
 
-    /// Syncs what an interval owes, and lets an idle log testify to its last batch (crash rule 5).
+    /// Syncs what an interval owes; checks that the files are still the store's, where commits came; and makes the
+    /// record of what was reported durable last outlive a power cut, once no more commits come (crash rule 5).
     fn idle(&self, shared: &GroupCommit) -> Result<()> {
-        if matches!(self.config.durability, Durability::Interval(_)) && shared.appended() > shared.durable() {
+        let appended = shared.appended();
+        if self.checked.swap(appended.0, Ordering::Relaxed) != appended.0 {
+            shared.check_files()?;
+        }
+        if matches!(self.config.durability, Durability::Interval(_)) && appended > shared.durable() {
             shared.sync_now()?;
         }
         if shared.appended() > shared.durable() {
             return Ok(());
         }
-        let Some(writing) = &self.writing else { return Ok(()) };
-        let Some(mut writer) = writing.writer.try_lock() else { return Ok(()) };
-        // A closed log is covered by its seal, and takes no frame before `open` is durable (crash rule 6).
-        if self.sealed.load(Ordering::Acquire) {
+        let Some(witness) = shared.witness() else { return Ok(()) };
+        // The superblock's file is synced under its lock, and not after a sync of it failed.
+        let _superblocks = self.superblocks();
+        if shared.poisoned().is_some() {
             return Ok(());
         }
-        let durable = shared.durable();
-        if writer.log.testified() >= durable || shared.appended() > durable {
-            return Ok(());
-        }
-        writer.log.reserve(0)?;
-        writer.log.append(Kind::Watermark, durable, durable, &[])?;
-        drop(writer);
-        shared.sync_now().map(|_| ())
+        witness.sync().inspect_err(|error| self.poison(error))
     }
 
     pub(crate) fn ask_for_checkpoint(&self) {
@@ -354,6 +353,7 @@ impl Inner {
 
     fn checkpoint_now(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let pages = &self.records.pages;
+        self.shared()?.check_files()?;
         // Crash rule 6: a store that says it is closed has no half-written segment.
         self.mark_open()?;
         let (frozen, start, commit_time, log_since) = {
@@ -399,7 +399,7 @@ impl Inner {
         Ok(written.report)
     }
 
-    fn shared(&self) -> Result<&Arc<GroupCommit>> {
+    pub(super) fn shared(&self) -> Result<&Arc<GroupCommit>> {
         let read_only = || Error::new(ErrorKind::ReadOnly, "the store was opened for reading");
         self.writing.as_ref().map(|writing| &writing.shared).ok_or_else(read_only)
     }
@@ -413,6 +413,7 @@ impl Inner {
             generation,
             log: start,
             root: Some(written.root),
+            attested: self.durable(),
             seal: None,
             ..superblocks.live.clone()
         };

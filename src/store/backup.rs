@@ -94,6 +94,7 @@ impl Store {
         let salt = ConfigSource::new(&Config::new()).random() as u32;
         build.finish(salt).inspect_err(|_| build::clear(&*to))?;
         let verified = check(&to, lsn).inspect_err(|_| build::clear(&*to))?;
+        build::settle(&*to);
         Ok(BackupReport { lsn, verified })
     }
 }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// What a commit waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,6 +48,7 @@ type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Config {
     pub(crate) durability: Durability,
     pub(crate) read_only: bool,
+    pub(crate) lock_wait: Duration,
     pub(crate) dirty_budget: u64,
     pub(crate) checkpoint_log_len: u64,
     pub(crate) log_mapped: bool,
@@ -63,6 +65,7 @@ impl Default for Config {
         Config {
             durability: Durability::Sync,
             read_only: false,
+            lock_wait: Duration::ZERO,
             dirty_budget: 256 << 20,
             checkpoint_log_len: 64 << 20,
             log_mapped: true,
@@ -81,6 +84,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("durability", &self.durability)
             .field("read_only", &self.read_only)
+            .field("lock_wait", &self.lock_wait)
             .field("dirty_budget", &self.dirty_budget)
             .field("checkpoint_log_len", &self.checkpoint_log_len)
             .field("log_mapped", &self.log_mapped)
@@ -107,6 +111,14 @@ impl Config {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Config {
         self.read_only = read_only;
+        self
+    }
+
+    /// How long an opening for writing, or a creation, waits for another writer to close the store; not at all by
+    /// default. Readers neither wait nor make a writer wait.
+    #[must_use]
+    pub fn lock_wait(mut self, wait: Duration) -> Config {
+        self.lock_wait = wait;
         self
     }
 

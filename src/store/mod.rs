@@ -35,7 +35,7 @@ use crate::change::{FrameBuilder, FrameHead};
 use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Lsn;
-use crate::pagestore::superblock::{self, Found, Sealed, Superblock};
+use crate::pagestore::superblock::{self, Found, Remains, Superblock};
 use crate::pagestore::{self, CheckpointReport, SegmentEntry};
 use crate::planted::planted;
 use crate::records::{ApplyScratch, Records};
@@ -45,7 +45,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::txn::{Source, Stage, WriterState};
 use crate::value::Actor;
-use crate::wal::{self, GroupCommit, Kind, Log, LogConfig, Position, Resume};
+use crate::wal::{self, Attestation, GroupCommit, Kind, Log, LogConfig, Position, Resume, Seal, Witness};
 use background::Threads;
 pub(crate) use config::ConfigSource;
 use opening::Opened;
@@ -95,6 +95,8 @@ pub(crate) struct Inner {
     /// Wakes the checkpointer, and writers that wait for it.
     wake: Mutex<Wake>,
     woken: Condvar,
+    /// The newest commit when the files were checked last.
+    checked: AtomicU64,
     /// Log bytes since the newest checkpoint's place.
     log_since: AtomicU64,
     /// Dirty bytes and log bytes at which disk space is looked at next.
@@ -160,10 +162,10 @@ impl Store {
     /// Crash rule 11: a store exists when its superblock does, and that is created last. What a dead
     /// creation left is recognised by being only that, and is finished over.
     pub(crate) fn create_with(disk: Arc<dyn Disk>, config: Config, schema: &Schema) -> Result<Store> {
-        refuse_occupied(&*disk)?;
+        reject_occupied(&*disk)?;
         disk.create_dir()?;
-        let lock = disk.lock(LOCK_NAME)?;
-        refuse_occupied(&*disk)?;
+        let lock = opening::lock(&*disk, config.lock_wait)?;
+        reject_occupied(&*disk)?;
         for name in disk.list()? {
             if name != LOCK_NAME {
                 disk.remove(&name)?;
@@ -179,9 +181,10 @@ impl Store {
         log.reserve(frame.body().len())?;
         log.append(Kind::Commit, Lsn(1), Lsn(0), frame.body())?;
         log.shared().sync_now()?;
-        let seal = Some(Sealed { seal: log.resume_point().seal(), lsn: Lsn(1) });
+        let seal = Some(log.resume_point().seal());
         drop(log);
-        superblock::create(&*disk, &Superblock { store_id, generation: 0, log: start, root: None, seal })?;
+        let first = Superblock { store_id, generation: 0, log: start, root: None, attested: Lsn(1), seal };
+        superblock::create(&*disk, &first, start.first_file())?;
         drop(lock);
         Store::open_with(disk, config)
     }
@@ -201,11 +204,14 @@ impl Store {
             if !recovered.scan.sealed && !planted("stale_superblock") {
                 // Crash rule 4: the copies that were read may be in the page cache only, and the disk may
                 // say that the store is closed where it was.
-                superblocks.write_seal(None)?;
+                superblocks.write_seal(None, found.known().floor)?;
             }
             let log = open_log(&disk, &config, &source, live, &recovered.scan, &mut report)?;
             recovered.records.pages.table.lock().freed = remove_leftovers(&*disk, &found)?;
             let shared = log.shared().clone();
+            if let Some(file) = &superblocks.file {
+                keep_witness(&disk, &log, file, &found, recovered.scan.sealed)?;
+            }
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
             let (pages, last_actor, next_swept) = (recovered.writer, None, 0);
@@ -226,6 +232,7 @@ impl Store {
             health: Mutex::new(HealthState::default()),
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),
+            checked: AtomicU64::new(0),
             log_since: AtomicU64::new(report.replayed_len),
             admitted_until: AtomicU64::new(0),
             reserve: Reserve::new(&config),
@@ -431,13 +438,15 @@ impl Inner {
     }
 
     #[cold]
-    fn write_seal(&self, seal: Option<Sealed>) -> Result<()> {
-        self.superblocks.lock().write_seal(seal).inspect_err(|error| self.poison(error))?;
+    fn write_seal(&self, seal: Option<Seal>) -> Result<()> {
+        self.shared()?.check_files()?;
+        let attested = self.durable();
+        self.superblocks.lock().write_seal(seal, attested).inspect_err(|error| self.poison(error))?;
         self.sealed.store(seal.is_some(), Ordering::Release);
         Ok(())
     }
 
-    fn poison(&self, cause: &Error) {
+    pub(super) fn poison(&self, cause: &Error) {
         if let Some(writing) = &self.writing {
             writing.shared.poison(cause.again());
         }
@@ -462,8 +471,7 @@ impl Inner {
         self.records.pages.remove_abandoned()?;
         self.disk.sync_dir()?;
         let end = writer.log.resume_point();
-        let sealed = Sealed { seal: end.seal(), lsn: end.lsn };
-        self.write_seal(Some(sealed))?;
+        self.write_seal(Some(end.seal()))?;
         writing.shared.remove_spare();
         Ok(())
     }
@@ -475,7 +483,7 @@ impl Inner {
 
 impl Superblocks {
     /// Writes both copies with this seal, the older one first, so that one of them is whole always.
-    fn write_seal(&mut self, seal: Option<Sealed>) -> Result<()> {
+    fn write_seal(&mut self, seal: Option<Seal>, attested: Lsn) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.other.is_none() {
             // A copy that could not be read is made anew from the live one, under the generation before; a new
@@ -489,9 +497,9 @@ impl Superblocks {
         if other.generation > self.live.generation {
             std::mem::swap(other, &mut self.live);
         }
-        other.seal = seal;
+        (other.seal, other.attested) = (seal, attested);
         superblock::write(file, other)?;
-        self.live.seal = seal;
+        (self.live.seal, self.live.attested) = (seal, attested);
         superblock::write(file, &self.live)
     }
 
@@ -518,23 +526,33 @@ fn log_config(config: &Config) -> LogConfig {
     }
 }
 
-fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
+fn reject_occupied(disk: &dyn Disk) -> Result<()> {
     let names = if disk.exists()? { disk.list()? } else { Vec::new() };
+    let taken = |message| Err(Error::new(ErrorKind::AlreadyExists, message));
     if names.iter().any(|name| name == superblock::FILE_NAME) {
-        let message = format!("{} holds a store already; open it, or choose another directory", disk.place());
-        return Err(Error::new(ErrorKind::AlreadyExists, message));
+        return taken(format!(
+            "{} holds a store already; open it, or choose another directory",
+            disk.place()
+        ));
     }
-    let ours = |name: &String| {
-        name == LOCK_NAME
-            || name == "superblock.new"
-            || name.starts_with("log-")
-            || name.starts_with("spare-")
-    };
-    if let Some(name) = names.iter().find(|name| !ours(name)) {
-        let message = format!("{} is not empty (it holds {name}); choose an empty directory", disk.place());
-        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    match superblock::remains(disk)? {
+        Remains::Unfinished => return taken(superblock::unfinished(&disk.place()).to_string()),
+        Remains::Damaged => return taken(superblock::damaged(&disk.place())),
+        Remains::Nothing => {}
     }
-    Ok(())
+    match names.iter().find(|name| !is_of_a_creation(name)) {
+        None => Ok(()),
+        Some(name) => {
+            taken(format!("{} is not empty (it holds {name}); choose an empty directory", disk.place()))
+        }
+    }
+}
+
+/// What a creation that died leaves.
+fn is_of_a_creation(name: &str) -> bool {
+    [LOCK_NAME, superblock::TEMPORARY_NAME].contains(&name)
+        || wal::log_number(name).is_some()
+        || wal::is_leftover(name)
 }
 
 /// Opens the log for writing. After a clean close it goes on where it ended; after an unclean end what
@@ -562,9 +580,40 @@ fn open_log(
     Log::start_generation(disk.clone(), live.store_id, source.random() as u32, end, log_config(config))
 }
 
+/// The log's witness. After an unclean end, what recovery found is reported durable from here on, and the log goes
+/// on in another file: both are on record before anything rests on them.
+fn keep_witness(
+    disk: &Arc<dyn Disk>,
+    log: &Log,
+    superblock: &Arc<dyn File>,
+    found: &Found,
+    is_sealed: bool,
+) -> Result<()> {
+    let (end, newest) = (log.resume_point(), log.newest_file());
+    let record = found.attestation.unwrap_or(Attestation::new(end.lsn, newest));
+    let store_id = found.live.store_id;
+    let constants = superblock::constants(store_id);
+    let offset = superblock::ATTESTATION_OFFSET as u64;
+    let witness = Witness::new(disk.clone(), store_id, superblock.clone(), constants, offset, record)?;
+    if !found.block_is_sound {
+        witness.renew()?;
+    }
+    if !is_sealed {
+        witness.begin(end.lsn, newest)?;
+        witness.sync()?;
+    }
+    log.shared().set_witness(witness);
+    Ok(())
+}
+
 /// Removes segments that no superblock copy names: what a checkpoint left that did not come to its end.
 /// Returns those that only the older copy names: the next checkpoint takes its place, and frees them.
 fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<Vec<SegmentEntry>> {
+    for name in [superblock::TEMPORARY_NAME, superblock::UNFINISHED_NAME] {
+        if disk.identity(name)?.is_some() {
+            disk.remove(name)?;
+        }
+    }
     let Some(other) = &found.other else { return Ok(Vec::new()) };
     let live = &found.live;
     let newer = pagestore::segments_of(disk, live.store_id, live.root)?;

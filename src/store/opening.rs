@@ -1,23 +1,30 @@
-//! Lock and recover: for a writer, for readers among themselves, and for a reader beside a writer.
+//! Lock and recover: for a writer, and for readers, who need no lock.
 //!
-//! A reader takes the lock that readers share; it excludes writers. Where a writer has the store open, a
-//! reader goes without a lock and looks at the files as a crash of the writer at this moment would leave
+//! A writer holds the lock from here on; while another one has it, it waits as long as [`Config::lock_wait`] says.
+//!
+//! A reader takes no lock. It looks at the files as a crash of the writer at this moment would leave
 //! them: the state that it recovers, in its own memory, is the one of some commit between the start and the
 //! end of the opening, and stays so. What it needs cannot change under it: segments are never written
-//! again, and are mapped before anybody may unlink them; log files are given back for other use only when
-//! the superblock has moved on twice (crash rule 2), which is looked at afterwards. A file that is gone or a
-//! frame that is half there means that the writer was faster, and the opening is tried again.
+//! again, and are open before they may be unlinked; log files are given back for other use only when
+//! the superblock has moved on twice (crash rule 2), which is looked at afterwards. A file that is missing or a
+//! frame that is half there may mean that a writer was faster, and the opening is tried again; where there is no
+//! writer, and none comes in meanwhile (the lock that readers share is held for this one look), it is damage.
 
 use super::Config;
-use crate::disk::{Disk, LOCK_NAME, Lock};
+use crate::disk::{Disk, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagestore::superblock::{self, Found};
 use crate::recover::{self, Recovered};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Openings beside a writer before a reader gives up: each fails only if two checkpoints, or a roll-over
+/// Openings during a writer's work before a reader gives up: each fails only if two checkpoints, or a roll-over
 /// of the log, fall into it.
-const BESIDE_TRIES: u32 = 20;
+const TRIES: u32 = 20;
+/// Between two looks at a lock that is held.
+const LOCK_STEP: Duration = Duration::from_millis(5);
+/// A writer waits so long at least while readers alone hold the lock: for the one look at a damaged store.
+const READERS_WAIT: Duration = Duration::from_secs(2);
 
 /// A store that is locked, where it must be, and recovered.
 pub(super) struct Opened {
@@ -27,17 +34,29 @@ pub(super) struct Opened {
 }
 
 pub(super) fn open(disk: &Arc<dyn Disk>, config: &Config) -> Result<Opened> {
+    if config.read_only {
+        return open_for_reading(disk, config);
+    }
+    // What is no store gets no lock, which would leave words in it.
     superblock::read(&**disk)?;
-    let lock = match config.read_only {
-        false => disk.lock(LOCK_NAME).map(Some),
-        true => disk.lock_shared(LOCK_NAME),
-    };
-    match lock {
-        Ok(lock) => recover(disk, config, lock),
-        // A directory that cannot be written has no writer either.
-        Err(error) if config.read_only && error.kind() == ErrorKind::ReadOnly => recover(disk, config, None),
-        Err(error) if config.read_only && error.kind() == ErrorKind::Locked => beside(disk, config, &error),
-        Err(error) => Err(error),
+    let lock = lock(&**disk, config.lock_wait)?;
+    recover(disk, config, Some(lock))
+}
+
+/// The writer's lock, as soon as it is free within `wait`.
+pub(super) fn lock(disk: &dyn Disk, wait: Duration) -> Result<Box<dyn Lock>> {
+    let started = Instant::now();
+    loop {
+        let error = match disk.lock() {
+            Err(error) if error.kind() == ErrorKind::Locked => error,
+            locked => return locked,
+        };
+        let waited = started.elapsed();
+        let goes_on = waited < wait || waited < READERS_WAIT && disk.lock_shared().is_ok();
+        if !goes_on {
+            return Err(error);
+        }
+        std::thread::sleep(LOCK_STEP.min(wait.max(READERS_WAIT) - waited));
     }
 }
 
@@ -48,9 +67,9 @@ fn recover(disk: &Arc<dyn Disk>, config: &Config, lock: Option<Box<dyn Lock>>) -
     Ok(Opened { lock, found, recovered })
 }
 
-fn beside(disk: &Arc<dyn Disk>, config: &Config, locked: &Error) -> Result<Opened> {
-    let mut last = locked.again();
-    for _ in 0..BESIDE_TRIES {
+fn open_for_reading(disk: &Arc<dyn Disk>, config: &Config) -> Result<Opened> {
+    let mut last = None;
+    for _ in 0..TRIES {
         match recover(disk, config, None) {
             Ok(opened) => {
                 let now = superblock::read(&**disk)?.live.generation;
@@ -58,12 +77,24 @@ fn beside(disk: &Arc<dyn Disk>, config: &Config, locked: &Error) -> Result<Opene
                     return Ok(opened);
                 }
             }
-            Err(error) => last = error,
+            Err(error) if matches!(error.kind(), ErrorKind::NotAStore | ErrorKind::UnknownFormat) => {
+                return Err(error);
+            }
+            Err(error) => last = Some(error),
         }
-        // The writer may have closed meanwhile: then what was found is what there is.
-        if let Ok(lock) = disk.lock_shared(LOCK_NAME) {
-            return recover(disk, config, lock);
+        match disk.lock_shared() {
+            Ok(lock) => {
+                let opened = recover(disk, config, None);
+                drop(lock);
+                return opened;
+            }
+            Err(error) => last = Some(last.unwrap_or(error)),
         }
     }
-    Err(last)
+    Err(last.unwrap_or_else(|| changed_too_fast(&**disk)))
+}
+
+fn changed_too_fast(disk: &dyn Disk) -> Error {
+    let message = format!("{} changed faster than it could be opened for reading; try again", disk.place());
+    Error::new(ErrorKind::Busy, message)
 }

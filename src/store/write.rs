@@ -407,6 +407,10 @@ impl Inner {
     /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
     /// on the disk. Deletes go on in what is left to them: they make room.
     fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
+        if !self.config.threads {
+            // No thread looks at them now and then.
+            self.shared()?.check_files()?;
+        }
         self.mark_open()?;
         let frame_len = state.frame.body().len() as u64;
         let images_len = self.records.pages.memory.images_len_max();

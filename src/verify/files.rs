@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::page::image::Kind;
 use crate::pagestore::segment::{self, HEADER_LEN};
-use crate::pagestore::superblock::{self, Found, Sealed};
+use crate::pagestore::superblock::{self, Found};
 use crate::pagestore::{Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
 use crate::records::Catalog;
 use crate::wal::{self, Landmark, LogAudit, Scan};
@@ -50,7 +50,7 @@ pub(super) fn read(disk: &dyn Disk, report: &mut Report) -> Result<Files> {
         return Ok(files);
     };
     files.check_tables(disk, &found, report);
-    let end = found.live.seal.map(|sealed| sealed.seal.position);
+    let end = found.live.seal.map(|seal| seal.position);
     files.log = wal::audit(disk, found.live.store_id, &landmarks(&found), end)?;
     report.report.file_count += files.log.file_count;
     report.report.byte_count += files.log.byte_count;
@@ -60,7 +60,7 @@ pub(super) fn read(disk: &dyn Disk, report: &mut Report) -> Result<Files> {
 }
 
 fn read_superblock(disk: &dyn Disk, report: &mut Report) -> Result<Option<Found>> {
-    let (len, copies) = match superblock::read_copies(disk) {
+    let parts = match superblock::read_parts(disk) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             report.error(&error);
@@ -69,14 +69,24 @@ fn read_superblock(disk: &dyn Disk, report: &mut Report) -> Result<Option<Found>
         Err(error) => return Err(error),
     };
     report.report.file_count += 1;
-    report.report.byte_count += len;
-    if len != 2 * superblock::COPY_LEN as u64 {
-        report.error(&superblock::wrong_len(len));
+    report.report.byte_count += parts.len;
+    if parts.len != superblock::FILE_LEN as u64 {
+        report.error(&superblock::wrong_len(parts.len));
     }
-    if let [Err(_), Err(second)] = &copies {
+    if let [Err(_), Err(second)] = &parts.copies {
         report.error(second);
     }
-    match superblock::choose(copies) {
+    let sound = parts.copies.iter().flatten().next();
+    let (attestation, faults) = sound.map(|copy| parts.attestation(&copy.store_id)).unwrap_or_default();
+    let is_closed = parts.copies.iter().flatten().any(|copy| copy.seal.is_some());
+    for fault in faults {
+        if is_closed || attestation.is_none() || !fault.may_be_torn {
+            report.error(&fault.error);
+        } else if let Some(place) = fault.error.place() {
+            report.note(&place.file, place.offset, &place.reason);
+        }
+    }
+    match superblock::choose(parts) {
         Ok(found) => {
             if let Some(damage) = &found.damage {
                 report.error(damage);
@@ -123,8 +133,9 @@ fn landmarks(found: &Found) -> Vec<Landmark> {
         let (position, lsn, prev_crc) = (copy.log.position, copy.log.lsn, copy.log.prev_crc);
         landmarks.push(Landmark { position, lsn, prev_crc, named_by: "a checkpoint" });
     }
-    if let Some(Sealed { seal, lsn }) = found.live.seal {
-        landmarks.push(Landmark { position: seal.position, lsn, prev_crc: seal.crc, named_by: "the close" });
+    if let Some(seal) = found.live.seal {
+        let (position, lsn, prev_crc) = (seal.position, found.live.attested, seal.crc);
+        landmarks.push(Landmark { position, lsn, prev_crc, named_by: "the close" });
     }
     landmarks
 }
@@ -132,9 +143,10 @@ fn landmarks(found: &Found) -> Vec<Landmark> {
 impl Files {
     fn read_directory(&mut self, disk: &dyn Disk, report: &mut Report) -> Result<()> {
         for name in disk.list()? {
+            let is_leftover = name == superblock::TEMPORARY_NAME || name == superblock::UNFINISHED_NAME;
             if let Some(id) = segment::id_of(&name).filter(|id| segment::file_name(*id) == name) {
                 self.read_segment(disk, id, report);
-            } else if wal::is_leftover(&name) || name == superblock::TEMPORARY_NAME {
+            } else if wal::is_leftover(&name) || is_leftover {
                 report.note(&name, 0, "left over; the next opening for writing removes it");
             } else if wal::is_torn_name(&name) {
                 report.note(
@@ -145,7 +157,7 @@ impl Files {
             } else if name == RESERVE_NAME || name == LOG_RESERVE_NAME {
                 read_reserve(disk, &name, report);
             } else if name != LOCK_NAME && name != superblock::FILE_NAME && wal::log_number(&name).is_none() {
-                report.error(&Error::corrupt(name, 0, "this file is none of the store's"));
+                report.note(&name, 0, "a foreign file, which no store writes; it was not read");
             }
         }
         Ok(())

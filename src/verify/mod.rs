@@ -17,7 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::disk::{Disk, LOCK_NAME, OsDisk};
+use crate::disk::{Access, Disk, OsDisk};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::id::{Address, AttributeId, GROUP_ROWS, RecordId, TreeId};
 use crate::page::image::Kind;
@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// Findings listed; one damaged disk must not fill the memory.
 const FINDINGS_MAX: usize = 10_000;
 /// Looks at a store that is being written before `verify` gives up.
-const BESIDE_TRIES: u32 = 20;
+const TRIES: u32 = 20;
 /// A message that is as long takes no more of those whom its finding affects.
 const MESSAGE_LEN_MAX: usize = 2000;
 /// Bytes of clean pages that may stay in memory while the log is replayed.
@@ -206,45 +206,55 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 /// As [`verify`].
 #[doc(hidden)]
 pub fn verify_on(disk: Arc<dyn Disk>) -> Result<VerifyReport> {
-    match disk.lock_shared(LOCK_NAME) {
-        Ok(_lock) => look(&disk),
-        Err(error) if error.kind() == ErrorKind::Locked => look_beside_a_writer(&disk),
-        Err(error) => Err(error),
-    }
-}
-
-/// Segments and log files go while they are looked at, and the log's last frame is half there; so what one
-/// look finds may be the writer's doing. Damage stays where it is.
-fn look_beside_a_writer(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
+    // No lock: a writer may open the store meanwhile. What looks like damage then is looked at again.
     let mut before: Option<VerifyReport> = None;
-    for _ in 0..BESIDE_TRIES {
-        let report = look(disk);
-        if let Ok(_lock) = disk.lock_shared(LOCK_NAME) {
-            // The writer has closed the store.
-            return look(disk);
+    for _ in 0..TRIES {
+        let state = state_of(&*disk)?;
+        let report = look(&disk);
+        if !may_be_a_writers_doing(&report) {
+            return report;
         }
-        match report {
-            Ok(mut report) if !report.is_clean() => {
-                let found_again = |finding: &Finding| {
-                    before.as_ref().is_some_and(|before| before.findings.contains(finding))
-                };
-                let all = report.findings.clone();
-                report.findings.retain(found_again);
-                if !report.is_clean() {
-                    return Ok(report);
-                }
-                before = Some(VerifyReport { findings: all, ..report });
+        if let Ok(_lock) = disk.lock_shared() {
+            // There is no writer now. Where one changed something meanwhile, a second look is exact.
+            return if state_of(&*disk)? == state { report } else { look(&disk) };
+        }
+        if let Ok(mut report) = report {
+            let all = report.findings.clone();
+            report
+                .findings
+                .retain(|finding| before.as_ref().is_some_and(|before| before.findings.contains(finding)));
+            if !report.is_clean() {
+                return Ok(report);
             }
-            Ok(report) => return Ok(report),
-            // A file that went between the listing and its opening.
-            Err(error) if error.kind() == ErrorKind::Io => {}
-            Err(error) => return Err(error),
+            before = Some(VerifyReport { findings: all, ..report });
         }
     }
     Err(Error::new(
         ErrorKind::Locked,
         format!("{} changed faster than it could be checked; try again, or check a backup", disk.place()),
     ))
+}
+
+/// What every session that changes anything changes: the files' names and the superblock.
+fn state_of(disk: &dyn Disk) -> Result<(Vec<String>, Vec<u8>)> {
+    let names = disk.list()?;
+    if !names.iter().any(|name| name == superblock::FILE_NAME) {
+        return Ok((names, Vec::new()));
+    }
+    let file = disk.open(superblock::FILE_NAME, Access::Read)?;
+    let mut bytes = vec![0; file.len()?.min(superblock::FILE_LEN as u64) as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok((names, bytes))
+}
+
+/// Segments and log files go while they are looked at, and the log's last frame is half there; so what one
+/// look finds may be the writer's doing. Damage stays where it is.
+fn may_be_a_writers_doing(report: &Result<VerifyReport>) -> bool {
+    match report {
+        Ok(report) => !report.is_clean(),
+        // A file that went between the listing and its opening.
+        Err(error) => error.is_missing_file(),
+    }
 }
 
 fn look(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {

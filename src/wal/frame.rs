@@ -5,25 +5,28 @@
 //! |      0 |    4 | header_crc | CRC-32 of bytes 4..40                                         |
 //! |      4 |    4 | body_len   | bytes after the header, at most BODY_LEN_MAX                  |
 //! |      8 |    8 | lsn        | sequence number; a mark carries that of the commit before it  |
-//! |     16 |    8 | durable    | newest lsn known durable when this was built                  |
+//! |     16 |    8 | attested   | newest lsn that was reported durable when this was built      |
 //! |     24 |    4 | prev_crc   | header_crc of the frame before; the first one: of the file    |
 //! |     28 |    4 | salt       | of the log generation, as in the file's header                |
 //! |     32 |    4 | body_crc   | CRC-32 of the body                                            |
-//! |     36 |    2 | kind       | 1 = commit, 2 = checkpoint mark, 3 = watermark                |
+//! |     36 |    2 | kind       | 1 = commit, 2 = checkpoint mark, 3 = next file                |
 //! |     38 |    2 | zero       | reserved: written 0, checked on read                          |
 //!
 //! The body follows, then zeros to a multiple of 8. A frame never spans files.
 //!
 //! Valid when: both CRCs match, salt is the generation's, prev_crc is the frame's before, a commit's lsn
-//! is the previous one + 1 (a mark's is the same), durable is at most the previous lsn, body_len is at
+//! is the previous one + 1 (a mark's is the same), attested is at most the previous lsn, body_len is at
 //! most BODY_LEN_MAX and inside the file, kind is known, reserved and padding bytes are 0.
 //!
 //! Where nothing was written there are zeros: files are zeroed before they take frames, and a header of
-//! zeros has no valid CRC. A valid header with a torn body still testifies to `durable`.
+//! zeros has no valid CRC. A valid header with a torn body still testifies to `attested`.
 //!
-//! A checkpoint mark's body is the superblock's generation (8 bytes) and the checkpoint's lsn (8 bytes);
-//! a watermark's is empty.
+//! A checkpoint mark's body is the superblock's generation (8 bytes) and the checkpoint's lsn (8 bytes). A file's
+//! last frame says that the log goes on in the next one: its body is that file's number (8 bytes) and its header's
+//! CRC (4 bytes), then 4 bytes of zeros. It is written after the next file's name is durable and before that file
+//! takes a frame, so that a next file that is missing is damage.
 
+use super::attestation::NewestFile;
 use crate::bytes::{Field, crc32};
 use crate::id::Lsn;
 use crate::planted::planted;
@@ -31,8 +34,8 @@ use crate::planted::planted;
 const HEADER_CRC: Field<u32> = Field::at(0);
 const BODY_LEN: Field<u32> = Field::after(HEADER_CRC);
 const LSN: Field<u64> = Field::after(BODY_LEN);
-const DURABLE: Field<u64> = Field::after(LSN);
-const PREV_CRC: Field<u32> = Field::after(DURABLE);
+const ATTESTED: Field<u64> = Field::after(LSN);
+const PREV_CRC: Field<u32> = Field::after(ATTESTED);
 const SALT: Field<u32> = Field::after(PREV_CRC);
 const BODY_CRC: Field<u32> = Field::after(SALT);
 const KIND: Field<u16> = Field::after(BODY_CRC);
@@ -56,8 +59,8 @@ pub(crate) enum Kind {
     Commit,
     /// A checkpoint was published; the body is a [`CheckpointMark`].
     CheckpointMark,
-    /// Nothing but the header's `durable`: covers the last batch of a store that went idle.
-    Watermark,
+    /// The log goes on in another file; the body is a [`NewestFile`].
+    NextFile,
 }
 
 impl Kind {
@@ -65,7 +68,7 @@ impl Kind {
         match self {
             Kind::Commit => 1,
             Kind::CheckpointMark => 2,
-            Kind::Watermark => 3,
+            Kind::NextFile => 3,
         }
     }
 
@@ -73,7 +76,7 @@ impl Kind {
         match number {
             1 => Some(Kind::Commit),
             2 => Some(Kind::CheckpointMark),
-            3 => Some(Kind::Watermark),
+            3 => Some(Kind::NextFile),
             _ => None,
         }
     }
@@ -82,7 +85,7 @@ impl Kind {
     pub(crate) fn lsn_after(self, last: Lsn) -> Lsn {
         match self {
             Kind::Commit => last.next(),
-            Kind::CheckpointMark | Kind::Watermark => last,
+            Kind::CheckpointMark | Kind::NextFile => last,
         }
     }
 }
@@ -92,7 +95,7 @@ impl Kind {
 pub(crate) struct Header {
     pub(crate) body_len: usize,
     pub(crate) lsn: Lsn,
-    pub(crate) durable: Lsn,
+    pub(crate) attested: Lsn,
     pub(crate) prev_crc: u32,
     pub(crate) salt: u32,
     pub(crate) body_crc: u32,
@@ -112,7 +115,7 @@ impl Header {
         let mut bytes = [0; HEADER_LEN];
         BODY_LEN.put(&mut bytes, self.body_len as u32);
         LSN.put(&mut bytes, self.lsn.0);
-        DURABLE.put(&mut bytes, self.durable.0);
+        ATTESTED.put(&mut bytes, self.attested.0);
         PREV_CRC.put(&mut bytes, self.prev_crc);
         SALT.put(&mut bytes, self.salt);
         BODY_CRC.put(&mut bytes, self.body_crc);
@@ -152,7 +155,7 @@ impl Header {
         let header = Header {
             body_len,
             lsn: Lsn(LSN.get(bytes)),
-            durable: Lsn(DURABLE.get(bytes)),
+            attested: Lsn(ATTESTED.get(bytes)),
             prev_crc: PREV_CRC.get(bytes),
             salt,
             body_crc: BODY_CRC.get(bytes),
@@ -191,8 +194,8 @@ pub(crate) fn decode(
     if header.lsn != expected {
         return Err(format!("lsn {expected} expected, {} found", header.lsn));
     }
-    if header.durable > last {
-        return Err(format!("calls lsn {} durable, behind a frame of lsn {last}", header.durable));
+    if header.attested > last {
+        return Err(format!("calls lsn {} durable, after a frame of lsn {last}", header.attested));
     }
     let (body_end, end) = (HEADER_LEN + header.body_len, frame_len(header.body_len));
     if end > bytes.len() {
@@ -241,6 +244,33 @@ impl CheckpointMark {
     }
 }
 
+const NEXT_NUMBER: Field<u64> = Field::at(0);
+const NEXT_CRC: Field<u32> = Field::after(NEXT_NUMBER);
+const NEXT_ZERO: Field<u32> = Field::after(NEXT_CRC);
+
+/// Bytes of the frame that ends a file.
+pub(super) const NEXT_FILE_LEN: usize = (HEADER_LEN + NewestFile::LEN).next_multiple_of(ALIGN);
+
+impl NewestFile {
+    /// Bytes of a body that names it.
+    const LEN: usize = NEXT_ZERO.end();
+
+    /// The body of the frame that ends the file before.
+    pub(super) fn encode_next(self) -> [u8; NewestFile::LEN] {
+        let mut bytes = [0; NewestFile::LEN];
+        NEXT_NUMBER.put(&mut bytes, self.number);
+        NEXT_CRC.put(&mut bytes, self.crc);
+        bytes
+    }
+
+    /// The file that such a body names; `None` where it is not one.
+    pub(super) fn decode_next(body: &[u8]) -> Option<NewestFile> {
+        let named = (body.len() == NewestFile::LEN)
+            .then(|| NewestFile { number: NEXT_NUMBER.get(body), crc: NEXT_CRC.get(body) });
+        named.filter(|_| NEXT_ZERO.get(body) == 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +284,7 @@ mod tests {
                 HEADER_CRC.row("header_crc"),
                 BODY_LEN.row("body_len"),
                 LSN.row("lsn"),
-                DURABLE.row("durable"),
+                ATTESTED.row("attested"),
                 PREV_CRC.row("prev_crc"),
                 SALT.row("salt"),
                 BODY_CRC.row("body_crc"),
@@ -269,7 +299,7 @@ mod tests {
         let header = Header {
             body_len: 56,
             lsn: Lsn(7),
-            durable: Lsn(5),
+            attested: Lsn(5),
             prev_crc: 0x1234_5678,
             salt: 0x9abc_def0,
             body_crc: 99,
@@ -286,9 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_mark_comes_back_as_it_was() {
+    fn marks_come_back_as_they_were() {
         let mark = CheckpointMark { superblock: 3, lsn: Lsn(9) };
         assert_eq!(CheckpointMark::decode(&mark.encode()), Some(mark));
         assert_eq!(CheckpointMark::decode(&[0; 15]), None);
+        let next = NewestFile { number: 12, crc: 0xabcd_ef01 };
+        assert_eq!(NewestFile::decode_next(&next.encode_next()), Some(next));
+        assert_eq!(NewestFile::decode_next(&[0; 15]), None);
+        assert_eq!(NewestFile::decode_next(&[1; 16]), None);
     }
 }

@@ -8,6 +8,7 @@
 //! The same lock guards what belongs to the files ahead and behind: the next one, which the flusher
 //! prepares, and the spare one, which was given back. No file is made, zeroed or synced under the lock.
 
+use super::attestation::{CurrentFile, NewestFile, Witness};
 use super::file::{self, FRAMES_AT, FileHeader};
 use super::{LogConfig, Position};
 use crate::disk::{Access, Disk, File, LOG_RESERVE_NAME, LogTail};
@@ -17,7 +18,7 @@ use crate::planted::planted;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,11 @@ pub(crate) struct GroupCommit {
     disk: Arc<dyn Disk>,
     config: LogConfig,
     appended: Line,
+    /// The attested lsn: nothing newer was reported durable. Apart from what a sync covered here: both move
+    /// together as long as one disk is all that durability asks for.
     durable: Line,
+    /// Absent in a log without a store.
+    witness: OnceLock<Witness>,
     poisoned: AtomicBool,
     attempts: AtomicU64,
     /// Whether there is a file under [`LOG_RESERVE_NAME`].
@@ -54,7 +59,7 @@ struct Line(AtomicU64);
 #[derive(Debug)]
 struct State {
     /// Files that may hold frames no sync covered, oldest first; the last one takes new frames.
-    unsynced: Vec<Arc<dyn File>>,
+    unsynced: Vec<CurrentFile>,
     /// Somebody is syncing.
     leading: bool,
     /// Why the store stopped.
@@ -99,6 +104,15 @@ pub(super) struct LogFile {
     pub(super) tail: Option<Box<dyn LogTail>>,
 }
 
+impl LogFile {
+    pub(super) fn as_current(&self) -> Result<CurrentFile> {
+        let mut header = [0; file::HEADER_LEN];
+        header.copy_from_slice(&self.header.encode().0[..file::HEADER_LEN]);
+        let name = file::log_name(self.header.number);
+        Ok(CurrentFile { name, file: Arc::clone(&self.file), id: self.file.identity()?, header })
+    }
+}
+
 /// What the flusher is woken for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FlusherWork {
@@ -114,17 +128,13 @@ pub(crate) enum FlusherWork {
 }
 
 impl GroupCommit {
-    pub(super) fn new(
-        disk: Arc<dyn Disk>,
-        config: LogConfig,
-        lsn: Lsn,
-        current: Arc<dyn File>,
-    ) -> GroupCommit {
+    pub(super) fn new(disk: Arc<dyn Disk>, config: LogConfig, lsn: Lsn, current: CurrentFile) -> GroupCommit {
         GroupCommit {
             disk,
             config,
             appended: Line(AtomicU64::new(lsn.0)),
             durable: Line(AtomicU64::new(lsn.0)),
+            witness: OnceLock::new(),
             poisoned: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
             has_reserve: AtomicBool::new(false),
@@ -152,7 +162,40 @@ impl GroupCommit {
         Lsn(self.appended.0.load(Ordering::Acquire))
     }
 
-    /// The newest commit that is on stable storage.
+    /// Has what is reported durable recorded from here on, and the store's files checked.
+    pub(crate) fn set_witness(&self, witness: Witness) {
+        assert!(self.witness.set(witness).is_ok(), "a log has one witness");
+    }
+
+    /// The witness of a store's log.
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.witness.get()
+    }
+
+    /// Checks that the files are still those that the store opened; if not, the store stops.
+    ///
+    /// # Errors
+    /// `Poisoned`.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        let Some(witness) = self.witness.get().filter(|_| !planted("no_file_check")) else { return Ok(()) };
+        let mut checked = self.current();
+        loop {
+            let Err(cause) = witness.check(&checked) else { return Ok(()) };
+            let now = self.current();
+            // The log went on in the next file, and the one that was looked at may be in other use.
+            if now.id == checked.id {
+                self.poison(cause);
+                return self.poisoned().map_or(Ok(()), Err);
+            }
+            checked = now;
+        }
+    }
+
+    fn current(&self) -> CurrentFile {
+        self.state.lock().unsynced.last().expect("a log has a file that takes frames").clone()
+    }
+
+    /// The newest commit that was reported durable: it is on stable storage.
     #[inline]
     pub(crate) fn durable(&self) -> Lsn {
         Lsn(self.durable.0.load(Ordering::Acquire))
@@ -216,8 +259,9 @@ impl GroupCommit {
         drop(retired);
         // The older file first, so that what is on disk is a prefix as often as can be.
         let skipped = if planted("no_sync") { files.len() } else { 0 };
-        let synced = files.iter().skip(skipped).try_for_each(|file| file.sync());
+        let synced = files.iter().skip(skipped).try_for_each(|current| current.file.sync());
         let lsn = if planted("late_lsn") { self.appended() } else { lsn };
+        let synced = synced.and_then(|()| self.vouch(lsn));
 
         let mut state = self.state.lock();
         state.leading = false;
@@ -241,6 +285,14 @@ impl GroupCommit {
         }
         self.check(&state)?;
         Ok(state)
+    }
+
+    /// Between a sync and its answer: the files are still the store's, and what is about to be reported durable is
+    /// on record (crash rule 5).
+    fn vouch(&self, lsn: Lsn) -> Result<()> {
+        let Some(witness) = self.witness.get() else { return Ok(()) };
+        self.check_files()?;
+        if planted("no_attestation") { Ok(()) } else { witness.attest(lsn) }
     }
 
     /// Wakers that have their answer: durable, or never.
@@ -499,10 +551,21 @@ impl GroupCommit {
     }
 
     /// The writer goes on in `file`.
-    pub(super) fn roll_over(&self, file: Arc<dyn File>, retired: Option<Box<dyn LogTail>>) {
+    ///
+    /// # Errors
+    /// What the disk said; the log is poisoned then.
+    pub(super) fn roll_over(
+        &self,
+        file: CurrentFile,
+        newest: NewestFile,
+        retired: Option<Box<dyn LogTail>>,
+    ) -> Result<()> {
         let mut state = self.state.lock();
         state.unsynced.push(file);
         state.retired.extend(retired);
+        drop(state);
+        let Some(witness) = self.witness.get() else { return Ok(()) };
+        witness.begin_file(newest).inspect_err(|cause| self.poison(cause.again()))
     }
 
     /// A log file with this header, ready for frames.

@@ -1,7 +1,8 @@
 //! The writer's end of the log.
 
+use super::attestation::NewestFile;
 use super::file::{self, Before, FRAMES_AT, FileHeader};
-use super::frame::{self, FRAME_LEN_MAX, HEADER_LEN, Header, Kind};
+use super::frame::{self, FRAME_LEN_MAX, HEADER_LEN, Header, Kind, NEXT_FILE_LEN};
 use super::group::{self, GroupCommit, LogFile};
 use super::{LogConfig, Position, Resume};
 use crate::bytes::crc32;
@@ -25,13 +26,11 @@ pub(crate) struct Log {
     /// A frame on its way to `write_at`, where there is no mapping.
     scratch: Vec<u8>,
     at: Resume,
-    /// Newest lsn that a frame in the log calls durable.
-    testified: Lsn,
     /// Length of the next file under normal load.
     next_len: u64,
     /// Length of the next file as it was asked for, 0 before; so that it is the same whether it was ready or not.
     asked_len: u64,
-    /// Where frames end in this file: its length, or less after a resume.
+    /// Where frames end in this file: its length less the frame that ends it, or less after a resume.
     capacity: u64,
     /// Offset up to which `reserve` has nothing to do: half the file until the next one was asked for,
     /// then all of it.
@@ -140,6 +139,7 @@ impl Log {
             Some(_) => renew_window(&*file, at.position.offset, header.file_len)?,
             None => header.file_len,
         };
+        let capacity = capacity.min(frames_end(header.file_len));
         let mut log = Log::on(disk, LogFile { header, crc, file, tail }, *at, config)?;
         log.capacity = capacity;
         log.quiet_until = at.position.offset.midpoint(capacity);
@@ -148,20 +148,19 @@ impl Log {
 
     fn on(disk: Arc<dyn Disk>, current: LogFile, at: Resume, config: LogConfig) -> Result<Log> {
         let starts = starts_of_files(&*disk, at.position.file)?;
-        let shared = Arc::new(GroupCommit::new(disk, config, at.lsn, Arc::clone(&current.file)));
+        let shared = Arc::new(GroupCommit::new(disk, config, at.lsn, current.as_current()?));
         Ok(Log {
             shared,
             config,
             next_len: doubled(current.header.file_len, &config),
             asked_len: 0,
-            capacity: current.header.file_len,
+            capacity: frames_end(current.header.file_len),
             quiet_until: current.header.file_len / 2,
             header: current.header,
             file: current.file,
             tail: current.tail,
             scratch: Vec::new(),
             at,
-            testified: Lsn(0),
             starts,
         })
     }
@@ -223,7 +222,9 @@ impl Log {
 
     /// A file of its own for what does not fit a normal one.
     fn roll_over(&mut self, len: u64) -> Result<()> {
-        let own_len = (FRAMES_AT + len).next_multiple_of(FRAMES_AT);
+        // What is made next goes into the directory: it must still be this store's.
+        self.shared.check_files()?;
+        let own_len = (FRAMES_AT + len + NEXT_FILE_LEN as u64).next_multiple_of(FRAMES_AT);
         let oversize = own_len > self.next_len;
         let asked_len = if self.asked_len == 0 { self.next_len } else { self.asked_len };
         let wanted = own_len.max(self.shared.fitting_len(asked_len));
@@ -240,18 +241,21 @@ impl Log {
             }
             self.shared.take_reserve(self.next_header(least))?.ok_or(error)
         })?;
-        let before = self.at.position.file;
+        assert_eq!(next.header.number, self.at.position.file + 1, "log files are numbered without gaps");
+        let newest = NewestFile { number: next.header.number, crc: next.crc };
+        let current = next.as_current()?;
+        let attested = self.shared.durable();
+        self.put(Kind::NextFile, self.at.lsn, attested, &newest.encode_next())?;
         let start = self.bytes_since(Position { file: 0, offset: 0 }) + self.header.file_len
             - self.at.position.offset;
         self.starts.push((next.header.number, start));
-        assert_eq!(next.header.number, before + 1, "log files are numbered without gaps");
         self.at.position = Position { file: next.header.number, offset: FRAMES_AT };
-        self.shared.roll_over(Arc::clone(&next.file), self.tail.take());
+        self.shared.roll_over(current, newest, self.tail.take())?;
         if !oversize {
             self.next_len = doubled(next.header.file_len, &self.config);
         }
         (self.header, self.file, self.tail) = (next.header, next.file, next.tail);
-        self.capacity = self.header.file_len;
+        self.capacity = frames_end(self.header.file_len);
         (self.quiet_until, self.asked_len) = (self.capacity / 2, 0);
         Ok(())
     }
@@ -260,24 +264,33 @@ impl Log {
         FileHeader { number: self.header.number + 1, file_len, before: None, ..self.header }
     }
 
-    /// Appends one frame and returns where it ends. `durable` is the newest lsn known durable: crash rule
-    /// 5 needs it in every frame, to tell a torn tail from damage. [`Log::reserve`] has been called for
+    /// Appends one frame and returns where it ends. `attested` is the newest lsn that was reported durable: crash
+    /// rule 5 needs it in every frame, to tell a torn tail from damage. [`Log::reserve`] has been called for
     /// the same body.
     ///
     /// # Errors
     /// Without a mapping, what the disk said; the log is then poisoned.
     #[inline]
-    pub(crate) fn append(&mut self, kind: Kind, lsn: Lsn, durable: Lsn, body: &[u8]) -> Result<Position> {
+    pub(crate) fn append(&mut self, kind: Kind, lsn: Lsn, attested: Lsn, body: &[u8]) -> Result<Position> {
+        let end = self.at.position.offset + frame::frame_len(body.len()) as u64;
+        assert!(end <= self.capacity, "append without reserve: {} bytes at {}", body.len(), self.at.position);
+        self.put(kind, lsn, attested, body)?;
+        self.shared.publish(lsn);
+        Ok(self.at.position)
+    }
+
+    /// Puts a frame where the last one ended.
+    #[inline]
+    fn put(&mut self, kind: Kind, lsn: Lsn, attested: Lsn, body: &[u8]) -> Result<()> {
         let last = self.at.lsn;
-        assert!(lsn == kind.lsn_after(last), "append out of order: {kind:?} with lsn {lsn} behind {last}");
-        assert!(durable <= last, "lsn {durable} cannot be durable behind {last}");
+        assert!(lsn == kind.lsn_after(last), "append out of order: {kind:?} with lsn {lsn} after {last}");
+        assert!(attested <= last, "lsn {attested} cannot be durable after a last one of {last}");
         let offset = self.at.position.offset;
         let end = offset + frame::frame_len(body.len()) as u64;
-        assert!(end <= self.capacity, "append without reserve: {} bytes at {}", body.len(), self.at.position);
         let header = Header {
             body_len: body.len(),
             lsn,
-            durable,
+            attested,
             prev_crc: self.at.prev_crc,
             salt: self.header.salt,
             body_crc: crc32(body),
@@ -295,9 +308,7 @@ impl Log {
         self.at.position.offset = end;
         self.at.lsn = lsn;
         self.at.prev_crc = crc;
-        self.testified = self.testified.max(durable);
-        self.shared.publish(lsn);
-        Ok(self.at.position)
+        Ok(())
     }
 
     fn write(&mut self, offset: u64, header: &[u8], body: &[u8]) -> Result<()> {
@@ -318,10 +329,9 @@ impl Log {
         self.at
     }
 
-    /// Newest lsn that a frame of this session calls durable. An idle store whose durable lsn is past
-    /// this appends a watermark (crash rule 5).
-    pub(crate) fn testified(&self) -> Lsn {
-        self.testified
+    /// The file that takes frames.
+    pub(crate) fn newest_file(&self) -> NewestFile {
+        NewestFile { number: self.header.number, crc: self.header.encode().1 }
     }
 
     /// Log bytes behind `from`: what a recovery from there would read.
@@ -352,6 +362,11 @@ fn check_config(config: &LogConfig) {
         "log files of {file_len_min} to {file_len_max} bytes are not possible"
     );
     assert!(file_len_min % FRAMES_AT == 0 && file_len_max % FRAMES_AT == 0, "log files are whole blocks");
+}
+
+/// Where frames end in a file of this length, so that the one that ends it always has room.
+fn frames_end(file_len: u64) -> u64 {
+    file_len - NEXT_FILE_LEN as u64
 }
 
 fn doubled(len: u64, config: &LogConfig) -> u64 {

@@ -4,6 +4,7 @@
 //! | file     | holds                                                                                   |
 //! |----------|-----------------------------------------------------------------------------------------|
 //! | `frame`  | layout of one frame                                                                     |
+//! | `attestation` | the record of what was reported durable, outside the log; the check of the store's files |
 //! | `file`   | layout of a log file's header, names of files                                           |
 //! | `log`    | [`Log`], the writer's end: reserve, append, roll over to the next file                  |
 //! | `group`  | [`GroupCommit`]: who syncs, who waits, who is woken; files made ahead and given back    |
@@ -26,6 +27,7 @@
 //! The store runs the flusher with [`GroupCommit::flusher_wait`] and
 //! [`GroupCommit::prepare_next`], and gives files back with [`GroupCommit::recycle`].
 
+mod attestation;
 mod audit;
 mod file;
 mod frame;
@@ -36,6 +38,7 @@ mod salvage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use attestation::{Attestation, BLOCK_LEN, Block, Constant, NewestFile, Witness};
 pub(crate) use audit::{Landmark, LogAudit, audit};
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::{FRAMES_AT, FileHeader};
@@ -43,9 +46,9 @@ pub(crate) use file::{is_leftover, log_name, log_number};
 pub(crate) use frame::{CheckpointMark, Kind, frame_len};
 pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};
 pub(crate) use log::Log;
-pub(crate) use reader::{FrameRef, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
+pub(crate) use reader::{FrameRef, Known, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
 
-pub(crate) use salvage::{Salvaged, salvage, store_id_of_logs};
+pub(crate) use salvage::{Salvaged, holds_commits, salvage, store_id_of_logs};
 
 use crate::id::Lsn;
 
@@ -78,6 +81,11 @@ pub(crate) struct Resume {
 }
 
 impl Resume {
+    /// The file in which a log that just began goes on.
+    pub(crate) fn first_file(&self) -> NewestFile {
+        NewestFile { number: self.position.file, crc: self.prev_crc }
+    }
+
     /// What a clean close seals the log with, once everything before this place is durable.
     pub(crate) fn seal(&self) -> Seal {
         Seal { position: self.position, crc: self.prev_crc }

@@ -12,8 +12,9 @@
 //! Files are read into memory with `read_at`, one at a time, not mapped: a medium error is an error here,
 //! not a signal, and the writer may map them without an alias.
 
+use super::attestation::NewestFile;
 use super::file::{self, Before, FRAMES_AT, FileHeader};
-use super::frame::{self, ALIGN, HEADER_LEN, Kind};
+use super::frame::{self, ALIGN, Kind};
 use super::{Position, Resume};
 use crate::disk::{Access, Disk, File};
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ use crate::id::Lsn;
 use crate::planted::planted;
 use std::collections::VecDeque;
 
-/// Places where the watermark may come to stand are remembered this far apart; recovery rewrites at most
+/// Places up to which frames may be durable are remembered this far apart; recovery rewrites at most
 /// this much more than it must.
 const MILESTONE_LEN: u64 = 64 << 10;
 
@@ -80,8 +81,18 @@ pub(crate) struct FrameRef<'a> {
     pub(crate) position: Position,
 }
 
-/// Walks the frames from `from` (a checkpoint's place in the log) and calls `each` for every one. `floor`
-/// is the newest lsn that the superblock calls durable, `closed` its seal, if the store was closed.
+/// What is known of a log without reading it.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Known {
+    /// The newest lsn that was reported durable.
+    pub(crate) floor: Lsn,
+    /// A file that must be there.
+    pub(crate) newest: Option<NewestFile>,
+    /// Where a clean close ended the log.
+    pub(crate) closed: Option<Seal>,
+}
+
+/// Walks the frames from `from` (a checkpoint's place in the log) and calls `each` for every one.
 ///
 /// # Errors
 /// `Corrupt` naming file and offset where bytes that were durable are missing or wrong; what `each` and
@@ -90,11 +101,14 @@ pub(crate) fn scan(
     disk: &dyn Disk,
     store_id: [u8; 16],
     from: &Resume,
-    floor: Lsn,
-    closed: Option<Seal>,
+    known: &Known,
     each: &mut dyn FnMut(FrameRef<'_>) -> Result<()>,
 ) -> Result<Scan> {
+    let Known { floor, newest, closed } = *known;
     let files = open_files(disk, store_id, from)?;
+    if let Some(newest) = newest.filter(|newest| newest.number >= from.position.file) {
+        check_newest(&files, newest)?;
+    }
     let mut walk = Walk {
         disk,
         files,
@@ -176,6 +190,22 @@ fn open_files(disk: &dyn Disk, store_id: [u8; 16], from: &Resume) -> Result<Vec<
     Ok(files)
 }
 
+/// The superblock's file says which file was the newest: its name was durable before.
+fn check_newest(files: &[Listed], newest: NewestFile) -> Result<()> {
+    let found = files.iter().find(|listed| listed.header.number == newest.number);
+    match found {
+        Some(found) if found.crc == newest.crc => Ok(()),
+        Some(found) => {
+            let reason = format!(
+                "header crc is {:08x}; the superblock says that it was {:08x}",
+                found.crc, newest.crc
+            );
+            Err(Error::corrupt(found.name(), 0, reason))
+        }
+        None => Err(missing(newest.number, "the superblock says that the log went on in it")),
+    }
+}
+
 fn missing(number: u64, reason: &str) -> Error {
     Error::corrupt(file::log_name(number), 0, format!("the file is missing, and {reason}"))
 }
@@ -208,9 +238,6 @@ impl Walk<'_> {
                 return Ok(self.finish(None, true));
             }
             let Err(reason) = self.step(each)? else { continue };
-            if self.next_file(&reason)? {
-                continue;
-            }
             let torn = self.judge(reason)?;
             return Ok(self.finish(torn, false));
         }
@@ -226,17 +253,21 @@ impl Walk<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         each(FrameRef { lsn: header.lsn, kind: header.kind, body, position })?;
+        let next = (header.kind == Kind::NextFile).then(|| NewestFile::decode_next(body));
         self.at.position.offset += frame::frame_len(header.body_len) as u64;
         self.at.lsn = header.lsn;
         self.at.prev_crc = crc;
         self.frame_count += 1;
         let is_commit = header.kind == Kind::Commit;
-        self.note_durable(header.durable);
+        self.note_durable(header.attested);
         // A mark has the lsn of the commit before it: that this one is durable says nothing of the mark.
         if is_commit {
             self.note_milestone();
         }
-        Ok(Ok(()))
+        match next {
+            Some(named) => self.next_file(named).map(Ok),
+            None => Ok(Ok(())),
+        }
     }
 
     fn note_milestone(&mut self) {
@@ -310,43 +341,38 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Goes on in the next file of this generation if the log does: where its first frame follows the last
-    /// one read, or where a seal or a later generation says that the log ended at its start.
-    fn next_file(&mut self, reason: &str) -> Result<bool> {
-        let Some(next) = self.files.get(self.index + 1) else { return Ok(false) };
-        if next.header.generation != self.at.generation {
-            return Ok(false);
-        }
-        let start = Position { file: next.header.number, offset: FRAMES_AT };
-        let ends_there = self.closed.is_some_and(|seal| seal.position >= start)
-            || self.later_generation.is_some_and(|(_, before)| before.position >= start);
-        if !ends_there && !self.first_frame_follows(next)? {
-            return Ok(false);
-        }
-        // The rest of a file that was left for the next one was never written.
+    /// The last frame of a file says that the log goes on in the next one: there it does, or that file is damaged.
+    /// Its name was durable before this frame was written.
+    fn next_file(&mut self, named: Option<NewestFile>) -> Result<()> {
+        let Some(named) = named.filter(|named| named.number == self.at.position.file + 1) else {
+            return Err(
+                self.corrupt("the frame that ends this file names no file that can come next".to_string())
+            );
+        };
         if let Some(stray) = first_nonzero(&self.bytes, self.at.position.offset as usize) {
-            let name = next.name();
-            return Err(self.corrupt(format!(
-                "{reason}; {name} goes on behind this frame, but byte {stray} is not zero"
-            )));
+            return Err(
+                self.corrupt(format!("the log goes on in {}, but byte {stray} is not zero", named.name()))
+            );
         }
-        self.at.position = start;
+        match self.files.get(self.index + 1) {
+            Some(next) if next.crc == named.crc => {}
+            Some(next) => {
+                let reason = format!(
+                    "header crc is {:08x}; {} says that the log goes on in a file with {:08x}",
+                    next.crc,
+                    file::log_name(self.at.position.file),
+                    named.crc
+                );
+                return Err(Error::corrupt(next.name(), 0, reason));
+            }
+            None => {
+                let here = file::log_name(self.at.position.file);
+                return Err(missing(named.number, &format!("{here} says that the log goes on in it")));
+            }
+        }
+        self.at.position = Position { file: named.number, offset: FRAMES_AT };
         self.index += 1;
-        self.load()?;
-        Ok(true)
-    }
-
-    /// Whether the first header in `next` is that of the frame behind the last one read. Its body may be
-    /// torn: that is for the next step to find.
-    fn first_frame_follows(&self, next: &Listed) -> Result<bool> {
-        let mut bytes = [0; HEADER_LEN];
-        if next.header.file_len < FRAMES_AT + HEADER_LEN as u64 {
-            return Ok(false);
-        }
-        self.disk.open(&next.name(), Access::Read)?.read_at(FRAMES_AT, &mut bytes)?;
-        Ok(frame::testimony(&bytes, next.header.salt).is_some_and(|header| {
-            header.prev_crc == self.at.prev_crc && header.lsn == header.kind.lsn_after(self.at.lsn)
-        }))
+        self.load()
     }
 
     /// Crash rule 5: the frame here is not valid. Damage if anything calls its commit durable, else the end
@@ -411,13 +437,13 @@ impl Walk<'_> {
         for offset in (start as usize..self.bytes.len()).step_by(ALIGN) {
             let Some(header) = frame::testimony(&self.bytes[offset..], salt) else { continue };
             // A header that is older than the missing frame is a copy inside a body, or nonsense.
-            if header.lsn < self.at.lsn || header.durable > header.lsn {
+            if header.lsn < self.at.lsn || header.attested > header.lsn {
                 continue;
             }
-            if header.durable >= missing {
-                return Some((Position { file: number, offset: offset as u64 }, header.durable));
+            if header.attested >= missing {
+                return Some((Position { file: number, offset: offset as u64 }, header.attested));
             }
-            self.newest_durable = self.newest_durable.max(header.durable);
+            self.newest_durable = self.newest_durable.max(header.attested);
         }
         None
     }

@@ -51,6 +51,8 @@ struct Watch {
     root: PathBuf,
     manners: Manners,
     handles: BTreeMap<c_int, usize>,
+    /// Open directories below the watched one, and itself: their paths in it.
+    directories: BTreeMap<c_int, PathBuf>,
     opened: usize,
     drawn: u64,
     seen: Seen,
@@ -68,6 +70,7 @@ pub fn watching<T>(root: &Path, manners: Manners, body: impl FnOnce() -> T) -> (
         root: root.to_path_buf(),
         manners,
         handles: BTreeMap::new(),
+        directories: BTreeMap::new(),
         opened: 0,
         drawn: 0,
         seen: Seen::default(),
@@ -79,8 +82,14 @@ pub fn watching<T>(root: &Path, manners: Manners, body: impl FnOnce() -> T) -> (
 }
 
 impl Watch {
-    fn relative(&self, path: &CStr) -> Option<PathBuf> {
+    /// A path, seen from a directory's descriptor, as the watched directory has it.
+    fn relative(&self, at: c_int, path: &CStr) -> Option<PathBuf> {
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+        if path.is_relative()
+            && let Some(directory) = self.directories.get(&at)
+        {
+            return Some(directory.join(path));
+        }
         path.strip_prefix(&self.root).ok().map(Path::to_path_buf)
     }
 
@@ -157,6 +166,7 @@ fn allowed(fd: c_int, name: &'static str, len: size_t) -> size_t {
 
 /// `call` on a path; `record` gets it relative to the watched directory.
 fn on_path(
+    at: c_int,
     path: &CStr,
     call: impl Fn() -> c_long,
     record: impl FnOnce(&Watch, PathBuf) -> Option<Call>,
@@ -164,7 +174,7 @@ fn on_path(
     let mut guard = watch();
     let result = call();
     if let (Some(watch), 0) = (guard.as_mut(), result)
-        && let Some(path) = watch.relative(path)
+        && let Some(path) = watch.relative(at, path)
     {
         let call = record(watch, path);
         watch.seen.calls.extend(call);
@@ -181,27 +191,41 @@ unsafe fn copied(bytes: *const c_void, len: c_long) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len as usize) }.to_vec()
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+/// Opens a file or directory seen from a directory.
+fn opened(at: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     let mut guard = watch();
     // SAFETY: the caller gives a string as `open` wants it.
-    let found = guard.as_ref().and_then(|watch| watch.relative(unsafe { CStr::from_ptr(path) }));
+    let found = guard.as_ref().and_then(|watch| watch.relative(at, unsafe { CStr::from_ptr(path) }));
     if let (Some(watch), Some(_)) = (guard.as_mut(), &found)
         && watch.interrupts("open")
     {
         return -1;
     }
-    let fd = system!(SYS_openat, libc::AT_FDCWD, path, c_long::from(flags), c_long::from(mode)) as c_int;
+    let fd = system!(SYS_openat, c_long::from(at), path, c_long::from(flags), c_long::from(mode)) as c_int;
     if let (Some(watch), true) = (guard.as_mut(), fd >= 0) {
         watch.handles.remove(&fd);
+        watch.directories.remove(&fd);
         if let Some(path) = found {
             let handle = watch.opened;
             watch.opened += 1;
             watch.handles.insert(fd, handle);
+            if flags & libc::O_DIRECTORY != 0 {
+                watch.directories.insert(fd, path.clone());
+            }
             watch.seen.calls.push(Call::Open { handle, path, flags });
         }
     }
     fd
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    opened(libc::AT_FDCWD, path, flags, mode)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn openat64(at: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    opened(at, path, flags, mode)
 }
 
 #[unsafe(no_mangle)]
@@ -210,6 +234,7 @@ unsafe extern "C" fn close(fd: c_int) -> c_int {
     if let Some(watch) = guard.as_mut()
         && let Some(handle) = watch.handles.remove(&fd)
     {
+        watch.directories.remove(&fd);
         watch.seen.calls.push(Call::Close { handle });
     }
     system!(SYS_close, c_long::from(fd)) as c_int
@@ -276,26 +301,35 @@ unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    // SAFETY: the caller gives strings as `rename` wants them.
+unsafe extern "C" fn renameat(from_at: c_int, from: *const c_char, to_at: c_int, to: *const c_char) -> c_int {
+    // SAFETY: the caller gives strings as `renameat` wants them.
     let (source, target) = unsafe { (CStr::from_ptr(from), CStr::from_ptr(to)) };
-    let call = || system!(SYS_renameat, libc::AT_FDCWD, from, libc::AT_FDCWD, to);
-    on_path(source, call, |watch, from| Some(Call::Rename { from, to: watch.relative(target)? }))
+    let call = || system!(SYS_renameat, c_long::from(from_at), from, c_long::from(to_at), to);
+    let record = |watch: &Watch, from| Some(Call::Rename { from, to: watch.relative(to_at, target)? });
+    on_path(from_at, source, call, record)
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
-    // SAFETY: the caller gives a string as `unlink` wants it.
+unsafe extern "C" fn unlinkat(at: c_int, path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: the caller gives a string as `unlinkat` wants it.
     let name = unsafe { CStr::from_ptr(path) };
-    on_path(name, || system!(SYS_unlinkat, libc::AT_FDCWD, path, 0), |_, path| Some(Call::Unlink { path }))
+    let call = || system!(SYS_unlinkat, c_long::from(at), path, c_long::from(flags));
+    on_path(at, name, call, |_, path| Some(Call::Unlink { path }))
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mkdirat(at: c_int, path: *const c_char, mode: mode_t) -> c_int {
+    // SAFETY: the caller gives a string as `mkdirat` wants it.
+    let name = unsafe { CStr::from_ptr(path) };
+    let call = || system!(SYS_mkdirat, c_long::from(at), path, c_uint::from(mode));
+    on_path(at, name, call, |_, path| Some(Call::Mkdir { path }))
+}
+
+/// The tests themselves, by the standard library.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
-    // SAFETY: the caller gives a string as `mkdir` wants it.
-    let name = unsafe { CStr::from_ptr(path) };
-    let call = || system!(SYS_mkdirat, libc::AT_FDCWD, path, c_uint::from(mode));
-    on_path(name, call, |_, path| Some(Call::Mkdir { path }))
+    // SAFETY: as promised by the caller.
+    unsafe { mkdirat(libc::AT_FDCWD, path, mode) }
 }
 
 #[unsafe(no_mangle)]

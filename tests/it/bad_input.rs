@@ -254,15 +254,21 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn a_store_of_a_newer_format_is_refused_and_stays_as_it_is() {
+fn a_store_of_another_format_is_rejected_and_stays_as_it_is() {
+    for (format, way_out) in [(9, "a newer vellum"), (2, "the older vellum")] {
+        rejects_format(format, way_out);
+    }
+}
+
+fn rejects_format(format: u8, way_out: &str) {
     let (disk, store) = memory();
     store.close().unwrap();
     // Version in bytes 8..10, checksum over what lies in front of it in bytes 120..124.
     disk.edit("superblock", |bytes| {
-        for copy in bytes.chunks_mut(4096) {
+        for copy in bytes.chunks_mut(4096).take(2) {
             let at = (64..256).step_by(4).find(|at| copy[*at..*at + 4] == crc32(&copy[..*at]).to_le_bytes());
             let at = at.expect("a checksum of what lies in front of it");
-            copy[8] = 9;
+            copy[8] = format;
             let crc = crc32(&copy[..at]);
             copy[at..at + 4].copy_from_slice(&crc.to_le_bytes());
         }
@@ -272,7 +278,7 @@ fn a_store_of_a_newer_format_is_refused_and_stays_as_it_is() {
         let error = config.open_on(Arc::new(disk.clone())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownFormat);
         assert!(
-            error.to_string().contains("format 9") && error.to_string().contains("newer vellum"),
+            error.to_string().contains(&format!("format {format}")) && error.to_string().contains(way_out),
             "{error}"
         );
     }

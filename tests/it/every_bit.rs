@@ -33,7 +33,7 @@ fn small(closed: bool) -> (MemDisk, World) {
         world.closed();
         return (disk, world);
     }
-    // An idle store appends a mark, which testifies to its last commit (crash rule 5).
+    // An idle store makes the record of what was reported durable outlive a power cut (crash rule 5).
     store.work(Work::Idle);
     let killed = disk.after_kill();
     killed.unlink("lock");
@@ -87,24 +87,27 @@ fn requirement_19_every_bit_of_a_small_closed_store_is_found_and_no_read_is_wron
 }
 
 #[test]
-fn requirement_19_every_bit_of_a_killed_store_is_found_up_to_the_last_durable_watermark() {
+fn requirement_19_every_bit_of_a_killed_store_is_found_up_to_what_was_reported_durable() {
     let (disk, world) = small(false);
     assert!(verify_on(on(&disk)).unwrap().is_clean());
-    // The mark is the last frame of the newest log file: what is in front of it is called durable.
     let (newest, bytes) = disk.files().into_iter().rfind(|(name, _)| name.starts_with("log-")).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let mark = used.next_multiple_of(8) - 40;
-    let testified = world.last();
+    let end = used.next_multiple_of(8);
+    let reported = world.last();
     each_bit(&disk, |name, at, what| {
         let (report, opens) = look(&disk, &world, what);
-        let beyond = name == newest && at >= mark;
-        assert!(beyond || names_file(&report, name), "{what}: {report:#?}");
+        let beyond = name == newest && at >= end;
+        // A power cut may leave one slot of the record half written, so that is a note.
+        let is_record = name == "superblock" && at >= 8192;
+        let notes_it =
+            || report.notes.iter().any(|note| note.place.as_ref().is_some_and(|place| place.file == name));
+        assert!(beyond || names_file(&report, name) || is_record && notes_it(), "{what}: {report:#?}");
         if opens && !beyond {
             let store = smallest().read_only(true).open_on(on(&disk)).unwrap();
             assert_eq!(
                 store.applied_lsn().0,
-                testified,
-                "{what}: commits that a mark calls durable are gone"
+                reported,
+                "{what}: commits that were reported durable are gone"
             );
         }
     });

@@ -1,6 +1,6 @@
-//! Stores of each format, as they were written when it was declared: they open with every record, and the
-//! same commits give the same bytes today as when the newest was. `VELLUM_WRITE_GOLDEN=1 cargo test golden`
-//! writes that one anew; it is a change of format, which CONTRIBUTING.md speaks of.
+//! Stores of the format, as they were written when it was declared: they open with every record, and the
+//! same commits give the same bytes today as then. `VELLUM_WRITE_GOLDEN=1 cargo test golden`
+//! writes them anew; that is a change of format, which CONTRIBUTING.md speaks of.
 
 use crate::common::Dir;
 use flate2::Compression;
@@ -29,7 +29,7 @@ const SCHEMA: &str = r#"{"objects":[
         {"key":"extra","type":"json"}]},
     {"key":"note","attributes":[{"key":"text","type":"text","unique":true}]}OBJECTS]}"#;
 
-/// What a schema of format 2 can say and one of format 1 could not.
+/// An object with attributes of the newer types.
 const THINGS: &str = r#",{"key":"thing","id":"t1","history":true,"open":true,"external_id":true,"owners":{"max":2},"attributes":[
     {"key":"code","type":"regexp_text","pattern":"^[a-z]+$"},{"key":"stars","type":"rating","default":3},
     {"key":"email","type":"email","unique":true},{"key":"url","type":"url"},
@@ -48,11 +48,8 @@ const THINGS: &str = r#",{"key":"thing","id":"t1","history":true,"open":true,"ex
 /// Stores by name: closed after a checkpoint; killed with a log behind it.
 const STORES: [&str; 2] = ["closed", "killed"];
 
-/// Formats with golden stores; the last one is written today.
-const FORMATS: [&str; 2] = ["v1", "v2"];
-
-fn folder(format: &str, name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format).join(name)
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v3").join(name)
 }
 
 fn config() -> Config {
@@ -180,7 +177,7 @@ fn build(name: &str) -> MemDisk {
     }
 }
 
-/// The records of what format 2 brought.
+/// The records of that object.
 fn check_things(store: &Store) {
     let things = store.object("thing").unwrap();
     assert_eq!(things.count(), 40);
@@ -203,10 +200,8 @@ fn check_things(store: &Store) {
     assert_eq!(things.get(("domains", "acme2003.test")).unwrap(), None, "what was given up finds nothing");
 }
 
-fn check(store: &Store, format: &str) {
-    if format != "v1" {
-        check_things(store);
-    }
+fn check(store: &Store) {
+    check_things(store);
     let tickets = store.object("ticket").unwrap();
     assert_eq!((tickets.count(), store.object("note").unwrap().count()), (144, 300));
     for n in 1..=150 {
@@ -240,11 +235,9 @@ fn kept(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     files.into_iter().filter(|(name, _)| !name.starts_with("reserve") && name != "lock").collect()
 }
 
-fn stored(format: &str, name: &str) -> BTreeMap<String, Vec<u8>> {
+fn stored(name: &str) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for entry in
-        std::fs::read_dir(folder(format, name)).expect("the golden stores are part of the repository")
-    {
+    for entry in std::fs::read_dir(folder(name)).expect("the golden stores are part of the repository") {
         let path = entry.unwrap().path();
         let file = path.file_stem().unwrap().to_string_lossy().into_owned();
         let mut bytes = Vec::new();
@@ -255,7 +248,7 @@ fn stored(format: &str, name: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn write(name: &str, files: &BTreeMap<String, Vec<u8>>) {
-    let folder = folder(FORMATS[FORMATS.len() - 1], name);
+    let folder = folder(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     for (file, bytes) in files {
@@ -266,51 +259,50 @@ fn write(name: &str, files: &BTreeMap<String, Vec<u8>>) {
 }
 
 #[test]
-fn golden_commits_give_the_bytes_of_the_newest_format() {
-    let format = FORMATS[FORMATS.len() - 1];
+fn golden_commits_give_the_bytes_of_the_format() {
     for name in STORES {
         let files = kept(build(name).files());
         if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
             write(name, &files);
         }
-        let stored = stored(format, name);
+        let stored = stored(name);
         assert_eq!(files.keys().collect::<Vec<_>>(), stored.keys().collect::<Vec<_>>(), "{name}");
         for (file, bytes) in &files {
             let differs = bytes.iter().zip(&stored[file]).position(|(a, b)| a != b);
-            assert!(*bytes == stored[file], "{name}/{file} differs from format {format} at byte {differs:?}");
+            assert!(*bytes == stored[file], "{name}/{file} differs at byte {differs:?}");
         }
     }
 }
 
 #[test]
-fn golden_stores_of_every_format_open_with_every_record() {
+fn golden_stores_open_with_every_record() {
     if std::env::var_os("VELLUM_WRITE_GOLDEN").is_some() {
         return;
     }
-    for (format, name) in FORMATS.iter().flat_map(|format| STORES.map(|name| (format, name))) {
+    for name in STORES {
         for read_only in [true, false] {
             let dir = Dir::new("golden");
             std::fs::create_dir_all(dir.path()).unwrap();
-            for (file, bytes) in stored(format, name) {
+            for (file, bytes) in stored(name) {
                 std::fs::write(dir.path().join(file), bytes).unwrap();
             }
             assert!(vellum::verify(dir.path()).unwrap().is_clean());
             let store = config().read_only(read_only).open(dir.path()).unwrap();
             assert_eq!(store.recovery().clean, name == "closed");
             assert_eq!(store.recovery().replayed > 0, name == "killed");
-            check(&store, format);
+            check(&store);
             if !read_only {
                 store.apply(&mutation("note", Action::Create, 5000, record! { "text" => "new" })).unwrap();
                 store.compact().unwrap();
-                check_after_a_write(store, &dir, format);
+                check_after_a_write(store, &dir);
             }
         }
     }
 }
 
-fn check_after_a_write(store: Store, dir: &Dir, format: &str) {
+fn check_after_a_write(store: Store, dir: &Dir) {
     store.close().unwrap();
     let store = config().open(dir.path()).unwrap();
     store.apply(&mutation("note", Action::Delete, 5000, Vec::new())).unwrap();
-    check(&store, format);
+    check(&store);
 }

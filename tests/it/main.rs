@@ -3,6 +3,7 @@
 
 mod actors;
 mod api;
+mod attested;
 mod backup;
 mod bad_input;
 mod beside;
@@ -12,6 +13,7 @@ mod conformance;
 mod crash_rules;
 mod crm;
 mod damage;
+mod directory;
 mod dump;
 mod end_state;
 mod environment;

@@ -179,7 +179,7 @@ fn rejects_of(args: &Args, file: &Path) -> Result<Option<Rejects>, Failure> {
             "--rejects names the input, which would be overwritten; name another file",
         ));
     }
-    Ok(Some(Rejects::new(path.clone())))
+    Rejects::new(path.clone()).map(Some)
 }
 
 impl Summary {
@@ -236,8 +236,10 @@ impl Applier<'_> {
         let bar = Progress::of_input(output, blocks.total());
         let result = self.apply_blocks(blocks, &bar);
         bar.finish();
-        let flushed = self.rejects.as_mut().map_or(Ok(()), Rejects::flush);
-        result.and(flushed)
+        match &mut self.rejects {
+            Some(rejects) => rejects.end(result),
+            None => result,
+        }
     }
 
     fn apply_blocks(&mut self, mut blocks: Blocks, bar: &Progress) -> Result<(), Failure> {

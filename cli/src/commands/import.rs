@@ -78,7 +78,7 @@ struct Summary {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let format = args.format.map_or_else(|| format_of(&args.file), Ok)?;
-    let rejects = Rejects::new(rejects_path(args)?);
+    let rejects = Rejects::new(rejects_path(args)?)?;
     let input = Input::open(&args.file)?;
     let store = open::writable(&args.store, Durability::Buffered, output)?;
     let start = Instant::now();
@@ -198,7 +198,7 @@ impl Importer<'_> {
         let bar = Progress::of_input(output, blocks.total());
         let result = self.import_blocks(blocks, &bar);
         bar.finish();
-        result.and(self.rejects.flush())
+        self.rejects.end(result)
     }
 
     fn import_blocks(&mut self, mut blocks: Blocks, bar: &Progress) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use crate::input::read_text;
 use crate::output::Output;
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::{Schema, Store};
+use vellum::{Config, Schema};
 
 /// Create a store
 ///
@@ -30,7 +30,7 @@ struct Answer<'a> {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let schema = Schema::from_json(&read_text(&args.schema)?)?;
-    Store::create(&args.store, &schema)?.close()?;
+    Config::new().lock_wait(output.wait()).create(&args.store, &schema)?.close()?;
     let objects: Vec<&str> = schema.objects().iter().map(|object| object.key()).collect();
     let store = args.store.display().to_string();
     let text = format!("created {store} with {}", objects.join(", "));

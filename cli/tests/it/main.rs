@@ -12,3 +12,4 @@ mod past;
 mod plans;
 mod saving;
 mod support;
+mod surroundings;

@@ -1,7 +1,7 @@
 //! A disk in memory for the log's tests: it keeps unsynced bytes and names apart, can lose any of them in
 //! a crash, and fails when told to.
 
-use crate::disk::{Access, Disk, File, Lock, LogTail, Region};
+use crate::disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -213,13 +213,25 @@ impl Disk for MemDisk {
         Ok(())
     }
 
-    fn lock(&self, _name: &str) -> Result<Box<dyn Lock>> {
+    fn identity(&self, name: &str) -> Result<Option<FileId>> {
+        Ok(self.state.lock().cached.get(name).map(id_of))
+    }
+
+    fn lock(&self) -> Result<Box<dyn Lock>> {
+        unimplemented!("the log takes no lock")
+    }
+
+    fn lock_shared(&self) -> Result<Box<dyn Lock>> {
         unimplemented!("the log takes no lock")
     }
 
     fn free_len(&self) -> Result<u64> {
         Ok(self.state.lock().room.unwrap_or(u64::MAX))
     }
+}
+
+fn id_of(inode: &Inode) -> FileId {
+    FileId { device: 0, inode: Arc::as_ptr(inode) as u64 }
 }
 
 #[derive(Debug)]
@@ -232,6 +244,10 @@ struct MemFile {
 impl File for MemFile {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn identity(&self) -> Result<FileId> {
+        Ok(id_of(&self.inode))
     }
 
     fn len(&self) -> Result<u64> {

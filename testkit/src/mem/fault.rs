@@ -32,6 +32,8 @@ pub enum Op {
     Read,
     /// A file's length was asked for.
     Len,
+    /// Which file has a name was asked for.
+    Identity,
     /// The directory's names were read.
     List,
     /// The lock was taken.
@@ -42,7 +44,7 @@ pub enum Op {
 
 impl Op {
     /// All that can fail.
-    pub const FALLIBLE: [Op; 15] = [
+    pub const FALLIBLE: [Op; 16] = [
         Op::CreateDir,
         Op::Create,
         Op::Open,
@@ -55,6 +57,7 @@ impl Op {
         Op::Map,
         Op::Read,
         Op::Len,
+        Op::Identity,
         Op::List,
         Op::Lock,
         Op::FreeLen,
@@ -63,7 +66,10 @@ impl Op {
     /// Whether it changes what is stored, or makes it durable.
     #[must_use]
     pub fn changes(self) -> bool {
-        !matches!(self, Op::Open | Op::Map | Op::Read | Op::Len | Op::List | Op::FreeLen | Op::Lock)
+        !matches!(
+            self,
+            Op::Open | Op::Map | Op::Read | Op::Len | Op::Identity | Op::List | Op::FreeLen | Op::Lock
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use super::{EIO, ENOSPC, Event, Fault, MemDisk, Op, State};
 use crate::rng::Rng;
 use std::io;
 use std::sync::{Arc, MutexGuard};
-use vellum::disk::{Access, Disk, File, Lock, LogTail, Region};
+use vellum::disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
 use vellum::{Error, Result};
 
 /// The file is not open for this.
@@ -112,8 +112,11 @@ impl Disk for MemDisk {
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
         let mut call = self.ask(Op::Create, name, 0, 0)?;
         let state = &mut *call.state;
-        if state.names.now().contains_key(name) || !state.exists {
+        if state.names.now().contains_key(name) {
             return Err(Error::io("creating", name, io::ErrorKind::AlreadyExists.into()));
+        }
+        if !state.exists {
+            return Err(Error::io("creating", name, io::ErrorKind::NotFound.into()));
         }
         let node = state.add(Node::default());
         state.names.link(name, node);
@@ -147,12 +150,17 @@ impl Disk for MemDisk {
         Err(Error::io("(SyncDir)", "", error))
     }
 
-    fn lock(&self, name: &str) -> Result<Box<dyn Lock>> {
-        let mut call = self.ask(Op::Lock, name, 0, 0)?;
-        if std::mem::replace(&mut call.state.locked, true) {
-            return Err(Error::io("locking", name, io::ErrorKind::WouldBlock.into()));
-        }
-        Ok(Box::new(MemLock(self.clone())))
+    fn identity(&self, name: &str) -> Result<Option<FileId>> {
+        let call = self.ask(Op::Identity, name, 0, 0)?;
+        Ok(call.state.names.now().get(name).map(|node| id_of(*node)))
+    }
+
+    fn lock(&self) -> Result<Box<dyn Lock>> {
+        self.take_lock(Held::Writer)
+    }
+
+    fn lock_shared(&self) -> Result<Box<dyn Lock>> {
+        self.take_lock(Held::Reader)
     }
 
     fn free_len(&self) -> Result<u64> {
@@ -161,14 +169,48 @@ impl Disk for MemDisk {
     }
 }
 
+/// Files of the simulation lie on one device.
+fn id_of(node: usize) -> FileId {
+    FileId { device: 0, inode: node as u64 }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Held {
+    Writer,
+    Reader,
+}
+
+impl MemDisk {
+    fn take_lock(&self, held: Held) -> Result<Box<dyn Lock>> {
+        let mut call = self.ask(Op::Lock, "", 0, 0)?;
+        let is_free = !call.state.has_writer && (held == Held::Reader || call.state.reader_count == 0);
+        if !is_free {
+            return Err(Error::io("locking", "(memory)", io::ErrorKind::WouldBlock.into()));
+        }
+        match held {
+            Held::Writer => call.state.has_writer = true,
+            Held::Reader => call.state.reader_count += 1,
+        }
+        drop(call);
+        Ok(Box::new(MemLock { disk: self.clone(), held }))
+    }
+}
+
 #[derive(Debug)]
-struct MemLock(MemDisk);
+struct MemLock {
+    disk: MemDisk,
+    held: Held,
+}
 
 impl Lock for MemLock {}
 
 impl Drop for MemLock {
     fn drop(&mut self) {
-        self.0.state().locked = false;
+        let mut state = self.disk.state();
+        match self.held {
+            Held::Writer => state.has_writer = false,
+            Held::Reader => state.reader_count -= 1,
+        }
     }
 }
 
@@ -258,6 +300,10 @@ impl MemFile {
 impl File for MemFile {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn identity(&self) -> Result<FileId> {
+        Ok(id_of(self.node))
     }
 
     fn len(&self) -> Result<u64> {

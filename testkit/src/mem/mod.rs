@@ -9,6 +9,7 @@
 //! | `names`  | the directory: names now, names on the platter, changes in between                  |
 //! | `crash`  | how a power cut goes ([`Crash`]), and what file systems do differently              |
 //! | `fault`  | calls ([`Op`], [`Event`]) and how they fail ([`Fault`])                             |
+//! | `path`   | paths that lead to a directory ([`MemPath`]), and files taken away                  |
 //! | `file`   | the engine's side: [`vellum::disk::Disk`], files, the log's tail, the lock          |
 //!
 //! What it promises the engine is what `vellum::disk` asks for, and not more: between two syncs nothing is
@@ -21,9 +22,11 @@ mod fault;
 mod file;
 mod names;
 mod node;
+mod path;
 
 pub use crash::{Crash, FileSystem, Kept};
 pub use fault::{EINTR, EIO, EMFILE, ENOMEM, ENOSPC, Event, Fault, Op};
+pub use path::{MemPath, Taken};
 
 use crate::rng::Rng;
 use names::{Map, Names};
@@ -51,7 +54,8 @@ struct State {
     exists: bool,
     nodes: Vec<Node>,
     names: Names,
-    locked: bool,
+    has_writer: bool,
+    reader_count: usize,
     /// What is said of the free space, where nothing limits it.
     free_len: u64,
     /// Bytes that files may take in all.

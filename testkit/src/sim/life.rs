@@ -2,9 +2,10 @@
 
 use super::clients::{Checked, Clients, Under, is_fault};
 use super::faults::Plan;
+use super::surroundings::Others;
 use crate::compare::{compare_requests, ensure};
 use crate::links;
-use crate::mem::{Crash, FileSystem, MemDisk};
+use crate::mem::{Crash, FileSystem, MemDisk, MemPath};
 use crate::model::Model;
 use crate::numbers;
 use crate::rng::Rng;
@@ -15,9 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vellum::disk::Disk;
 use vellum::{Config, Durability, ErrorKind, Schema, Store, Timestamp, Work};
 
-struct Life {
-    rng: Rng,
-    disk: MemDisk,
+pub(super) struct Life {
+    pub(super) rng: Rng,
+    pub(super) disk: MemDisk,
+    /// What leads to the directory of the open store.
+    pub(super) path: MemPath,
+    pub(super) others: Others,
     config: Config,
     clients: Arc<Mutex<Clients>>,
 }
@@ -66,14 +70,22 @@ impl Life {
         let model = Model::new(objects, clock.load(Ordering::Relaxed));
         let text_len_max = if rng.one_in(40) { usize::MAX } else { 3000 };
         let clients = Clients::new(Rng::new(rng.draw()), disk.clone(), model, clock, text_len_max);
-        Ok(Life { rng, disk, config, clients: Arc::new(Mutex::new(clients)) })
+        let path = MemPath::new(disk.clone());
+        Ok(Life {
+            rng,
+            disk,
+            path,
+            others: Others::default(),
+            config,
+            clients: Arc::new(Mutex::new(clients)),
+        })
     }
 
-    fn clients(&self) -> MutexGuard<'_, Clients> {
+    pub(super) fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn count(&self, what: &'static str) {
+    pub(super) fn count(&self, what: &'static str) {
         self.tell(|| what.to_string());
         self.clients().count(what);
     }
@@ -90,11 +102,12 @@ impl Life {
             self.session().map_err(|why| format!("session {number}: {why}"))?;
             self.end_session().map_err(|why| format!("after session {number}: {why}"))?;
         }
-        self.close_at_last().map_err(|why| format!("at the end: {why}"))
+        self.close_at_last().map_err(|why| format!("at the end: {why}"))?;
+        self.others.check()
     }
 
     /// The same seed would draw the same ids and salts again.
-    fn config(&mut self) -> Config {
+    pub(super) fn config(&mut self) -> Config {
         self.config.clone().seed(self.rng.draw())
     }
 
@@ -111,7 +124,8 @@ impl Life {
             .map_err(|error| error.to_string())?;
         loop {
             let faulty = self.set_up_trouble(8, 30);
-            let created = self.config().create_on(self.on_disk(), &schema);
+            let config = self.config();
+            let created = config.create_on(self.on_disk(), &schema);
             let dead = self.disk.is_dead();
             let error = match created {
                 Ok(store) if !dead => {
@@ -127,7 +141,8 @@ impl Life {
             if dead {
                 self.disk = self.after_death().0;
             }
-            match self.config().open_on(self.on_disk()) {
+            let config = self.config();
+            match config.open_on(self.on_disk()) {
                 Ok(store) => {
                     self.adopt(store);
                     return self.check(false);
@@ -138,8 +153,9 @@ impl Life {
         }
     }
 
-    fn on_disk(&self) -> Arc<dyn Disk> {
-        Arc::new(self.disk.clone())
+    fn on_disk(&mut self) -> Arc<dyn Disk> {
+        self.path = MemPath::new(self.disk.clone());
+        self.path.disk()
     }
 
     /// Now and then the machine dies soon, or calls fail. Whether they may.
@@ -220,6 +236,9 @@ impl Life {
     }
 
     fn step(&mut self) -> Checked {
+        if self.rng.one_in(50) {
+            return self.surround();
+        }
         let roll = self.rng.below(100);
         self.tell(|| format!("step {roll} at lsn {}", self.clients().oracle.model.lsn));
         let is_linked = self.clients().oracle.model.is_linked();

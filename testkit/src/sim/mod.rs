@@ -8,6 +8,7 @@
 //! | `clients` | those who change records, one call at a time, also in the middle of another's call  |
 //! | `faults`  | which calls fail                                                                    |
 //! | `life`    | sessions of one store: work, death, recovery, check                                 |
+//! | `surroundings` | what other programs do to the directory of an open store, and to its path      |
 //!
 //! The store has no threads of its own here ([`Config::threads`](vellum::Config)); what they would do is
 //! done when the seed says so. So a seed gives the same run each time, call by call.
@@ -20,6 +21,7 @@ mod clients;
 mod faults;
 mod life;
 mod oracle;
+mod surroundings;
 
 pub use life::run;
 pub use oracle::{Oracle, is_placeholder};
@@ -38,8 +40,13 @@ pub const MUST_HAPPEN: &[&str] = &[
     "death in a session",
     "death while recovering",
     "delete restricted",
+    "directory deleted",
+    "directory renamed",
     "fault while recovering",
     "kill",
+    "lock file deleted",
+    "log file deleted",
+    "log file replaced",
     "log file made ahead",
     "other records changed along",
     "nested create",
@@ -49,6 +56,9 @@ pub const MUST_HAPPEN: &[&str] = &[
     "schema changed",
     "snapshot compared",
     "stopped by a fault",
+    "superblock deleted",
+    "superblock overwritten",
+    "superblock replaced",
     "torn tail cut",
     "unacknowledged commits lost",
     "request",
