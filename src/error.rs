@@ -79,7 +79,7 @@ pub enum ErrorKind {
     DiskFull,
     /// The operating system refused a call.
     Io,
-    /// Bytes on disk are not what was written.
+    /// Bytes on disk are not what was written, or the disk cannot read them.
     Corrupt,
     /// A failed log write or sync stopped the store; reopen it.
     Poisoned,

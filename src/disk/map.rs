@@ -10,7 +10,8 @@ use memmap2::{Mmap, MmapMut, MmapOptions};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 /// Immutable bytes of a file: mapped, or a copy on the heap where a disk has no mappings.
 pub struct Region(Bytes);
@@ -18,13 +19,24 @@ pub struct Region(Bytes);
 enum Bytes {
     Mapped(Mmap),
     Heap(Vec<u8>),
+    Probed(Vec<u8>, Probe),
 }
+
+/// Says whether a disk can read a range of a file.
+pub type Probe = Arc<dyn Fn(Range<usize>) -> io::Result<()> + Send + Sync>;
 
 impl Region {
     /// A region over a copy.
     #[must_use]
     pub fn heap(bytes: Vec<u8>) -> Region {
         Region(Bytes::Heap(bytes))
+    }
+
+    /// A region over a copy, on a disk that fails as a device does: `probe` answers for
+    /// [`Region::populate`].
+    #[must_use]
+    pub fn probed(bytes: Vec<u8>, probe: Probe) -> Region {
+        Region(Bytes::Probed(bytes, probe))
     }
 
     /// Maps the first `len` bytes of a file that is at least that long (checked by the caller,
@@ -42,6 +54,24 @@ impl Region {
         //    changes the file is outside the promise (docs/durability.md).
         let map = unsafe { MmapOptions::new().len(len).map(file)? };
         Ok(Region(Bytes::Mapped(map)))
+    }
+
+    /// Brings the pages of a range into memory, so that touching them cannot meet a sector that the disk does
+    /// not read: that would end the process with SIGBUS. What was brought in may be evicted later and is then
+    /// read again, without this protection.
+    ///
+    /// Kernels before Linux 5.14, and other systems, have no such call; there this promises nothing and
+    /// answers `Ok`. A region on the heap is in memory already.
+    ///
+    /// # Errors
+    /// EIO where the disk does not read a page of the range; others where the kernel lacks the memory.
+    pub fn populate(&self, range: Range<usize>) -> io::Result<()> {
+        let range = range.start.min(self.len())..range.end.min(self.len());
+        match &self.0 {
+            Bytes::Mapped(map) if !range.is_empty() => populate(map, range),
+            Bytes::Probed(_, probe) => probe(range),
+            Bytes::Mapped(_) | Bytes::Heap(_) => Ok(()),
+        }
     }
 
     /// Tells the kernel that reads will jump about, so that it reads no more than was asked. A hint.
@@ -68,6 +98,29 @@ impl Region {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn populate(map: &Mmap, range: Range<usize>) -> io::Result<()> {
+    use rustix::io::Errno;
+    loop {
+        let Err(error) = map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len()) else {
+            return Ok(());
+        };
+        match Errno::from_io_error(&error) {
+            // The call is not known to this kernel.
+            Some(Errno::INVAL) => return Ok(()),
+            Some(Errno::INTR) => {}
+            // A page that cannot be read is told as an address that is none.
+            Some(Errno::FAULT) => return Err(Errno::IO.into()),
+            _ => return Err(error),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn populate(_map: &Mmap, _range: Range<usize>) -> io::Result<()> {
+    Ok(())
+}
+
 #[derive(Clone, Copy)]
 enum Hint {
     Random,
@@ -81,7 +134,7 @@ impl Deref for Region {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Bytes::Mapped(map) => map,
-            Bytes::Heap(bytes) => bytes,
+            Bytes::Heap(bytes) | Bytes::Probed(bytes, _) => bytes,
         }
     }
 }
@@ -90,7 +143,7 @@ impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
             Bytes::Mapped(_) => "mapped",
-            Bytes::Heap(_) => "heap",
+            Bytes::Heap(_) | Bytes::Probed(..) => "heap",
         };
         write!(f, "Region({kind}, {} bytes)", self.len())
     }

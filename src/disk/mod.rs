@@ -16,7 +16,7 @@ mod os;
 #[cfg(test)]
 mod tests;
 
-pub use map::Region;
+pub use map::{Probe, Region};
 pub use os::OsDisk;
 
 use crate::error::Result;
@@ -118,7 +118,8 @@ pub trait File: Send + Sync + Debug {
     fn drop_cache(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
-    /// Maps the first `len` bytes for reading; the length is checked against the file first.
+    /// Maps the first `len` bytes for reading; the length is checked against the file first. Nothing is read
+    /// yet: before a byte is touched, [`Region::populate`] asks whether the disk can read it.
     fn map(&self, len: u64) -> Result<Region>;
     /// Maps the first `len` bytes for the log's writer. `None` where the disk has no such mapping;
     /// the log then uses `write_at`.

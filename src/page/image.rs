@@ -146,18 +146,43 @@ pub fn image_len(payload_len: usize) -> usize {
 /// `Corrupt` when the block is not as written.
 #[inline]
 pub fn check_block_at(bytes: &[u8], payload_len: usize, block: usize) -> Result<()> {
+    let range = block_range(payload_len, block)?;
+    let kept_at = kept_at(payload_len, block);
+    let Some(kept) = bytes.get(kept_at..kept_at + CRC_LEN) else {
+        return Err(no_block(bytes, &range, block));
+    };
+    check_block_against(bytes, payload_len, block, u32::from_le_bytes(kept.try_into().expect("cut above")))
+}
+
+/// [`check_block_at`] with the CRC that the head keeps of the block, so that the head is not looked at.
+///
+/// # Errors
+/// As [`check_block_at`].
+pub fn check_block_against(bytes: &[u8], payload_len: usize, block: usize, kept: u32) -> Result<()> {
+    let range = block_range(payload_len, block)?;
+    let Some(covered) = bytes.get(range.clone()) else { return Err(no_block(bytes, &range, block)) };
+    let found = crc32(covered);
+    if kept == found { Ok(()) } else { Err(bad_block(range.start, block, kept, found)) }
+}
+
+/// Where a block of the payload lies in the image.
+///
+/// # Errors
+/// `Corrupt` when a payload of this length has no such block.
+#[inline]
+pub fn block_range(payload_len: usize, block: usize) -> Result<Range<usize>> {
     if payload_len > PAGE_LEN_MAX || block >= block_count(payload_len) {
         return Err(corrupt(0, format!("there is no block {block} in a payload of {payload_len} bytes")));
     }
     let start = payload_start(payload_len);
     let first = start + block * BLOCK_LEN;
-    let end = (first + BLOCK_LEN).min(start + payload_len);
-    let kept_at = if start == HEAD_LEN { PAYLOAD_CRC.offset() } else { HEAD_LEN + block * CRC_LEN };
-    let (Some(covered), Some(kept)) = (bytes.get(first..end), bytes.get(kept_at..kept_at + CRC_LEN)) else {
-        return Err(corrupt(first, format!("block {block} is not in this image of {} bytes", bytes.len())));
-    };
-    let (kept, found) = (u32::from_le_bytes(kept.try_into().expect("cut to CRC_LEN above")), crc32(covered));
-    if kept == found { Ok(()) } else { Err(bad_block(first, block, kept, found)) }
+    Ok(first..(first + BLOCK_LEN).min(start + payload_len))
+}
+
+/// Offset of the CRC of a block.
+#[inline]
+fn kept_at(payload_len: usize, block: usize) -> usize {
+    if payload_start(payload_len) == HEAD_LEN { PAYLOAD_CRC.offset() } else { HEAD_LEN + block * CRC_LEN }
 }
 
 /// Reads the head of the image that starts at `bytes`, and how long the image is: for a scan that
@@ -261,6 +286,17 @@ impl<'a> ImageView<'a> {
         block_count(self.head.payload_len as usize)
     }
 
+    /// The CRC of each block, for those who check blocks later without the head.
+    #[must_use]
+    pub fn block_crcs(&self) -> Box<[u32]> {
+        let len = self.head.payload_len as usize;
+        let kept = |block| {
+            let at = kept_at(len, block);
+            u32::from_le_bytes(self.bytes[at..at + CRC_LEN].try_into().expect("cut to CRC_LEN"))
+        };
+        (0..self.block_count()).map(kept).collect()
+    }
+
     /// Checks one block.
     ///
     /// # Errors
@@ -329,8 +365,9 @@ fn block_count(payload_len: usize) -> usize {
 }
 
 /// Offset of the payload: behind the head, and behind the CRC array where there is one.
+#[must_use]
 #[inline]
-fn payload_start(payload_len: usize) -> usize {
+pub fn payload_start(payload_len: usize) -> usize {
     match block_count(payload_len) {
         0 | 1 => HEAD_LEN,
         blocks => HEAD_LEN + (blocks * CRC_LEN).next_multiple_of(HEAD_LEN),
@@ -340,6 +377,11 @@ fn payload_start(payload_len: usize) -> usize {
 #[cold]
 fn corrupt(offset: usize, reason: impl Into<String>) -> Error {
     Error::corrupt("", offset as u64, reason)
+}
+
+#[cold]
+fn no_block(bytes: &[u8], range: &Range<usize>, block: usize) -> Error {
+    corrupt(range.start, format!("block {block} is not in this image of {} bytes", bytes.len()))
 }
 
 #[cold]

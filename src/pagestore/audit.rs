@@ -1,11 +1,11 @@
 //! Segments and page tables as they lie on disk, for those who check a store without opening it: every
 //! image of a segment, named or not, and every reference of a page table.
 //!
-//! Segments are read with `read_at`, so that a medium error is an error and no signal. A page table is
-//! walked over mapped segments, as the engine reads it; the caller has read them once before.
+//! Segments are read with `read_at`; a sector that the disk does not read damages the images that lie on it,
+//! and the scan goes on behind it. A page table is walked over segments as the engine reads them.
 
 use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode};
-use super::segment::{self, HEADER_LEN, Segment, StoredImage};
+use super::segment::{self, HEADER_LEN, SECTOR_LEN, Segment, StoredImage};
 use super::tree::Root;
 use super::{CHUNK_LEVEL, GROUP_LEVEL, PageStore, ROOT_LEVEL, TREE_LEVEL, place, table_address};
 use crate::disk::{Access, Disk, File};
@@ -31,7 +31,7 @@ pub(crate) struct SegmentScan {
     starts: Vec<u64>,
     /// What is damaged, in the order of the file: the header, images, bytes between them.
     pub(crate) faults: Vec<Fault>,
-    /// The disk refused to read some of it; a mapping would end the process.
+    /// The disk does not read some of it.
     pub(crate) unreadable: bool,
 }
 
@@ -70,10 +70,10 @@ impl SegmentScan {
         self.faults.push(Fault { image_offset, error, head });
     }
 
-    fn fault_at(&mut self, image_offset: u64, head: Option<ImageHead>, error: &Error) {
+    /// An error inside an image, at its place in this file.
+    fn placed(&self, image_offset: u64, error: &Error) -> Error {
         let (at, reason) = error.place().map_or((0, error.to_string()), |p| (p.offset, p.reason.clone()));
-        let error = Error::corrupt(self.name.clone(), image_offset + at, reason);
-        self.fault(image_offset, head, error);
+        Error::corrupt(self.name.clone(), image_offset + at, reason)
     }
 }
 
@@ -108,11 +108,9 @@ pub(crate) fn scan_segment_with(
         faults: Vec::new(),
         unreadable: false,
     };
-    let mut window = Window { file: &*file, len, start: 0, bytes: Vec::new() };
-    if let Err(error) = scan_images(&mut scan, &mut window, id, store_id, each) {
-        scan.unreadable = true;
-        scan.fault(scan.len, None, error);
-    }
+    let mut window = Window { file: &*file, len, start: 0, bytes: Vec::new(), bad: BTreeMap::new() };
+    scan_images(&mut scan, &mut window, id, store_id, each);
+    scan.unreadable = !window.bad.is_empty();
     Ok(scan)
 }
 
@@ -122,43 +120,51 @@ fn scan_images(
     id: SegmentId,
     store_id: [u8; 16],
     each: &mut dyn FnMut(ImageRef, &ImageHead, bool),
-) -> Result<()> {
-    let head = window.get(0, HEADER_LEN)?;
-    if head.len() < HEADER_LEN {
-        let reason = format!("the file has {} bytes, a segment's header alone has {HEADER_LEN}", head.len());
-        scan.fault(0, None, Error::corrupt(scan.name.clone(), 0, reason));
-        return Ok(());
-    }
-    if let Err(reason) = segment::check_header(head, id, store_id) {
-        scan.fault(0, None, Error::corrupt(scan.name.clone(), 0, reason));
+) {
+    match window.get(0, HEADER_LEN) {
+        Ok(head) if head.len() < HEADER_LEN => {
+            let reason =
+                format!("the file has {} bytes, a segment's header alone has {HEADER_LEN}", head.len());
+            scan.fault(0, None, Error::corrupt(scan.name.clone(), 0, reason));
+            return;
+        }
+        Ok(head) => {
+            if let Err(reason) = segment::check_header(head, id, store_id) {
+                scan.fault(0, None, Error::corrupt(scan.name.clone(), 0, reason));
+            }
+        }
+        Err(error) => scan.fault(0, None, error),
     }
     let store_tag = super::checkpoint::store_tag(&store_id);
     let mut offset = HEADER_LEN as u64;
     while offset < scan.len {
-        let parsed = image::parse_head(window.get(offset, image::HEAD_LEN)?);
-        let (head, len) = match parsed {
+        let parsed = window.get(offset, image::HEAD_LEN).and_then(|bytes| {
+            let found = image::parse_head(bytes).map_err(|error| scan.placed(offset, &error))?;
+            Ok((found, image::header_crc(bytes)))
+        });
+        let ((head, len), crc) = match parsed {
             Ok(found) => found,
             Err(error) => {
-                scan.fault_at(offset, None, &error);
-                offset = next_image(window, offset, store_tag)?;
+                scan.fault(offset, None, error);
+                offset = next_image(window, offset, store_tag);
                 continue;
             }
         };
         scan.note_start(offset);
         scan.image_count += 1;
-        let bytes = window.get(offset, len)?;
-        let checked = check_image(bytes, &head, store_tag);
+        let checked = window.get(offset, len).and_then(|bytes| {
+            check_image(bytes, &head, store_tag).map_err(|error| scan.placed(offset, &error))
+        });
         if head.store_tag == store_tag {
-            let (payload_len, crc) = (head.payload_len, image::header_crc(bytes));
+            let payload_len = head.payload_len;
             let found = ImageRef { segment: id, place: (offset / STEP as u64) as u32, payload_len, crc };
             each(found, &head, checked.is_ok());
         }
         if let Err(error) = checked {
-            scan.fault_at(offset, Some(head), &error);
+            scan.fault(offset, Some(head), error);
         }
         offset += len as u64;
     }
-    Ok(())
 }
 
 fn check_image(bytes: &[u8], head: &ImageHead, store_tag: u32) -> Result<()> {
@@ -169,17 +175,17 @@ fn check_image(bytes: &[u8], head: &ImageHead, store_tag: u32) -> Result<()> {
     Ok(())
 }
 
-/// Where the next image of this store starts behind a damaged one; the end of the file if there is none.
-fn next_image(window: &mut Window<'_>, from: u64, store_tag: u32) -> Result<u64> {
+/// Where the next image of this store starts after a damaged one; the end of the file if there is none.
+fn next_image(window: &mut Window<'_>, from: u64, store_tag: u32) -> u64 {
     let mut offset = from + STEP as u64;
     while offset < window.len {
-        let bytes = window.get(offset, STEP)?;
-        if image::parse_head(bytes).is_ok_and(|(head, _)| head.store_tag == store_tag) {
-            return Ok(offset);
+        match window.get(offset, STEP).map(image::parse_head) {
+            Ok(Ok((head, _))) if head.store_tag == store_tag => return offset,
+            Ok(_) => offset += STEP as u64,
+            Err(_) => offset = (offset + 1).next_multiple_of(SECTOR_LEN as u64),
         }
-        offset += STEP as u64;
     }
-    Ok(window.len)
+    window.len
 }
 
 /// A part of a file in memory.
@@ -188,25 +194,49 @@ struct Window<'f> {
     len: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Sectors that the disk does not read, and what it says of them.
+    bad: BTreeMap<u64, Error>,
 }
 
 impl Window<'_> {
     /// The bytes from `offset` on: `len` of them, or as many as the file has.
+    ///
+    /// # Errors
+    /// `Corrupt` when a sector under them cannot be read.
     fn get(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
         let len = self.len.saturating_sub(offset).min(len as u64) as usize;
         let inside = offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
         if !inside {
             let more = (self.len.saturating_sub(offset)).min(WINDOW_LEN.max(len) as u64) as usize;
-            self.bytes.clear();
-            self.bytes.resize(more, 0);
-            self.start = offset;
-            if let Err(error) = self.file.read_at(offset, &mut self.bytes) {
-                self.bytes.clear();
-                return Err(error);
-            }
+            self.fill(offset, more);
+        }
+        let first = offset - offset % SECTOR_LEN as u64;
+        if let Some((sector, error)) = self.bad.range(first..offset + len as u64).next() {
+            return Err(segment::unreadable(self.file.name(), *sector, error));
         }
         let start = (offset - self.start) as usize;
         Ok(&self.bytes[start..start + len])
+    }
+
+    /// Reads a part of the file; where that fails, sector by sector.
+    fn fill(&mut self, start: u64, len: usize) {
+        self.bytes.clear();
+        self.bytes.resize(len, 0);
+        self.start = start;
+        let Err(error) = self.file.read_at(start, &mut self.bytes) else { return };
+        let (mut at, known) = (0, self.bad.len());
+        while at < len {
+            let sector = (start + at as u64) / SECTOR_LEN as u64 * SECTOR_LEN as u64;
+            let end = ((sector + SECTOR_LEN as u64 - start) as usize).min(len);
+            if let Err(error) = self.file.read_at(start + at as u64, &mut self.bytes[at..end]) {
+                self.bad.insert(sector, error);
+            }
+            at = end;
+        }
+        if self.bad.len() == known {
+            // The disk reads it after all; that it did not at first is worth a finding.
+            self.bad.insert(start - start % SECTOR_LEN as u64, error);
+        }
     }
 }
 

@@ -60,8 +60,11 @@ impl Run<'_> {
         let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
         let mut offset = HEADER_LEN;
         while offset < segment.bytes().len() {
-            let parsed = image::parse_head(&segment.bytes()[offset..]);
-            let (head, len) = match parsed.map_err(|e| segment.placed(offset as u64, &e)) {
+            let end = (offset + image::HEAD_LEN).min(segment.bytes().len());
+            let parsed = segment.fetch(offset..end).and_then(|bytes| {
+                image::parse_head(bytes).map_err(|error| segment.placed(offset as u64, &error))
+            });
+            let (head, len) = match parsed {
                 Ok(found) => found,
                 Err(error) => return stays(&error).ok_or(error),
             };

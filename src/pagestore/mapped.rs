@@ -1,10 +1,11 @@
-//! A sealed image under a page, and what of it was checked: each 4 KiB block at its first touch.
+//! A sealed image under a page, and what of it was checked: each 4 KiB block at its first touch, when it is
+//! fetched from the disk.
 
 use super::segment::{Segment, StoredImage};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::id::Address;
-use crate::page::image::{BLOCK_LEN, Kind};
+use crate::page::image::{self, BLOCK_LEN, Kind};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -28,7 +29,15 @@ pub(super) struct Mapped {
 struct Rest {
     stored: StoredImage,
     address: Address,
-    checked_more: OnceLock<Box<[AtomicU64]>>,
+    blocks: OnceLock<Blocks>,
+}
+
+/// What the head says of the blocks, kept from when it was checked: a later block must not need the head's
+/// sector again. Four bytes for 4 KiB.
+#[derive(Debug)]
+struct Blocks {
+    crcs: Box<[u32]>,
+    checked_more: Box<[AtomicU64]>,
 }
 
 impl Clone for Mapped {
@@ -54,7 +63,7 @@ impl Mapped {
             len: stored.image.payload_len.min(held),
             start: AtomicU32::new(0),
             checked: AtomicU64::new(0),
-            rest: Arc::new(Rest { stored, address, checked_more: OnceLock::new() }),
+            rest: Arc::new(Rest { stored, address, blocks: OnceLock::new() }),
         }
     }
 
@@ -111,30 +120,32 @@ impl Mapped {
         checked * 4 >= blocks * 3
     }
 
-    fn check_head(&self) -> Result<()> {
-        if self.start.load(Relaxed) != 0 {
-            return Ok(());
+    fn check_head(&self) -> Result<&Blocks> {
+        let Rest { stored, address, blocks } = &*self.rest;
+        if let Some(blocks) = blocks.get()
+            && self.start.load(Relaxed) != 0
+        {
+            return Ok(blocks);
         }
-        let Rest { stored, address, checked_more } = &*self.rest;
         let (view, start) = stored.segment.image(&stored.image)?;
         stored.expect(&view, start, Kind::Page, address)?;
-        let blocks = view.block_count();
-        if blocks > 64 {
-            checked_more.get_or_init(|| (0..(blocks - 1) / 64).map(|_| AtomicU64::new(0)).collect());
-        }
+        let blocks = blocks.get_or_init(|| Blocks {
+            crcs: view.block_crcs(),
+            checked_more: (0..view.block_count().saturating_sub(1) / 64).map(|_| AtomicU64::new(0)).collect(),
+        });
         let payload = start + view.payload_range().start;
         let payload = u32::try_from(payload).map_err(|_| {
             stored.segment.placed(start as u64, &Error::corrupt("", 0, "a segment of more than 4 GiB"))
         })?;
         self.start.store(payload, Relaxed);
-        Ok(())
+        Ok(blocks)
     }
 
     #[inline]
     fn word(&self, block: usize) -> Option<&AtomicU64> {
         match block / 64 {
             0 => Some(&self.checked),
-            n => self.rest.checked_more.get().and_then(|more| more.get(n - 1)),
+            n => self.rest.blocks.get().and_then(|blocks| blocks.checked_more.get(n - 1)),
         }
     }
 
@@ -145,19 +156,38 @@ impl Mapped {
 
     #[cold]
     fn check_blocks(&self, first: usize, last: usize) -> Result<()> {
-        self.check_head()?;
+        let crcs = &self.check_head()?.crcs;
+        // One call for all of them; where it fails, each answers for itself.
+        let fetched = first < last && self.fetch(first, last).is_ok();
         for block in first..=last {
             if !self.block_is_checked(block) {
-                self.check_block(block)?;
+                if !fetched {
+                    self.fetch(block, block)?;
+                }
+                self.check_block(block, crcs)?;
             }
         }
         Ok(())
     }
 
-    fn check_block(&self, block: usize) -> Result<()> {
-        let stored = &self.rest.stored;
-        let (view, start) = stored.segment.image(&stored.image)?;
-        view.check_block(block).map_err(|error| stored.segment.placed(start as u64, &error))?;
+    /// Has the disk give these blocks, so that they may be touched.
+    fn fetch(&self, first: usize, last: usize) -> Result<()> {
+        let StoredImage { image, segment } = &self.rest.stored;
+        let (start, len) = (image.offset() as usize, image.payload_len as usize);
+        let range =
+            |block| image::block_range(len, block).map_err(|error| segment.placed(start as u64, &error));
+        segment.fetch(start + range(first)?.start..start + range(last)?.end).map(drop)
+    }
+
+    /// Checks a block that was fetched.
+    fn check_block(&self, block: usize, crcs: &[u32]) -> Result<()> {
+        let StoredImage { image, segment } = &self.rest.stored;
+        let (start, len) = (image.offset() as usize, image.payload_len as usize);
+        let bytes = &segment.bytes()[start..];
+        let kept = crcs.get(block).copied().unwrap_or_default();
+        image::check_block_against(bytes, len, block, kept)
+            .map_err(|error| segment.placed(start as u64, &error))?;
+        segment.note_read();
         if let Some(word) = self.word(block) {
             word.fetch_or(1 << (block % 64), Release);
         }

@@ -19,7 +19,9 @@
 //! Valid when: the header holds, and the file is exactly as long as the root's segment table says.
 //! A writer syncs the file and its name before a root names it. A reader checks the length before it
 //! maps (a short file is an error at open, not a SIGBUS later), each image's header against the
-//! reference in its parent, and each 4 KiB block at its first touch.
+//! reference in its parent, and each 4 KiB block at its first touch. Before bytes are touched the first
+//! time they are fetched ([`Segment::fetch`]), so that a sector that the disk does not read is an error
+//! too, and no signal.
 
 use super::node::{ImageRef, SegmentEntry};
 use crate::bytes::{Field, crc32};
@@ -28,6 +30,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::page::image::{self, ImageHead, ImageView};
 use crate::planted::planted;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -46,6 +50,8 @@ pub(crate) const HEADER_LEN: usize = CRC.end();
 /// A segment is closed and another begun at this length: large enough that 10^10 records need few
 /// hundred mappings, small enough that compaction moves one in a fraction of a second.
 const SEGMENT_LEN_MAX: u64 = 256 << 20;
+/// What the disk reads whole or not at all, as far as a mapping can tell: a page of the operating system.
+pub(super) const SECTOR_LEN: usize = 4096;
 /// Written in pieces of this length, each handed to the disk at once, so that the final sync is short. A
 /// piece of a huge page's length, and aligned to it, stays in the page cache as one huge page where the file
 /// system can do that, and is mapped as one: a cold read then misses the cache and not the TLB as well.
@@ -91,10 +97,11 @@ impl Segment {
             let reason = format!("the file has {len} bytes, the root expects {}", entry.len);
             return Err(Error::corrupt(name, len.min(entry.len), reason));
         }
-        let region = file.map(len)?;
-        check_header(&region, entry.id, store_id)
-            .map_err(|reason| Error::corrupt(name.clone(), 0, reason))?;
-        Ok(Arc::new(Segment { name, region, images_read: AtomicU64::new(0) }))
+        let segment = Segment::as_is(name, file.map(len)?);
+        let header = segment.fetch(0..HEADER_LEN)?;
+        check_header(header, entry.id, store_id)
+            .map_err(|reason| Error::corrupt(segment.name.clone(), 0, reason))?;
+        Ok(Arc::new(segment))
     }
 
     /// A segment of these bytes, unchecked: each image answers for itself.
@@ -102,18 +109,53 @@ impl Segment {
         Segment { name, region, images_read: AtomicU64::new(0) }
     }
 
-    /// The bytes of the image that `image` names, its header checked against the reference.
+    /// The bytes of a range, once the disk has given them: from here on they may be touched. Whoever touches
+    /// bytes of a segment for the first time asks here.
+    ///
+    /// # Errors
+    /// `Corrupt` for a sector that the disk cannot read, as for other damage: in recovery the page is set
+    /// aside (crash rule 8), and what else there is goes on. `Io` when memory is lacking.
+    pub(crate) fn fetch(&self, range: Range<usize>) -> Result<&[u8]> {
+        let Some(bytes) = self.region.get(range.clone()) else {
+            let reason = "a reference points past the segment's end";
+            return Err(Error::corrupt(self.name.clone(), range.start as u64, reason));
+        };
+        match self.region.populate(range.clone()) {
+            Ok(()) => Ok(bytes),
+            Err(error) => Err(self.not_fetched(range, error)),
+        }
+    }
+
+    #[cold]
+    fn not_fetched(&self, range: Range<usize>, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::OutOfMemory {
+            return Error::io("reading", self.name.clone(), error);
+        }
+        let first = range.start - range.start % SECTOR_LEN;
+        let is_bad = |page: &usize| self.region.populate(*page..(*page + SECTOR_LEN).min(range.end)).is_err();
+        let page = (first..range.end).step_by(SECTOR_LEN).find(is_bad).unwrap_or(first);
+        unreadable(&self.name, page as u64, &error)
+    }
+
+    /// The image that `image` names, its head and CRC array fetched and checked against the reference; and
+    /// where it starts.
     pub(crate) fn image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
+        self.fetch(span(image.offset(), image::payload_start(image.payload_len as usize) as u64))?;
+        self.checked(image)
+    }
+
+    /// The same with all of its bytes fetched.
+    pub(crate) fn whole_image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
+        self.fetch(span(image.offset(), image.image_len()))?;
+        self.checked(image)
+    }
+
+    fn checked(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
         self.images_read.fetch_add(1, Relaxed);
         let start = image.offset();
-        let end = start + image.image_len();
-        let bytes = usize::try_from(start)
-            .ok()
-            .zip(usize::try_from(end).ok())
-            .and_then(|(start, end)| self.region.get(start..end))
-            .ok_or_else(|| {
-                Error::corrupt(self.name.clone(), start, "a reference points behind the segment's end")
-            })?;
+        let bytes = self.region.get(span(start, image.image_len())).ok_or_else(|| {
+            Error::corrupt(self.name.clone(), start, "a reference points past the segment's end")
+        })?;
         let view = ImageView::parse(bytes).map_err(|error| self.placed(start, &error))?;
         if view.crc() != image.crc || view.head().payload_len != image.payload_len {
             let reason = format!(
@@ -126,9 +168,14 @@ impl Segment {
         Ok((view, start as usize))
     }
 
-    /// All bytes, for those who checked where they may look.
+    /// All bytes, for those who fetched where they look.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.region
+    }
+
+    /// Counts a read for [`Segment::images_read`].
+    pub(super) fn note_read(&self) {
+        self.images_read.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn images_read(&self) -> u64 {
@@ -141,6 +188,21 @@ impl Segment {
         let (offset, reason) = error.place().map_or((0, String::new()), |p| (p.offset, p.reason.clone()));
         Error::corrupt(self.name.clone(), image_offset + offset, reason)
     }
+}
+
+/// So many bytes from an offset on; a place that this machine cannot address is past every end.
+fn span(start: u64, len: u64) -> Range<usize> {
+    let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+    at(start)..at(start.saturating_add(len))
+}
+
+/// The disk does not read a sector, and the way out.
+#[cold]
+pub(super) fn unreadable(name: &str, sector: u64, error: &dyn std::fmt::Display) -> Error {
+    let reason = format!(
+        "the disk cannot read the sector at this byte ({error}); `vellum verify` lists the records concerned, `vellum repair` saves the rest"
+    );
+    Error::corrupt(name, sector, reason)
 }
 
 pub(super) fn check_header(
@@ -184,7 +246,7 @@ pub(crate) struct StoredImage {
 impl StoredImage {
     /// The whole payload, every block checked; for small images that are decoded at once.
     pub(crate) fn payload(&self, kind: image::Kind, address: &crate::id::Address) -> Result<&[u8]> {
-        let (view, start) = self.segment.image(&self.image)?;
+        let (view, start) = self.segment.whole_image(&self.image)?;
         self.expect(&view, start, kind, address)?;
         view.verify_whole().map_err(|error| self.segment.placed(start as u64, &error))?;
         let range = view.payload_range();
@@ -250,7 +312,7 @@ impl SegmentWriter {
 
     /// Appends an image as it lies in another segment; its bytes are checked on the way.
     pub(crate) fn copy(&mut self, from: &StoredImage) -> Result<ImageRef> {
-        let (view, start) = from.segment.image(&from.image)?;
+        let (view, start) = from.segment.whole_image(&from.image)?;
         view.verify_whole().map_err(|error| from.segment.placed(start as u64, &error))?;
         let len = from.image.image_len();
         self.settle()?;

@@ -20,7 +20,7 @@ const RESERVE_STEP: usize = 1 << 16;
 pub(super) struct Files {
     /// The copies that can be used; none when the superblock is lost.
     pub(super) found: Option<Found>,
-    /// Whether the disk refused to read something that the engine would map.
+    /// Whether a segment could not be opened.
     pub(super) unreadable: bool,
     segments: BTreeMap<SegmentId, SegmentScan>,
     /// Segments that neither page table names, where both are known.
@@ -170,7 +170,6 @@ impl Files {
             Ok(scan) => {
                 report.report.byte_count += scan.len;
                 report.report.image_count += scan.image_count;
-                self.unreadable |= scan.unreadable;
                 self.segments.insert(id, scan);
             }
             Err(error) => {

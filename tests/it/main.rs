@@ -43,3 +43,4 @@ mod standing;
 mod torn;
 mod trace;
 mod types;
+mod unreadable;

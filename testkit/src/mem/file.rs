@@ -6,7 +6,7 @@ use super::node::Node;
 use super::{EIO, ENOSPC, Event, Fault, MemDisk, Op, State};
 use crate::rng::Rng;
 use std::io;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use vellum::disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
 use vellum::{Error, Result};
 
@@ -312,10 +312,13 @@ impl File for MemFile {
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let call = self.ask(Op::Read, offset, into.len() as u64)?;
-        let data = call.state.nodes[self.node].data();
-        let end = offset as usize + into.len();
+        let node = &call.state.nodes[self.node];
+        let (data, end) = (node.data(), offset as usize + into.len());
         if end > data.len() {
             return Err(self.short(data.len(), end as u64));
+        }
+        if !node.reads(offset as usize..end) {
+            return Err(os_error(Op::Read, &self.name, EIO));
         }
         data.read(offset as usize, into);
         Ok(())
@@ -411,11 +414,13 @@ impl File for MemFile {
 
     fn map(&self, len: u64) -> Result<Region> {
         let call = self.ask(Op::Map, 0, len)?;
-        let data = call.state.nodes[self.node].data();
-        if len > data.len() as u64 {
-            return Err(self.short(data.len(), len));
+        let node = &call.state.nodes[self.node];
+        if len > node.len() as u64 {
+            return Err(self.short(node.len(), len));
         }
-        Ok(Region::heap(data.first(len as usize)))
+        let bytes = node.mapped(len as usize);
+        let (disk, node) = (Arc::downgrade(&self.disk.0), self.node);
+        Ok(Region::probed(bytes, Arc::new(move |range| probe(&disk, node, range))))
     }
 
     fn map_tail(&self, len: u64) -> Result<Option<Box<dyn LogTail>>> {
@@ -429,6 +434,13 @@ impl File for MemFile {
         let (disk, name) = (self.disk.clone(), self.name.clone());
         Ok(Some(Box::new(MemTail { disk, name, node: self.node, len: len as usize })))
     }
+}
+
+/// Whether the device reads a range now; a disk that is gone took its broken sectors along.
+fn probe(disk: &Weak<Mutex<State>>, node: usize, range: std::ops::Range<usize>) -> io::Result<()> {
+    let Some(disk) = disk.upgrade().map(MemDisk) else { return Ok(()) };
+    let reads = disk.state().nodes[node].reads(range);
+    if reads { Ok(()) } else { Err(io::Error::from_raw_os_error(EIO)) }
 }
 
 #[derive(Debug)]

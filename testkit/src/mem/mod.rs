@@ -14,7 +14,8 @@
 //!
 //! What it promises the engine is what `vellum::disk` asks for, and not more: between two syncs nothing is
 //! ordered; a sync covers what was written before it began; a sync that failed leaves its sectors clean
-//! and, by chance, not written. A mapping is a copy. The same seed gives the same disk.
+//! and, by chance, not written. A mapping is a copy; sectors that broke before it was made are garbage in it,
+//! and [`vellum::disk::Region::populate`] says which are broken now. The same seed gives the same disk.
 
 mod bytes;
 mod crash;
@@ -269,6 +270,18 @@ impl MemDisk {
                 state.names.edit(name, Some(node));
             }
         }
+    }
+
+    /// From now on the device does not read these sectors of 512 bytes: reading answers EIO, and so does
+    /// [`vellum::disk::Region::populate`], also of a region that was mapped before. As in a page cache, the
+    /// whole page of 4 KiB around a sector is not read.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn break_sectors(&self, name: &str, sectors: std::ops::Range<usize>) {
+        let mut state = self.state();
+        let node = *state.names.now().get(name).expect("a file of this name");
+        state.nodes[node].break_sectors(sectors);
     }
 
     /// Unlinks a file behind the engine's back, durably.

@@ -3,6 +3,8 @@
 use super::bytes::{Bytes, PAGE, Page, SECTOR, SECTORS};
 use super::crash::{Crash, Kept};
 use crate::rng::Rng;
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// A file, whatever its names.
 #[derive(Clone, Default)]
@@ -15,6 +17,8 @@ pub(super) struct Node {
     touched: Vec<usize>,
     /// A sync failed: clean sectors may differ from the platter's.
     lost: bool,
+    /// Pages that the device does not read.
+    broken: BTreeSet<usize>,
 }
 
 /// What a sync that has begun will make durable.
@@ -156,7 +160,29 @@ impl Node {
             }
         }
         data.cut();
-        Node { durable: data.clone(), data, ..Node::default() }
+        Node { durable: data.clone(), data, broken: self.broken.clone(), ..Node::default() }
+    }
+
+    /// From now on the device does not read the pages of these sectors.
+    pub(super) fn break_sectors(&mut self, sectors: Range<usize>) {
+        self.broken.extend(sectors.start / SECTORS..sectors.end.div_ceil(SECTORS));
+    }
+
+    /// Whether the device reads these bytes: a page is read as a whole.
+    pub(super) fn reads(&self, bytes: Range<usize>) -> bool {
+        let pages = bytes.start / PAGE..bytes.end.div_ceil(PAGE);
+        pages.is_empty() || self.broken.range(pages).next().is_none()
+    }
+
+    /// The first `len` bytes, as those see them who look at a mapping without asking: what the device does not
+    /// read is garbage.
+    pub(super) fn mapped(&self, len: usize) -> Vec<u8> {
+        let mut bytes = self.data.first(len);
+        for page in &self.broken {
+            let start = (page * PAGE).min(len);
+            bytes[start..(start + PAGE).min(len)].fill(0xa5);
+        }
+        bytes
     }
 
     /// Changes one sector behind everybody's back, in the cache and on the platter.
