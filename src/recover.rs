@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::index;
 use crate::page::Columns;
 use crate::pagestore::superblock::{self, Found};
-use crate::pagestore::{PageStore, Root, Tree, Writer};
+use crate::pagestore::{Keeping, PageStore, Root, Tree, Writer};
 use crate::records::{
     ApplyScratch, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records,
 };
@@ -53,11 +53,11 @@ pub(crate) fn hash_seed(store_id: &[u8; 16]) -> u64 {
 pub(crate) fn recover(
     disk: &Arc<dyn Disk>,
     found: &Found,
-    keep_len: u64,
+    keeping: Keeping,
     progress: Option<&dyn Fn(Progress)>,
 ) -> Result<Recovered> {
     let live = &found.live;
-    let (records, mut writer) = open_checkpoint(disk, found, keep_len)?;
+    let (records, mut writer) = open_checkpoint(disk, found, keeping)?;
     let mut report = RecoveryReport {
         clean: live.seal.is_some(),
         damage: found.damage.as_ref().map(ToString::to_string),
@@ -71,6 +71,8 @@ pub(crate) fn recover(
     let scan = wal::scan(&**disk, live.store_id, &live.log, &found.known(), &mut |frame| {
         match frame.kind {
             Kind::Commit => {
+                // What a frame has read does not become unreadable halfway through it.
+                let _hold = records.pages.hold();
                 let applied = records.apply(&mut writer, &mut scratch, frame.lsn, frame.body);
                 applied.map_err(|error| in_frame(&frame, &error))?;
                 report.replayed += 1;
@@ -106,14 +108,14 @@ pub(crate) fn recover(
     Ok(Recovered { records, writer, scan, report })
 }
 
-fn open_checkpoint(disk: &Arc<dyn Disk>, found: &Found, keep_len: u64) -> Result<(Records, Writer)> {
+fn open_checkpoint(disk: &Arc<dyn Disk>, found: &Found, keeping: Keeping) -> Result<(Records, Writer)> {
     let live = &found.live;
     let seed = hash_seed(&live.store_id);
     let Some(root) = live.root else {
-        let (pages, writer) = PageStore::create(disk.clone(), live.store_id, keep_len);
+        let (pages, writer) = PageStore::create(disk.clone(), live.store_id, keeping);
         return Ok((Records::new(pages, seed, Schema::default(), live.log.lsn, i64::MIN), writer));
     };
-    let (pages, writer, node) = PageStore::open(disk.clone(), live.store_id, keep_len, root)?;
+    let (pages, writer, node) = PageStore::open(disk.clone(), live.store_id, keeping, root)?;
     let schema = read_schema(&pages)?;
     let records = Records::new(pages, seed, schema, live.log.lsn, node.commit_time);
     check_counts(&records.pages.live(), &records.catalog())?;

@@ -4,6 +4,7 @@
 //! Segments are read with `read_at`; a sector that the disk does not read damages the images that lie on it,
 //! and the scan goes on behind it. A page table is walked over segments as the engine reads them.
 
+use super::cache::Cache;
 use super::node::{self, CHUNK_GROUPS, ImageRef, RootNode};
 use super::segment::{self, HEADER_LEN, SECTOR_LEN, Segment, StoredImage};
 use super::tree::Root;
@@ -262,7 +263,8 @@ pub(crate) struct Table {
     segments: BTreeMap<SegmentId, Arc<Segment>>,
 }
 
-/// Reads the root image and opens the segments that it lists; what is wrong with one goes to `fault`.
+/// Reads the root image and opens the segments that it lists, into a cache if there is one; what is wrong with
+/// one goes to `fault`.
 ///
 /// # Errors
 /// When the root itself cannot be read.
@@ -270,12 +272,13 @@ pub(crate) fn open_table(
     disk: &dyn Disk,
     store_id: [u8; 16],
     image: ImageRef,
+    cache: Option<&Arc<Cache>>,
     fault: &mut dyn FnMut(SegmentId, Error),
 ) -> Result<Table> {
-    let root = super::read_root_node(disk, store_id, image)?;
+    let root = super::read_root_node(disk, store_id, image, cache)?;
     let mut segments = BTreeMap::new();
     for entry in &root.segments {
-        match Segment::open(disk, entry, store_id) {
+        match Segment::open(disk, entry, store_id, cache) {
             Ok(segment) => drop(segments.insert(entry.id, segment)),
             Err(error) => fault(entry.id, error),
         }
@@ -336,7 +339,7 @@ impl Table {
     ) -> Option<T> {
         let read = || {
             let stored = super::resolve(&self.segments, image)?;
-            decode(stored.payload(Kind::Node, &address)?)
+            decode(&stored.payload(Kind::Node, &address)?)
                 .map_err(|e| stored.segment.placed(image.offset(), &e))
         };
         let (node, result) = match read() {
@@ -351,11 +354,10 @@ impl Table {
     fn leaf(&self, image: ImageRef, kind: Kind, address: &Address) -> Result<()> {
         let stored: StoredImage = super::resolve(&self.segments, image)?;
         if kind == Kind::Delta {
-            let delta = Delta::decode(stored.payload(kind, address)?);
+            let delta = Delta::decode(&stored.payload(kind, address)?);
             return delta.map(drop).map_err(|error| stored.segment.placed(image.offset(), &error));
         }
-        let (view, start) = stored.segment.image(&image)?;
-        stored.expect(&view, start, kind, address)
+        stored.expect(&stored.segment.head(&image)?, kind, address)
     }
 }
 

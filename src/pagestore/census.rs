@@ -24,14 +24,15 @@ impl PageStore {
                 table_len += chunk_image.image.image_len();
                 let payload =
                     chunk_image.payload(Kind::Node, &table_address(*id, index as u64, CHUNK_LEVEL))?;
-                for (place, image) in super::node::decode_refs(payload, CHUNK_GROUPS)?.into_iter().enumerate()
+                for (place, image) in
+                    super::node::decode_refs(&payload, CHUNK_GROUPS)?.into_iter().enumerate()
                 {
                     let Some(image) = image else { continue };
                     table_len += image.image_len();
                     let stored = self.resolve(image)?;
                     let number = (index * CHUNK_GROUPS + place) as u64;
                     let payload = stored.payload(Kind::Node, &table_address(*id, number, GROUP_LEVEL))?;
-                    for (column, page) in super::node::decode_group(payload)? {
+                    for (column, page) in super::node::decode_group(&payload)? {
                         *counts.entry(name(*id, column)).or_default() += stored_len(&page);
                     }
                 }

@@ -137,7 +137,7 @@ impl PageStore {
         let mut segments = BTreeMap::clone(&self.segments.load());
         for entry in checkpoint.entries.values() {
             if let std::collections::btree_map::Entry::Vacant(vacant) = segments.entry(entry.id) {
-                let opened = Segment::open(&*self.disk, entry, self.store_id);
+                let opened = Segment::open(&*self.disk, entry, self.store_id, self.cache());
                 vacant.insert(opened.inspect_err(|_| self.discard(checkpoint))?);
             }
         }

@@ -59,10 +59,10 @@ impl Run<'_> {
     pub(super) fn find_live(&mut self, victim: SegmentId, touched: &mut Touched) -> Result<()> {
         let Some(segment) = self.store.segments.load().get(&victim).cloned() else { return Ok(()) };
         let mut offset = HEADER_LEN;
-        while offset < segment.bytes().len() {
-            let end = (offset + image::HEAD_LEN).min(segment.bytes().len());
+        while offset < segment.len() {
+            let end = (offset + image::HEAD_LEN).min(segment.len());
             let parsed = segment.fetch(offset..end).and_then(|bytes| {
-                image::parse_head(bytes).map_err(|error| segment.placed(offset as u64, &error))
+                image::parse_head(&bytes).map_err(|error| segment.placed(offset as u64, &error))
             });
             let (head, len) = match parsed {
                 Ok(found) => found,

@@ -57,7 +57,7 @@ impl Mapped {
     /// A reference that leads out of its segment does not say how long the page is: a reader who makes room
     /// for it would take gigabytes for a file of kilobytes. What it reads is `Corrupt` in any case.
     pub(super) fn new(stored: StoredImage, address: Address) -> Mapped {
-        let held = u32::try_from(stored.segment.bytes().len()).unwrap_or(u32::MAX);
+        let held = u32::try_from(stored.segment.len()).unwrap_or(u32::MAX);
         Mapped {
             segment: stored.segment.clone(),
             len: stored.image.payload_len.min(held),
@@ -128,7 +128,7 @@ impl Mapped {
             return Ok(blocks);
         }
         let (view, start) = stored.segment.image(&stored.image)?;
-        stored.expect(&view, start, Kind::Page, address)?;
+        stored.expect(view.head(), Kind::Page, address)?;
         let blocks = blocks.get_or_init(|| Blocks {
             crcs: view.block_crcs(),
             checked_more: (0..view.block_count().saturating_sub(1) / 64).map(|_| AtomicU64::new(0)).collect(),

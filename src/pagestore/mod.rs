@@ -26,6 +26,7 @@
 //! before any latch, never after.
 
 mod audit;
+mod cache;
 mod census;
 mod checkpoint;
 mod compact;
@@ -39,8 +40,10 @@ pub(crate) mod superblock;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unmapped;
 
 pub(crate) use audit::{Fault, Reference, SegmentScan, open_table, scan_segment, scan_segment_with};
+pub(crate) use cache::{Cache, Hold};
 pub(crate) use checkpoint::Checkpoint;
 pub use checkpoint::CheckpointReport;
 pub(crate) use compact::Compaction;
@@ -87,6 +90,8 @@ pub(crate) struct PageStore {
     /// Bytes of clean owned copies and deltas that may stay in memory: less than the budget, since tables
     /// and latches of what is in memory come on top.
     keep_len: u64,
+    /// What pages are read into where segments are not mapped.
+    cache: Option<Arc<Cache>>,
     /// Table nodes read since opening, for tests that count.
     nodes_read: AtomicU64,
 }
@@ -164,18 +169,37 @@ impl Drop for Pin {
     }
 }
 
+/// What of pages may stay in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeping {
+    /// Twice the bytes of clean owned copies and deltas.
+    pub(crate) keep_len: u64,
+    /// Where pages are read into; `None` where segments are mapped.
+    pub(crate) cache: Option<Arc<Cache>>,
+}
+
+impl From<u64> for Keeping {
+    fn from(keep_len: u64) -> Keeping {
+        Keeping { keep_len, cache: None }
+    }
+}
+
 impl PageStore {
     /// The pages of a store without a checkpoint.
-    pub(crate) fn create(disk: Arc<dyn Disk>, store_id: [u8; 16], keep_len: u64) -> (PageStore, Writer) {
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        keep_len: impl Into<Keeping>,
+    ) -> (PageStore, Writer) {
         let root = Root { epoch: 1, trees: Vec::new() };
         let table = SegmentTable { next_segment: 1, ..SegmentTable::default() };
-        PageStore::with(disk, store_id, keep_len, root, BTreeMap::new(), table)
+        PageStore::with(disk, store_id, keep_len.into(), root, BTreeMap::new(), table)
     }
 
     fn with(
         disk: Arc<dyn Disk>,
         store_id: [u8; 16],
-        budget: u64,
+        Keeping { keep_len: budget, cache }: Keeping,
         root: Root,
         segments: BTreeMap<SegmentId, Arc<Segment>>,
         table: SegmentTable,
@@ -191,8 +215,10 @@ impl PageStore {
             table: Mutex::new(table),
             memory: Arc::new(Memory::new(budget / 2)),
             keep_len: budget / 2,
+            cache,
             nodes_read: AtomicU64::new(0),
         };
+        store.note_root();
         (store, Writer { epoch: 1, round: 1, dirty: Vec::new(), expected: None })
     }
 
@@ -201,10 +227,10 @@ impl PageStore {
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         store_id: [u8; 16],
-        keep_len: u64,
+        keeping: Keeping,
         root_image: ImageRef,
     ) -> Result<(PageStore, Writer, RootNode)> {
-        let (node, segments) = read_root(&*disk, store_id, root_image)?;
+        let (node, segments) = read_root(&*disk, store_id, root_image, keeping.cache.as_ref())?;
         let mut trees = Vec::with_capacity(node.trees.len());
         for tree in &node.trees {
             let stored = tree.node.map(|image| resolve(&segments, image)).transpose()?;
@@ -218,8 +244,27 @@ impl PageStore {
             root: Some(root_image),
         };
         let (store, writer) =
-            PageStore::with(disk, store_id, keep_len, Root { epoch: 1, trees }, segments, table);
+            PageStore::with(disk, store_id, keeping, Root { epoch: 1, trees }, segments, table);
         Ok((store, writer, node))
+    }
+
+    /// The cache goes through the groups of roots that are alive.
+    fn note_root(&self) {
+        if let Some(cache) = &self.cache {
+            cache.add_root(&self.live.load_full());
+        }
+    }
+
+    /// Keeps in memory what the writer reads, until it has been applied (crash rule 8). Where segments are
+    /// mapped there is nothing to keep.
+    #[inline]
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        self.cache.as_ref().map(Cache::hold)
+    }
+
+    /// Bytes in the cache, and the most that were in it; none where segments are mapped.
+    pub(crate) fn cache_len(&self) -> (u64, u64) {
+        self.cache.as_ref().map_or((0, 0), |cache| cache.loaded())
     }
 
     /// The live state, for one read.
@@ -272,6 +317,11 @@ impl PageStore {
     pub(crate) fn images_read(&self) -> u64 {
         let segments = self.segments.load();
         self.nodes_read.load(Relaxed) + segments.values().map(|segment| segment.images_read()).sum::<u64>()
+    }
+
+    /// Where pages are read into, unless segments are mapped.
+    pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
     }
 
     fn resolve(&self, image: ImageRef) -> Result<StoredImage> {
@@ -327,7 +377,7 @@ impl PageStore {
             None => Vec::new(),
             Some(stored) => {
                 let payload = stored.payload(Kind::Node, &table_address(tree.id, 0, TREE_LEVEL))?;
-                node::decode_refs(payload, usize::MAX)
+                node::decode_refs(&payload, usize::MAX)
                     .map_err(|e| stored.segment.placed(stored.image.offset(), &e))?
             }
         };
@@ -352,7 +402,7 @@ impl PageStore {
     fn read_chunk(&self, tree: TreeId, chunk_index: usize, stored: &StoredImage) -> Result<Chunk> {
         self.nodes_read.fetch_add(1, Relaxed);
         let payload = stored.payload(Kind::Node, &table_address(tree, chunk_index as u64, CHUNK_LEVEL))?;
-        let refs = node::decode_refs(payload, CHUNK_GROUPS)
+        let refs = node::decode_refs(&payload, CHUNK_GROUPS)
             .map_err(|error| stored.segment.placed(stored.image.offset(), &error))?;
         Ok(Chunk::of(0, self.resolve_all(refs)?))
     }
@@ -369,7 +419,7 @@ impl PageStore {
     fn read_group(&self, tree: TreeId, number: u64, stored: &StoredImage) -> Result<GroupState> {
         let payload = stored.payload(Kind::Node, &table_address(tree, number, GROUP_LEVEL))?;
         let pages =
-            node::decode_group(payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
+            node::decode_group(&payload).map_err(|e| stored.segment.placed(stored.image.offset(), &e))?;
         let segments = self.segments.load();
         let mut resolved = Vec::with_capacity(pages.len());
         for (column, page) in pages {
@@ -405,6 +455,7 @@ impl PageStore {
             Err(index) => trees.insert(index, (tree.id, tree.clone())),
         }
         self.live.store(Arc::new(Root { epoch: writer.epoch, trees }));
+        self.note_root();
     }
 
     /// The group `number` of `tree`, ready to be changed and on the dirty list; made if there is none.
@@ -533,24 +584,30 @@ fn read_root(
     disk: &dyn Disk,
     store_id: [u8; 16],
     root_image: ImageRef,
+    cache: Option<&Arc<Cache>>,
 ) -> Result<(RootNode, BTreeMap<SegmentId, Arc<Segment>>)> {
-    let node = read_root_node(disk, store_id, root_image)?;
+    let node = read_root_node(disk, store_id, root_image, cache)?;
     let mut segments = BTreeMap::new();
     for entry in &node.segments {
-        segments.insert(entry.id, Segment::open(disk, entry, store_id)?);
+        segments.insert(entry.id, Segment::open(disk, entry, store_id, cache)?);
     }
     Ok((node, segments))
 }
 
 /// Reads a root image alone.
-fn read_root_node(disk: &dyn Disk, store_id: [u8; 16], root_image: ImageRef) -> Result<RootNode> {
+fn read_root_node(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    root_image: ImageRef,
+    cache: Option<&Arc<Cache>>,
+) -> Result<RootNode> {
     // The root's own segment is listed only inside it, so its length is taken from the file here and
     // compared with the list by those who open what it lists.
     let file_len = disk.open(&segment::file_name(root_image.segment), crate::disk::Access::Read)?.len()?;
     let entry = SegmentEntry { id: root_image.segment, len: file_len, live_len: 0 };
-    let stored = StoredImage { image: root_image, segment: Segment::open(disk, &entry, store_id)? };
+    let stored = StoredImage { image: root_image, segment: Segment::open(disk, &entry, store_id, cache)? };
     let payload = stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?;
-    let node = node::decode_root(payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))?;
+    let node = node::decode_root(&payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))?;
     if !node.segments.iter().any(|entry| entry.id == root_image.segment) {
         let reason = "the root does not list the segment that it lies in";
         return Err(Error::corrupt(stored.segment.name.clone(), root_image.offset(), reason));
@@ -563,9 +620,10 @@ pub(crate) fn segments_of(
     disk: &dyn Disk,
     store_id: [u8; 16],
     root: Option<ImageRef>,
+    cache: Option<&Arc<Cache>>,
 ) -> Result<Vec<SegmentEntry>> {
     let Some(root) = root else { return Ok(Vec::new()) };
-    Ok(read_root_node(disk, store_id, root)?.segments)
+    Ok(read_root_node(disk, store_id, root, cache)?.segments)
 }
 
 /// An id behind everything that lies in the directory, so that no file of a failed checkpoint is met.

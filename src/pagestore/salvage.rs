@@ -5,20 +5,18 @@
 //! address, a page by its blocks. What a scan cannot know is whether a newer image of a page was there and
 //! is gone; [`FoundImages::is_newest`] tells where that can be ruled out.
 
+use super::cache::Cache;
 use super::node::{ImageRef, Meta, RootNode, Stored};
 use super::segment::{self, Segment};
 use super::tree::{GroupState, Root, Tree};
-use super::{PageStore, ROOT_LEVEL, Reference, SegmentTable, Writer, node, resolve, table_address};
-use crate::disk::{Access, Disk, Region};
+use super::{Keeping, PageStore, ROOT_LEVEL, Reference, SegmentTable, Writer, node, resolve, table_address};
+use crate::disk::{Access, Disk};
 use crate::error::{Error, Result};
 use crate::id::{Address, GROUP_ROWS, Lsn, SegmentId, TreeId};
 use crate::page::image::{ImageHead, Kind};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-
-/// Bytes that are left out around a place that the disk does not read.
-const UNREADABLE_STEP: usize = 4096;
 
 /// More groups than this no store has: 10^13 rows.
 const GROUP_NUMBER_MAX: u64 = 1 << 34;
@@ -107,33 +105,23 @@ impl FoundImages {
 }
 
 /// A segment with the bytes that it has, whatever its header and the page table say of it.
-fn open_as_is(disk: &dyn Disk, id: SegmentId, unreadable: bool) -> Result<Arc<Segment>> {
+fn open_as_is(disk: &dyn Disk, id: SegmentId, cache: Option<&Arc<Cache>>) -> Result<Arc<Segment>> {
     let name = segment::file_name(id);
     let file = disk.open(&name, Access::Read)?;
     let len = file.len()?;
-    if !unreadable {
-        return Ok(Arc::new(Segment::as_is(name, file.map(len)?)));
-    }
-    // A mapping would end the process where the medium fails.
-    let mut bytes = vec![0; usize::try_from(len).map_err(|_| Error::corrupt(&name, 0, "too long to read"))?];
-    for (index, step) in bytes.chunks_mut(UNREADABLE_STEP).enumerate() {
-        if file.read_at((index * UNREADABLE_STEP) as u64, step).is_err() {
-            step.fill(0);
-        }
-    }
-    Ok(Arc::new(Segment::as_is(name, Region::heap(bytes))))
+    Ok(Arc::new(Segment::of_file(name, file, len, cache)?))
 }
 
 /// All segments that can be opened.
 pub(crate) type Segments = BTreeMap<SegmentId, Arc<Segment>>;
 
-/// Opens every segment file in the directory as it is. `unreadable`: those that a scan could not read.
+/// Opens every segment file in the directory as it is, into a cache if there is one.
 ///
 /// # Errors
 /// What the disk says about listing the directory.
-pub(crate) fn open_all(disk: &dyn Disk, unreadable: &dyn Fn(SegmentId) -> bool) -> Result<Segments> {
+pub(crate) fn open_all(disk: &dyn Disk, cache: Option<&Arc<Cache>>) -> Result<Segments> {
     let ids = disk.list()?.iter().filter_map(|name| segment::id_of(name)).collect::<Vec<_>>();
-    Ok(ids.into_iter().filter_map(|id| open_as_is(disk, id, unreadable(id)).ok().map(|s| (id, s))).collect())
+    Ok(ids.into_iter().filter_map(|id| open_as_is(disk, id, cache).ok().map(|s| (id, s))).collect())
 }
 
 /// A root image, as far as segments have it.
@@ -143,7 +131,7 @@ pub(crate) fn open_all(disk: &dyn Disk, unreadable: &dyn Fn(SegmentId) -> bool) 
 pub(crate) fn read_root_as_is(segments: &Segments, root_image: ImageRef) -> Result<RootNode> {
     let stored = resolve(segments, root_image)?;
     let payload = stored.payload(Kind::Root, &table_address(TreeId(0), 0, ROOT_LEVEL))?;
-    node::decode_root(payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))
+    node::decode_root(&payload).map_err(|e| stored.segment.placed(root_image.offset(), &e))
 }
 
 impl PageStore {
@@ -154,7 +142,7 @@ impl PageStore {
     pub(crate) fn open_as_is(
         disk: Arc<dyn Disk>,
         store_id: [u8; 16],
-        keep_len: u64,
+        keeping: Keeping,
         segments: &Segments,
         root_image: ImageRef,
     ) -> Result<(PageStore, Writer, RootNode)> {
@@ -168,7 +156,7 @@ impl PageStore {
         }
         let root = Root { epoch: 1, trees };
         let table = SegmentTable { next_segment: node.next_segment, ..SegmentTable::default() };
-        let (store, writer) = PageStore::with(disk, store_id, keep_len, root, segments.clone(), table);
+        let (store, writer) = PageStore::with(disk, store_id, keeping, root, segments.clone(), table);
         Ok((store, writer, node))
     }
 
@@ -180,7 +168,7 @@ impl PageStore {
     pub(crate) fn of_found(
         disk: Arc<dyn Disk>,
         store_id: [u8; 16],
-        keep_len: u64,
+        keeping: Keeping,
         segments: &Segments,
         found: &FoundImages,
         lsn: Lsn,
@@ -188,7 +176,7 @@ impl PageStore {
     ) -> Result<(PageStore, Writer)> {
         let root = Root { epoch: 1, trees: Vec::new() };
         let table = SegmentTable { next_segment: 1, ..SegmentTable::default() };
-        let (store, mut writer) = PageStore::with(disk, store_id, keep_len, root, segments.clone(), table);
+        let (store, mut writer) = PageStore::with(disk, store_id, keeping, root, segments.clone(), table);
         let mut groups: BTreeMap<(TreeId, u64), Vec<(u32, Stored)>> = BTreeMap::new();
         for address in found.pages.keys() {
             let stored = found.newest(address, lsn);

@@ -1,7 +1,7 @@
 //! # Segment: an append-only file of images
 //!
-//! A segment is written by one checkpoint, synced, and from then on only read, through a mapping; it
-//! is never written again and never cut, only unlinked. Its name is `seg-` and its id in eight digits.
+//! A segment is written by one checkpoint, synced, and from then on only read, through a mapping or by
+//! calls; it is never written again and never cut, only unlinked. Its name is `seg-` and its id in eight digits.
 //!
 //! | offset | size | field    | meaning                                                    |
 //! |-------:|-----:|----------|------------------------------------------------------------|
@@ -23,6 +23,7 @@
 //! time they are fetched ([`Segment::fetch`]), so that a sector that the disk does not read is an error
 //! too, and no signal.
 
+use super::cache::Cache;
 use super::node::{ImageRef, SegmentEntry};
 use crate::bytes::{Field, crc32};
 use crate::disk::{Access, Disk, File, Region};
@@ -30,6 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::page::image::{self, ImageHead, ImageView};
 use crate::planted::planted;
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,18 +80,33 @@ fn encode_header(id: SegmentId, store_id: [u8; 16]) -> [u8; HEADER_LEN] {
     bytes
 }
 
-/// One sealed segment, mapped.
+/// One sealed segment, mapped or read by calls.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) name: String,
+    /// Empty where there is a file.
     region: Region,
+    unmapped: Option<Unmapped>,
     /// Images read from it since it was opened, for tests that count.
     images_read: AtomicU64,
 }
 
+/// A segment that is not mapped.
+#[derive(Debug)]
+struct Unmapped {
+    file: Arc<dyn File>,
+    len: usize,
+    cache: Arc<Cache>,
+}
+
 impl Segment {
-    /// Opens, checks and maps a segment that the root names.
-    pub(crate) fn open(disk: &dyn Disk, entry: &SegmentEntry, store_id: [u8; 16]) -> Result<Arc<Segment>> {
+    /// Opens and checks a segment that the root names, and maps it unless there is a cache to read into.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        entry: &SegmentEntry,
+        store_id: [u8; 16],
+        cache: Option<&Arc<Cache>>,
+    ) -> Result<Arc<Segment>> {
         let name = file_name(entry.id);
         let file = disk.open(&name, Access::Read)?;
         let len = file.len()?;
@@ -97,16 +114,40 @@ impl Segment {
             let reason = format!("the file has {len} bytes, the root expects {}", entry.len);
             return Err(Error::corrupt(name, len.min(entry.len), reason));
         }
-        let segment = Segment::as_is(name, file.map(len)?);
+        let segment = Segment::of_file(name, file, len, cache)?;
         let header = segment.fetch(0..HEADER_LEN)?;
-        check_header(header, entry.id, store_id)
+        check_header(&header, entry.id, store_id)
             .map_err(|reason| Error::corrupt(segment.name.clone(), 0, reason))?;
         Ok(Arc::new(segment))
     }
 
     /// A segment of these bytes, unchecked: each image answers for itself.
     pub(super) fn as_is(name: String, region: Region) -> Segment {
-        Segment { name, region, images_read: AtomicU64::new(0) }
+        Segment { name, region, unmapped: None, images_read: AtomicU64::new(0) }
+    }
+
+    /// The first `len` bytes of a file, unchecked; mapped unless there is a cache to read into.
+    pub(super) fn of_file(
+        name: String,
+        file: Arc<dyn File>,
+        len: u64,
+        cache: Option<&Arc<Cache>>,
+    ) -> Result<Segment> {
+        let Some(cache) = cache.cloned() else { return Ok(Segment::as_is(name, file.map(len)?)) };
+        let len = usize::try_from(len).map_err(|_| Error::corrupt(&name, 0, "too long for this machine"))?;
+        let mut segment = Segment::as_is(name, Region::heap(Vec::new()));
+        segment.unmapped = Some(Unmapped { file, len, cache });
+        Ok(segment)
+    }
+
+    /// The cache that its pages are read into; `None` of a mapped one.
+    pub(super) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.unmapped.as_ref().map(|unmapped| &unmapped.cache)
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> usize {
+        self.unmapped.as_ref().map_or(self.region.len(), |unmapped| unmapped.len)
     }
 
     /// The bytes of a range, once the disk has given them: from here on they may be touched. Whoever touches
@@ -115,47 +156,81 @@ impl Segment {
     /// # Errors
     /// `Corrupt` for a sector that the disk cannot read, as for other damage: in recovery the page is set
     /// aside (crash rule 8), and what else there is goes on. `Io` when memory is lacking.
-    pub(crate) fn fetch(&self, range: Range<usize>) -> Result<&[u8]> {
+    pub(crate) fn fetch(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>> {
+        if let Some(Unmapped { file, len, .. }) = &self.unmapped {
+            if range.start > range.end || range.end > *len {
+                return Err(self.past_the_end(range.start as u64));
+            }
+            let mut bytes = vec![0; range.len()];
+            return match file.read_at(range.start as u64, &mut bytes) {
+                Ok(()) => Ok(Cow::Owned(bytes)),
+                Err(error) => Err(self.not_fetched(range, error)),
+            };
+        }
         let Some(bytes) = self.region.get(range.clone()) else {
-            let reason = "a reference points past the segment's end";
-            return Err(Error::corrupt(self.name.clone(), range.start as u64, reason));
+            return Err(self.past_the_end(range.start as u64));
         };
         match self.region.populate(range.clone()) {
-            Ok(()) => Ok(bytes),
+            Ok(()) => Ok(Cow::Borrowed(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                Err(Error::io("reading", self.name.clone(), error))
+            }
             Err(error) => Err(self.not_fetched(range, error)),
         }
     }
 
+    /// Which sector it is that the disk cannot read.
     #[cold]
-    fn not_fetched(&self, range: Range<usize>, error: io::Error) -> Error {
-        if error.kind() == io::ErrorKind::OutOfMemory {
-            return Error::io("reading", self.name.clone(), error);
-        }
+    fn not_fetched(&self, range: Range<usize>, error: impl std::fmt::Display) -> Error {
+        let is_bad = |sector: &usize| {
+            let end = (*sector + SECTOR_LEN).min(range.end);
+            match &self.unmapped {
+                Some(Unmapped { file, .. }) => {
+                    file.read_at(*sector as u64, &mut [0; SECTOR_LEN][..end - *sector]).is_err()
+                }
+                None => self.region.populate(*sector..end).is_err(),
+            }
+        };
         let first = range.start - range.start % SECTOR_LEN;
-        let is_bad = |page: &usize| self.region.populate(*page..(*page + SECTOR_LEN).min(range.end)).is_err();
-        let page = (first..range.end).step_by(SECTOR_LEN).find(is_bad).unwrap_or(first);
-        unreadable(&self.name, page as u64, &error)
+        let sector = (first..range.end).step_by(SECTOR_LEN).find(is_bad).unwrap_or(first);
+        unreadable(&self.name, sector as u64, &error)
     }
 
-    /// The image that `image` names, its head and CRC array fetched and checked against the reference; and
-    /// where it starts.
+    #[cold]
+    fn past_the_end(&self, start: u64) -> Error {
+        Error::corrupt(self.name.clone(), start, "a reference points past the segment's end")
+    }
+
+    /// The image that `image` names in a mapped segment, its head and CRC array fetched and checked against
+    /// the reference; and where it starts.
     pub(crate) fn image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
-        self.fetch(span(image.offset(), image::payload_start(image.payload_len as usize) as u64))?;
-        self.checked(image)
+        let start = image.offset();
+        self.fetch(span(start, image::payload_start(image.payload_len as usize) as u64))?;
+        let bytes =
+            self.region.get(span(start, image.image_len())).ok_or_else(|| self.past_the_end(start))?;
+        Ok((self.checked(image, bytes)?, start as usize))
     }
 
-    /// The same with all of its bytes fetched.
-    pub(crate) fn whole_image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
-        self.fetch(span(image.offset(), image.image_len()))?;
-        self.checked(image)
+    /// All bytes of the image that `image` names, each of them checked; and what it says of itself.
+    pub(crate) fn whole_image(&self, image: &ImageRef) -> Result<(Cow<'_, [u8]>, ImageHead)> {
+        let bytes = self.fetch(span(image.offset(), image.image_len()))?;
+        let view = self.checked(image, &bytes)?;
+        view.verify_whole().map_err(|error| self.placed(image.offset(), &error))?;
+        let head = *view.head();
+        Ok((bytes, head))
     }
 
-    fn checked(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
+    /// The head of an image, checked against the reference.
+    pub(crate) fn head(&self, image: &ImageRef) -> Result<ImageHead> {
+        match &self.unmapped {
+            Some(_) => self.whole_image(image).map(|(_, head)| head),
+            None => self.image(image).map(|(view, _)| *view.head()),
+        }
+    }
+
+    fn checked<'b>(&self, image: &ImageRef, bytes: &'b [u8]) -> Result<ImageView<'b>> {
         self.images_read.fetch_add(1, Relaxed);
         let start = image.offset();
-        let bytes = self.region.get(span(start, image.image_len())).ok_or_else(|| {
-            Error::corrupt(self.name.clone(), start, "a reference points past the segment's end")
-        })?;
         let view = ImageView::parse(bytes).map_err(|error| self.placed(start, &error))?;
         if view.crc() != image.crc || view.head().payload_len != image.payload_len {
             let reason = format!(
@@ -165,10 +240,10 @@ impl Segment {
             );
             return Err(Error::corrupt(self.name.clone(), start, reason));
         }
-        Ok((view, start as usize))
+        Ok(view)
     }
 
-    /// All bytes, for those who fetched where they look.
+    /// All bytes of a mapped segment, for those who fetched where they look; none of another.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.region
     }
@@ -244,29 +319,34 @@ pub(crate) struct StoredImage {
 }
 
 impl StoredImage {
-    /// The whole payload, every block checked; for small images that are decoded at once.
-    pub(crate) fn payload(&self, kind: image::Kind, address: &crate::id::Address) -> Result<&[u8]> {
-        let (view, start) = self.segment.whole_image(&self.image)?;
-        self.expect(&view, start, kind, address)?;
-        view.verify_whole().map_err(|error| self.segment.placed(start as u64, &error))?;
-        let range = view.payload_range();
-        Ok(&self.segment.bytes()[start + range.start..start + range.end])
+    /// The whole payload, every block checked.
+    pub(crate) fn payload(&self, kind: image::Kind, address: &crate::id::Address) -> Result<Cow<'_, [u8]>> {
+        let (bytes, head) = self.segment.whole_image(&self.image)?;
+        self.expect(&head, kind, address)?;
+        let start = image::payload_start(head.payload_len as usize);
+        let range = start..start + head.payload_len as usize;
+        Ok(match bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range]),
+            Cow::Owned(mut bytes) => {
+                bytes.truncate(range.end);
+                bytes.drain(..range.start);
+                Cow::Owned(bytes)
+            }
+        })
     }
 
     /// An image says whose it is; one that lies where another should is damage.
     pub(crate) fn expect(
         &self,
-        view: &ImageView<'_>,
-        start: usize,
+        head: &ImageHead,
         kind: image::Kind,
         address: &crate::id::Address,
     ) -> Result<()> {
-        let head = view.head();
         if head.kind == kind && head.address == *address {
             return Ok(());
         }
         let reason = format!("a {:?} of {} where a {kind:?} of {address} should be", head.kind, head.address);
-        Err(Error::corrupt(self.segment.name.clone(), start as u64, reason))
+        Err(Error::corrupt(self.segment.name.clone(), self.image.offset(), reason))
     }
 }
 
@@ -312,12 +392,10 @@ impl SegmentWriter {
 
     /// Appends an image as it lies in another segment; its bytes are checked on the way.
     pub(crate) fn copy(&mut self, from: &StoredImage) -> Result<ImageRef> {
-        let (view, start) = from.segment.whole_image(&from.image)?;
-        view.verify_whole().map_err(|error| from.segment.placed(start as u64, &error))?;
-        let len = from.image.image_len();
+        let (bytes, _) = from.segment.whole_image(&from.image)?;
         self.settle()?;
         let (segment, offset) = self.next_place();
-        self.buffer.extend_from_slice(&from.segment.bytes()[start..start + len as usize]);
+        self.buffer.extend_from_slice(&bytes);
         Ok(ImageRef { segment, place: (offset / 64) as u32, ..from.image })
     }
 

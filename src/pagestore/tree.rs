@@ -373,6 +373,12 @@ impl GroupState {
         }
     }
 
+    /// Lets go of buffers that were not used of late, nor by the transaction `held`.
+    pub(crate) fn evict(&mut self, held: u64) {
+        self.first.iter_mut().for_each(|page| page.evict(held));
+        self.pages.iter_mut().for_each(|page| page.0.evict(held));
+    }
+
     /// Begins to count what is written to its pages anew, for the next checkpoint.
     pub(crate) fn count_anew(&mut self) {
         self.first.iter_mut().for_each(Page::count_anew);

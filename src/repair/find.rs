@@ -6,17 +6,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Lsn, SegmentId};
 use crate::pagestore::superblock::{self, Superblock};
 use crate::pagestore::{
-    FoundImages, ImageRef, Reference, Segments, open_all, open_table, scan_segment_with, segment,
+    Cache, FoundImages, ImageRef, Reference, Segments, open_all, open_table, scan_segment_with, segment,
 };
 use crate::wal::{self, CheckpointMark, Kind, Position, Resume, Salvaged};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Bytes of pages of segments that are not mapped.
+const CACHE_LEN: u64 = 64 << 20;
 
 /// All that could be read without looking into pages.
 pub(super) struct Sources {
     pub(super) store_id: [u8; 16],
     pub(super) images: FoundImages,
     pub(super) segments: Segments,
+    /// What segments are read into where the disk does not read all of one: then none is mapped.
+    pub(super) cache: Option<Arc<Cache>>,
     /// Checkpoints to start from, the best first; one without a root begins with the first commit.
     pub(super) starts: Vec<Superblock>,
     /// Where the log goes on behind pages that a scan finds, and as of which commit they are taken.
@@ -45,7 +50,7 @@ impl Sources {
         let nothing = Resume { position: nowhere, lsn: Lsn(0), prev_crc: 0, generation: 1 };
         let (images, segments) = (FoundImages::default(), Segments::new());
         let scan_from = (start(store_id, nothing, None), Lsn(u64::MAX));
-        let mut sources = Sources { store_id, images, segments, starts, scan_from };
+        let mut sources = Sources { store_id, images, segments, cache: None, starts, scan_from };
         sources.scan(&**disk, losses)?;
         let places = places_in_log(&**disk, store_id)?;
         if sources.starts.is_empty() {
@@ -69,7 +74,7 @@ impl Sources {
 
     fn scan(&mut self, disk: &dyn Disk, losses: &mut Losses) -> Result<()> {
         let ids: Vec<SegmentId> = disk.list()?.iter().filter_map(|name| segment::id_of(name)).collect();
-        let mut unreadable = BTreeSet::new();
+        let mut unreadable = false;
         let mut faults = Vec::new();
         for id in ids {
             let images = &mut self.images;
@@ -78,9 +83,7 @@ impl Sources {
             });
             match scanned {
                 Ok(scan) => {
-                    if scan.unreadable {
-                        unreadable.insert(id);
-                    }
+                    unreadable |= scan.unreadable;
                     faults.extend(scan.faults.into_iter().map(|fault| (id, fault)));
                 }
                 Err(error) => {
@@ -90,7 +93,8 @@ impl Sources {
             }
         }
         self.images.roots.sort_by_key(|(lsn, image)| (*lsn, image.segment, image.place));
-        self.segments = open_all(disk, &|id| unreadable.contains(&id))?;
+        self.cache = unreadable.then(|| Cache::new(CACHE_LEN));
+        self.segments = open_all(disk, self.cache.as_ref())?;
         let named = self.named(disk);
         for (id, fault) in faults {
             losses.note(format!("damage that was met: {}", fault.error));
@@ -112,13 +116,13 @@ impl Sources {
         let mut named = BTreeMap::new();
         for copy in &self.starts {
             let Some(root) = copy.root else { continue };
-            let Ok(table) = open_table(disk, copy.store_id, root, &mut |_, _| {}) else {
+            let Ok(table) = open_table(disk, copy.store_id, root, self.cache.as_ref(), &mut |_, _| {}) else {
                 let lost = Reference::to_root(root);
                 named.entry((root.segment, root.offset())).or_insert((lost, copy.log.lsn));
                 continue;
             };
             for entry in &table.root.segments {
-                let len = self.segments.get(&entry.id).map(|segment| segment.bytes().len() as u64);
+                let len = self.segments.get(&entry.id).map(|segment| segment.len() as u64);
                 if len.is_none_or(|len| len < entry.len) {
                     self.images.unknown.push((entry.id, len.unwrap_or(0)));
                 }

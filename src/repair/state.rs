@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::id::{Lsn, RowId, TreeId};
 use crate::pagestore::superblock::Superblock;
-use crate::pagestore::{FoundImages, PageStore, Root, Writer, read_root_as_is};
+use crate::pagestore::{FoundImages, Keeping, PageStore, Root, Writer, read_root_as_is};
 use crate::records::{ApplyScratch, CATALOG_TREE, COUNTER, Catalog, ROWS, Records, read_header};
 use crate::recover::{hash_seed, read_schema};
 use crate::schema::Schema;
@@ -149,8 +149,13 @@ fn from_checkpoint(
             (Records::new(pages, seed, Schema::default(), start.log.lsn, i64::MIN), writer)
         }
         Some(root) => {
-            let (pages, writer, node) =
-                PageStore::open_as_is(disk.clone(), sources.store_id, KEEP_LEN, &sources.segments, root)?;
+            let (pages, writer, node) = PageStore::open_as_is(
+                disk.clone(),
+                sources.store_id,
+                keeping(sources),
+                &sources.segments,
+                root,
+            )?;
             let schema = read_schema(&pages).or_else(|error| scanned.cloned().ok_or(error))?;
             (Records::new(pages, seed, schema, start.log.lsn, node.commit_time), writer)
         }
@@ -160,6 +165,10 @@ fn from_checkpoint(
     Ok(State { records, root, is_scanned: false, has_whole_log })
 }
 
+fn keeping(sources: &Sources) -> Keeping {
+    Keeping { keep_len: KEEP_LEN, cache: sources.cache.clone() }
+}
+
 /// Pages as of a checkpoint, found by scanning; the log behind it is not applied yet.
 fn from_scan(disk: &Arc<dyn Disk>, sources: &Sources) -> Result<(Records, Writer)> {
     let (start, lsn) = &sources.scan_from;
@@ -167,7 +176,7 @@ fn from_scan(disk: &Arc<dyn Disk>, sources: &Sources) -> Result<(Records, Writer
     let metas = root.iter().flat_map(|root| &root.trees).map(|tree| (tree.id, tree.meta)).collect();
     let (store_id, segments, images) = (sources.store_id, &sources.segments, &sources.images);
     let (pages, writer) =
-        PageStore::of_found(disk.clone(), store_id, KEEP_LEN, segments, images, *lsn, &metas)?;
+        PageStore::of_found(disk.clone(), store_id, keeping(sources), segments, images, *lsn, &metas)?;
     let schema = read_schema(&pages).unwrap_or_default();
     let records = Records::new(pages, hash_seed(&store_id), schema, start.log.lsn, 0);
     if root.is_none() {

@@ -318,7 +318,7 @@ fn three_images() -> Vec<StoredImage> {
             let refs: Vec<ImageRef> = (0..3).map(|n| writer.put(&head, &[n])).collect();
             writer.finish().expect("a sound disk");
             let entries = writer.entries();
-            let segment = Segment::open(&*disk, &entries[0], store_id).expect("it was just written");
+            let segment = Segment::open(&*disk, &entries[0], store_id, None).expect("it was just written");
             let stored = |image: ImageRef| StoredImage { image, segment: segment.clone() };
             *images.lock().expect("no other thread") = refs.into_iter().map(stored).collect();
         },

@@ -4,6 +4,7 @@ use super::Store;
 use crate::disk::{Disk, OsDisk};
 use crate::error::Result;
 use crate::id::RecordId;
+use crate::pagestore::{Cache, Keeping};
 use crate::schema::Schema;
 use crate::txn::Source;
 use crate::value::Timestamp;
@@ -52,6 +53,8 @@ pub struct Config {
     pub(crate) dirty_budget: u64,
     pub(crate) checkpoint_log_len: u64,
     pub(crate) log_mapped: bool,
+    pub(crate) segments_mapped: bool,
+    pub(crate) segment_cache_len: u64,
     pub(crate) background: bool,
     pub(crate) threads: bool,
     pub(crate) log_file_len: Option<(u64, u64)>,
@@ -69,6 +72,8 @@ impl Default for Config {
             dirty_budget: 256 << 20,
             checkpoint_log_len: 64 << 20,
             log_mapped: true,
+            segments_mapped: true,
+            segment_cache_len: 64 << 20,
             background: true,
             threads: true,
             log_file_len: None,
@@ -88,6 +93,7 @@ impl fmt::Debug for Config {
             .field("dirty_budget", &self.dirty_budget)
             .field("checkpoint_log_len", &self.checkpoint_log_len)
             .field("log_mapped", &self.log_mapped)
+            .field("segments_mapped", &self.segments_mapped)
             .field("background", &self.background)
             .finish_non_exhaustive()
     }
@@ -144,6 +150,37 @@ impl Config {
     pub fn log_mapped(mut self, mapped: bool) -> Config {
         self.log_mapped = mapped;
         self
+    }
+
+    /// Whether records on disk are read through a mapping (the default), or with system calls into a cache of
+    /// [`Config::segment_cache_len`].
+    ///
+    /// Through a mapping the operating system's page cache is the store's, and a warm read makes no call. A
+    /// sector that the disk cannot read is an error when it is touched the first time after the opening; but
+    /// where the page cache drops a page, and its sector breaks before the page is read again, the process is
+    /// ended by a signal (SIGBUS). The same goes for kernels before Linux 5.14, and for other systems, at the
+    /// first touch too.
+    ///
+    /// Without a mapping every unreadable sector is an error, at any time. A page is read and checked whole at
+    /// its first touch, and again after the cache let it go; one file descriptor a segment stays open.
+    #[must_use]
+    pub fn segments_mapped(mut self, mapped: bool) -> Config {
+        self.segments_mapped = mapped;
+        self
+    }
+
+    /// Bytes of pages that may be in memory with [`Config::segments_mapped`]`(false)`: 64 MiB by default. What one
+    /// transaction reads stays until it was applied, and may be more.
+    #[must_use]
+    pub fn segment_cache_len(mut self, bytes: u64) -> Config {
+        self.segment_cache_len = bytes;
+        self
+    }
+
+    /// What of pages may stay in memory.
+    pub(crate) fn keeping(&self) -> Keeping {
+        let cache = (!self.segments_mapped).then(|| Cache::new(self.segment_cache_len));
+        Keeping { keep_len: self.dirty_budget, cache }
     }
 
     /// Whether checkpoints start by themselves. Without, the caller takes them, and memory grows until

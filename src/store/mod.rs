@@ -207,7 +207,8 @@ impl Store {
                 superblocks.write_seal(None, found.known().floor)?;
             }
             let log = open_log(&disk, &config, &source, live, &recovered.scan, &mut report)?;
-            recovered.records.pages.table.lock().freed = remove_leftovers(&*disk, &found)?;
+            recovered.records.pages.table.lock().freed =
+                remove_leftovers(&*disk, &found, recovered.records.pages.cache())?;
             let shared = log.shared().clone();
             if let Some(file) = &superblocks.file {
                 keep_witness(&disk, &log, file, &found, recovered.scan.sealed)?;
@@ -608,7 +609,11 @@ fn keep_witness(
 
 /// Removes segments that no superblock copy names: what a checkpoint left that did not come to its end.
 /// Returns those that only the older copy names: the next checkpoint takes its place, and frees them.
-fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<Vec<SegmentEntry>> {
+fn remove_leftovers(
+    disk: &dyn Disk,
+    found: &superblock::Found,
+    cache: Option<&Arc<pagestore::Cache>>,
+) -> Result<Vec<SegmentEntry>> {
     for name in [superblock::TEMPORARY_NAME, superblock::UNFINISHED_NAME] {
         if disk.identity(name)?.is_some() {
             disk.remove(name)?;
@@ -616,8 +621,8 @@ fn remove_leftovers(disk: &dyn Disk, found: &superblock::Found) -> Result<Vec<Se
     }
     let Some(other) = &found.other else { return Ok(Vec::new()) };
     let live = &found.live;
-    let newer = pagestore::segments_of(disk, live.store_id, live.root)?;
-    let mut older = match pagestore::segments_of(disk, live.store_id, other.root) {
+    let newer = pagestore::segments_of(disk, live.store_id, live.root, cache)?;
+    let mut older = match pagestore::segments_of(disk, live.store_id, other.root, cache) {
         Ok(older) => older,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tracing::warn!(%error, "the older checkpoint cannot be read; nothing is removed");

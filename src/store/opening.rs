@@ -63,7 +63,7 @@ pub(super) fn lock(disk: &dyn Disk, wait: Duration) -> Result<Box<dyn Lock>> {
 fn recover(disk: &Arc<dyn Disk>, config: &Config, lock: Option<Box<dyn Lock>>) -> Result<Opened> {
     let found = superblock::read(&**disk)?;
     let progress = config.on_progress.as_deref();
-    let recovered = recover::recover(disk, &found, config.dirty_budget, progress.map(|p| p as _))?;
+    let recovered = recover::recover(disk, &found, config.keeping(), progress.map(|p| p as _))?;
     Ok(Opened { lock, found, recovered })
 }
 

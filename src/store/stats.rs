@@ -43,6 +43,10 @@ pub struct Stats {
     pub dirty_len: u64,
     /// Bytes of owned pages and deltas in memory.
     pub memory_len: u64,
+    /// Bytes of pages in the cache of [`Config::segments_mapped`](super::Config::segments_mapped)`(false)`.
+    pub segment_cache_len: u64,
+    /// The most that were in it since opening.
+    pub segment_cache_peak_len: u64,
     /// Bytes that checkpoints wrote since opening.
     pub checkpoint_written_len: u64,
     /// Images and table nodes read since opening.
@@ -162,6 +166,7 @@ impl Store {
         stats.durable_lsn = inner.durable();
         stats.dirty_len = inner.records.pages.memory.dirty();
         stats.memory_len = inner.records.pages.memory.held();
+        (stats.segment_cache_len, stats.segment_cache_peak_len) = inner.records.pages.cache_len();
         stats.checkpoint_written_len = inner.health.lock().written_len;
         Ok(())
     }

@@ -374,6 +374,7 @@ impl Inner {
     ) -> Result<(T, Lsn)> {
         self.wait_for_room()?;
         let mut state = self.lock_writer()?;
+        let _hold = self.records.pages.hold();
         state.stage.clear();
         let admit = |state: &WriterState, only_deletes: bool| self.admit(state, only_deletes);
         let context = Context { records: &self.records, source: &self.source, actor, admit: &admit };

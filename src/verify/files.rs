@@ -8,11 +8,14 @@ use crate::id::SegmentId;
 use crate::page::image::Kind;
 use crate::pagestore::segment::{self, HEADER_LEN};
 use crate::pagestore::superblock::{self, Found};
-use crate::pagestore::{Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
+use crate::pagestore::{Cache, Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
 use crate::records::Catalog;
 use crate::wal::{self, Landmark, LogAudit, Scan};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+/// Bytes of pages of segments that are not mapped.
+const CACHE_LEN: u64 = 64 << 20;
 /// Bytes of the reserve read at a time.
 const RESERVE_STEP: usize = 1 << 16;
 
@@ -22,6 +25,8 @@ pub(super) struct Files {
     pub(super) found: Option<Found>,
     /// Whether a segment could not be opened.
     pub(super) unreadable: bool,
+    /// What segments are read into where the disk does not read all of one: then none is mapped.
+    pub(super) cache: Option<Arc<Cache>>,
     segments: BTreeMap<SegmentId, SegmentScan>,
     /// Segments that neither page table names, where both are known.
     unnamed: BTreeSet<SegmentId>,
@@ -39,6 +44,7 @@ pub(super) fn read(disk: &dyn Disk, report: &mut Report) -> Result<Files> {
     let mut files = Files {
         found,
         unreadable: false,
+        cache: None,
         segments: BTreeMap::new(),
         unnamed: BTreeSet::new(),
         lost: BTreeMap::new(),
@@ -170,6 +176,9 @@ impl Files {
             Ok(scan) => {
                 report.report.byte_count += scan.len;
                 report.report.image_count += scan.image_count;
+                if scan.unreadable && self.cache.is_none() {
+                    self.cache = Some(Cache::new(CACHE_LEN));
+                }
                 self.segments.insert(id, scan);
             }
             Err(error) => {
@@ -210,7 +219,8 @@ impl Files {
         named: &mut BTreeSet<SegmentId>,
         report: &mut Report,
     ) -> bool {
-        let opened = open_table(disk, store_id, root, &mut |_, error| report.error(&error));
+        let opened =
+            open_table(disk, store_id, root, self.cache.as_ref(), &mut |_, error| report.error(&error));
         let table = match opened {
             Ok(table) => table,
             Err(error) => {

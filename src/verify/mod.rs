@@ -21,7 +21,7 @@ use crate::disk::{Access, Disk, OsDisk};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::id::{Address, AttributeId, GROUP_ROWS, RecordId, TreeId};
 use crate::page::image::Kind;
-use crate::pagestore::superblock;
+use crate::pagestore::{Keeping, superblock};
 use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
 use crate::recover::{self, Recovered};
 use crate::schema::ObjectSchema;
@@ -272,7 +272,8 @@ fn look(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
 /// The state that an opening for reading would have.
 fn recover_state(disk: &Arc<dyn Disk>, files: &files::Files, report: &mut Report) -> Option<Recovered> {
     let found = files.found.as_ref().filter(|_| !files.unreadable)?;
-    match recover::recover(disk, found, KEEP_LEN, None) {
+    let keeping = Keeping { keep_len: KEEP_LEN, cache: files.cache.clone() };
+    match recover::recover(disk, found, keeping, None) {
         Ok(recovered) => {
             // The log knows of a newer checkpoint than the superblock does.
             if let (None, Some(damage)) = (&found.damage, &recovered.report.damage) {

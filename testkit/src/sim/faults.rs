@@ -34,12 +34,15 @@ impl Plan {
         match self {
             Plan::None => {}
             Plan::Any(chance) => {
-                disk.fail_with(move |event| rng.one_in(chance).then(|| fault(&mut rng, event)));
+                disk.fail_with(move |event| {
+                    let fails = !is_page_read(event) && rng.one_in(chance);
+                    fails.then(|| fault(&mut rng, event))
+                });
             }
             Plan::Nth { op, number, sticky } => {
                 let mut left = number;
                 disk.fail_with(move |event| {
-                    if event.op != op {
+                    if event.op != op || is_page_read(event) {
                         return None;
                     }
                     let fails = left == 0;
@@ -56,6 +59,12 @@ impl Plan {
         disk.heal();
         disk.set_capacity(None);
     }
+}
+
+/// A segment is read: of one that is mapped nothing would be asked. What is not read here is damage to the
+/// engine, which tests of their own are about.
+pub(super) fn is_page_read(event: &Event) -> bool {
+    event.op == Op::Read && event.name.starts_with("seg-")
 }
 
 fn fault(rng: &mut Rng, event: &Event) -> Fault {

@@ -1,7 +1,7 @@
 //! The life of one store: it is made, worked with, dies, recovers, is checked, and so on.
 
 use super::clients::{Checked, Clients, Under, is_fault};
-use super::faults::Plan;
+use super::faults::{Plan, is_page_read};
 use super::surroundings::Others;
 use crate::compare::{compare_requests, ensure};
 use crate::links;
@@ -64,6 +64,8 @@ impl Life {
             .threads(false)
             .dirty_budget(*rng.pick(&[1 << 20, 256 << 20]))
             .log_mapped(!rng.one_in(3))
+            .segments_mapped(!seed.is_multiple_of(3))
+            .segment_cache_len(if seed.is_multiple_of(2) { 1 << 14 } else { 1 << 26 })
             .log_file_len(min * 4096, max * 4096)
             .clock(Arc::new(move || Timestamp(ticks.load(Ordering::Relaxed))));
         let disk = MemDisk::seeded(rng.draw(), FileSystem::by_seed(&mut rng));
@@ -200,6 +202,10 @@ impl Life {
         }
         let clients = Arc::downgrade(&self.clients);
         self.disk.on_call(move |event| {
+            // A page is read under the latch of its group: another client would wait for that one.
+            if is_page_read(event) {
+                return;
+            }
             let Some(clients) = clients.upgrade() else { return };
             // Locked: a client is in the middle of a step of its own.
             if let Ok(mut clients) = clients.try_lock() {
