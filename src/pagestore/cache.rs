@@ -192,12 +192,6 @@ impl Buffer {
         &self.bytes
     }
 
-    /// The bytes, for a hint: nothing is noted.
-    #[inline]
-    pub(super) fn peek(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// Whether the hand, coming by, may let go of it. `held` is the transaction that runs.
     pub(super) fn may_go(&self, held: u64) -> bool {
         let is_held = held != 0 && self.held.load(Relaxed) == held;

@@ -2,15 +2,21 @@
 //! fetched from the disk.
 
 use super::segment::{Segment, StoredImage};
+use super::unmapped::Unmapped;
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::id::Address;
 use crate::page::image::{self, BLOCK_LEN, Kind};
+use std::ops::Range;
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, OnceLock};
+
+/// The head and blocks are fetched together where they lie within this length: as much as the kernel maps around
+/// a page that is touched.
+const TOGETHER_LEN: usize = 64 << 10;
 
 /// A mapped image. What a read needs lies here; the rest is behind one pointer.
 #[derive(Debug)]
@@ -22,6 +28,7 @@ pub(super) struct Mapped {
     start: AtomicU32,
     /// One bit a block that was found sound: the first 64 here, the others behind.
     checked: AtomicU64,
+    /// Shared with copies of the page; but where the segment is not mapped, this page's alone.
     rest: Arc<Rest>,
 }
 
@@ -30,6 +37,14 @@ struct Rest {
     stored: StoredImage,
     address: Address,
     blocks: OnceLock<Blocks>,
+    /// Where the segment is not mapped: then no block is ever found checked, and all reads come here.
+    unmapped: Option<Box<Unmapped>>,
+}
+
+impl Rest {
+    fn new(stored: StoredImage, address: Address, unmapped: Option<Box<Unmapped>>) -> Arc<Rest> {
+        Arc::new(Rest { stored, address, blocks: OnceLock::new(), unmapped })
+    }
 }
 
 /// What the head says of the blocks, kept from when it was checked: a later block must not need the head's
@@ -43,12 +58,16 @@ struct Blocks {
 impl Clone for Mapped {
     fn clone(&self) -> Mapped {
         let checked = self.checked.load(Acquire);
+        let rest = match &self.rest.unmapped {
+            None => self.rest.clone(),
+            Some(unmapped) => Rest::new(self.rest.stored.clone(), self.rest.address, Some(unmapped.clone())),
+        };
         Mapped {
             segment: self.segment.clone(),
             len: self.len,
             start: AtomicU32::new(self.start.load(Relaxed)),
             checked: AtomicU64::new(checked),
-            rest: self.rest.clone(),
+            rest,
         }
     }
 }
@@ -57,13 +76,15 @@ impl Mapped {
     /// A reference that leads out of its segment does not say how long the page is: a reader who makes room
     /// for it would take gigabytes for a file of kilobytes. What it reads is `Corrupt` in any case.
     pub(super) fn new(stored: StoredImage, address: Address) -> Mapped {
+        let is_mapped = stored.segment.cache().is_none();
+        let unmapped = (!is_mapped).then(|| Box::new(Unmapped::new(stored.clone(), address)));
         let held = u32::try_from(stored.segment.len()).unwrap_or(u32::MAX);
         Mapped {
             segment: stored.segment.clone(),
             len: stored.image.payload_len.min(held),
             start: AtomicU32::new(0),
             checked: AtomicU64::new(0),
-            rest: Arc::new(Rest { stored, address, blocks: OnceLock::new() }),
+            rest: Rest::new(stored, address, unmapped),
         }
     }
 
@@ -92,15 +113,36 @@ impl Mapped {
     pub(super) fn bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
         let end = self.len().min(offset.saturating_add(len));
         if offset >= end {
-            return self.check_head().map(|_| &[][..]);
+            return self.bytes_at_first(offset, offset);
         }
-        let (first, last) = (offset / BLOCK_LEN, (end - 1) / BLOCK_LEN);
-        if !(first == last && self.block_is_checked(first)) {
-            self.check_blocks(first, last)?;
+        let block = offset / BLOCK_LEN;
+        if block != (end - 1) / BLOCK_LEN || !self.block_is_checked(block) {
+            return self.bytes_at_first(offset, end);
         }
         // A block is checked behind the header, so the start is known here.
         let start = self.start.load(Relaxed) as usize;
         Ok(&self.segment.bytes()[start + offset..start + end])
+    }
+
+    /// The bytes of a range that was not checked, or runs over several blocks, or is empty.
+    #[cold]
+    fn bytes_at_first(&self, offset: usize, end: usize) -> Result<&[u8]> {
+        if let Some(unmapped) = &self.rest.unmapped {
+            return unmapped.bytes(offset, end - offset);
+        }
+        if offset == end {
+            return self.check_head(false).map(|_| &[][..]);
+        }
+        self.check_blocks(offset / BLOCK_LEN, (end - 1) / BLOCK_LEN)?;
+        let start = self.start.load(Relaxed) as usize;
+        Ok(&self.segment.bytes()[start + offset..start + end])
+    }
+
+    /// Lets go of what was read of an image that is not mapped.
+    pub(super) fn evict(&mut self, held: u64) {
+        if let Some(unmapped) = Arc::get_mut(&mut self.rest).and_then(|rest| rest.unmapped.as_mut()) {
+            unmapped.evict(held);
+        }
     }
 
     /// Asks for the line at `offset`.
@@ -115,19 +157,26 @@ impl Mapped {
     /// Whether most blocks were touched: the others then came with them, so that reading them waits for
     /// no disk.
     pub(super) fn is_warm(&self) -> bool {
+        if let Some(unmapped) = &self.rest.unmapped {
+            return unmapped.is_warm();
+        }
         let blocks = self.len().div_ceil(BLOCK_LEN);
         let checked = (0..blocks).filter(|block| self.block_is_checked(*block)).count();
         checked * 4 >= blocks * 3
     }
 
-    fn check_head(&self) -> Result<&Blocks> {
-        let Rest { stored, address, blocks } = &*self.rest;
+    /// `fetched`: whether the disk gave the head already.
+    fn check_head(&self, fetched: bool) -> Result<&Blocks> {
+        let Rest { stored, address, blocks, .. } = &*self.rest;
         if let Some(blocks) = blocks.get()
             && self.start.load(Relaxed) != 0
         {
             return Ok(blocks);
         }
-        let (view, start) = stored.segment.image(&stored.image)?;
+        let (view, start) = match fetched {
+            true => stored.segment.fetched_image(&stored.image)?,
+            false => stored.segment.image(&stored.image)?,
+        };
         stored.expect(view.head(), Kind::Page, address)?;
         let blocks = blocks.get_or_init(|| Blocks {
             crcs: view.block_crcs(),
@@ -154,15 +203,18 @@ impl Mapped {
         self.word(block).is_some_and(|word| word.load(Acquire) >> (block % 64) & 1 == 1)
     }
 
-    #[cold]
     fn check_blocks(&self, first: usize, last: usize) -> Result<()> {
-        let crcs = &self.check_head()?.crcs;
-        // One call for all of them; where it fails, each answers for itself.
-        let fetched = first < last && self.fetch(first, last).is_ok();
+        if (first..=last).all(|block| self.block_is_checked(block)) {
+            return Ok(());
+        }
+        // One call for the head and all blocks; where it fails, each answers for itself.
+        let is_first_touch = self.start.load(Relaxed) == 0;
+        let fetched = (is_first_touch || first < last) && self.fetch_together(is_first_touch, first, last);
+        let crcs = &self.check_head(fetched)?.crcs;
         for block in first..=last {
             if !self.block_is_checked(block) {
                 if !fetched {
-                    self.fetch(block, block)?;
+                    self.fetch(self.range(block, block)?)?;
                 }
                 self.check_block(block, crcs)?;
             }
@@ -170,13 +222,31 @@ impl Mapped {
         Ok(())
     }
 
-    /// Has the disk give these blocks, so that they may be touched.
-    fn fetch(&self, first: usize, last: usize) -> Result<()> {
+    /// Whether the disk gave these blocks at once, and the head with them if it is to be checked: that lies so
+    /// near the first blocks of a page that one call costs less than two.
+    fn fetch_together(&self, with_head: bool, first: usize, last: usize) -> bool {
+        let Ok(blocks) = self.range(first, last) else { return false };
+        let start = self.rest.stored.image.offset() as usize;
+        match with_head {
+            true if blocks.end - start > TOGETHER_LEN => false,
+            true => self.fetch(start..blocks.end).is_ok(),
+            false => self.fetch(blocks).is_ok(),
+        }
+    }
+
+    /// Where these blocks lie in the segment.
+    fn range(&self, first: usize, last: usize) -> Result<Range<usize>> {
         let StoredImage { image, segment } = &self.rest.stored;
         let (start, len) = (image.offset() as usize, image.payload_len as usize);
         let range =
             |block| image::block_range(len, block).map_err(|error| segment.placed(start as u64, &error));
-        segment.fetch(start + range(first)?.start..start + range(last)?.end).map(drop)
+        let (first, last) = (range(first)?, range(last)?);
+        Ok(start.saturating_add(first.start)..start.saturating_add(last.end))
+    }
+
+    /// Has the disk give a range, so that it may be touched.
+    fn fetch(&self, range: Range<usize>) -> Result<()> {
+        self.rest.stored.segment.fetch(range).map(drop)
     }
 
     /// Checks a block that was fetched.

@@ -4,8 +4,8 @@
 //! base    Empty      nothing; the first write makes an owned one
 //!         Owned      bytes of this page alone, patched in place          ◄── the hot path
 //!         Shared     bytes that a frozen state holds too; not written
-//!         Mapped     the sealed image; each 4 KiB block is checked at its first touch
-//!         Unmapped   the sealed image; read and checked whole at its first touch, and again once it was let go
+//!         Mapped     the sealed image; each 4 KiB block is checked at its first touch. Of a segment that is
+//!                    not mapped, the whole image is read then, and again once it was let go
 //! under   a delta over the base that a frozen state holds too, or that is on disk until somebody looks
 //! delta   what this page alone changed since; read first
 //! ```
@@ -21,7 +21,6 @@ use super::mapped::Mapped;
 use super::memory::{Account, Counted, Memory};
 use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
-use super::unmapped::Unmapped;
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{Array, Shared};
@@ -46,33 +45,9 @@ enum Base {
     Owned(Array<u8>),
     Shared(Shared<Counted<Array<u8>>>),
     Mapped(Mapped),
-    Unmapped(Box<Unmapped>),
 }
 
 impl Base {
-    /// A sealed image.
-    fn sealed(stored: StoredImage, address: Address) -> Base {
-        match stored.segment.cache() {
-            None => Base::Mapped(Mapped::new(stored, address)),
-            Some(_) => Base::Unmapped(Box::new(Unmapped::new(stored, address))),
-        }
-    }
-
-    fn is_sealed(&self) -> bool {
-        matches!(self, Base::Mapped(_) | Base::Unmapped(_))
-    }
-
-    #[inline]
-    fn len(&self) -> usize {
-        match self {
-            Base::Empty => 0,
-            Base::Owned(owned) => owned.as_slice().len(),
-            Base::Shared(shared) => shared.get().as_slice().len(),
-            Base::Mapped(mapped) => mapped.len(),
-            Base::Unmapped(unmapped) => unmapped.len(),
-        }
-    }
-
     /// The part of the range that the base has.
     #[inline]
     fn bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
@@ -81,7 +56,6 @@ impl Base {
             Base::Owned(owned) => owned,
             Base::Shared(shared) => shared.get(),
             Base::Mapped(mapped) => return mapped.bytes(offset, len),
-            Base::Unmapped(unmapped) => return unmapped.bytes(offset, len),
         };
         let end = owned.as_slice().len().min(offset.saturating_add(len));
         Ok(owned.get(offset..end).unwrap_or(&[]))
@@ -239,7 +213,7 @@ impl Page {
         let OnDisk { stored, base_segment, delta_segment, .. } = &*self.on_disk;
         self.base = match (stored.base, base_segment) {
             (Some(image), Some(segment)) => {
-                Base::sealed(StoredImage { image, segment: segment.clone() }, address)
+                Base::Mapped(Mapped::new(StoredImage { image, segment: segment.clone() }, address))
             }
             _ => Base::Empty,
         };
@@ -280,12 +254,17 @@ impl Page {
     /// Whether all of it is in memory: then nothing that reads or changes it can fail.
     #[inline]
     pub(crate) fn is_resident(&self) -> bool {
-        !self.base.is_sealed() && !matches!(self.under, Under::Disk(_)) && !self.is_lost
+        !matches!(self.base, Base::Mapped(_)) && !matches!(self.under, Under::Disk(_)) && !self.is_lost
     }
 
     #[inline]
     fn base_len(&self) -> usize {
-        self.base.len()
+        match &self.base {
+            Base::Empty => 0,
+            Base::Owned(owned) => owned.as_slice().len(),
+            Base::Shared(shared) => shared.get().as_slice().len(),
+            Base::Mapped(mapped) => mapped.len(),
+        }
     }
 
     /// The part of the range that the base has.
@@ -314,8 +293,8 @@ impl Page {
             self.lost()?;
         }
         self.under()?;
-        if self.base.is_sealed() {
-            self.base.bytes(offset, len)?;
+        if let Base::Mapped(mapped) = &self.base {
+            mapped.bytes(offset, len)?;
         }
         Ok(())
     }
@@ -328,7 +307,6 @@ impl Page {
             Base::Owned(owned) => cpu::prefetch_at(owned, offset),
             Base::Shared(shared) => cpu::prefetch_at(shared.get(), offset),
             Base::Mapped(mapped) => mapped.ask(offset),
-            Base::Unmapped(unmapped) => unmapped.ask(offset),
         }
         if self.layered {
             self.delta.ask_place(offset);
@@ -340,8 +318,8 @@ impl Page {
 
     /// Lets go of what was read of the base, if it was not used of late nor by the transaction `held`.
     pub(super) fn evict(&mut self, held: u64) {
-        if let Base::Unmapped(unmapped) = &mut self.base {
-            unmapped.evict(held);
+        if let Base::Mapped(mapped) = &mut self.base {
+            mapped.evict(held);
         }
     }
 
@@ -375,7 +353,6 @@ impl Page {
             Base::Empty | Base::Owned(_) => Base::Empty,
             Base::Shared(shared) => Base::Shared(shared.clone()),
             Base::Mapped(mapped) => Base::Mapped(mapped.clone()),
-            Base::Unmapped(unmapped) => Base::Unmapped(unmapped.clone()),
         };
         Page {
             base,
@@ -496,19 +473,15 @@ impl Page {
 
     /// Turns a mapped page with a large delta into an owned copy, if that needs no disk.
     fn own_if_it_pays(&mut self) {
-        let is_warm = match &self.base {
-            Base::Mapped(mapped) => mapped.is_warm(),
-            Base::Unmapped(unmapped) => unmapped.is_warm(),
-            _ => return,
-        };
+        let Base::Mapped(mapped) = &self.base else { return };
         let memory = self.account.memory();
         let delta_len = self.delta.memory_len();
-        let pays = delta_len * FOLD_PART > self.base.len();
-        let costs_nothing = delta_len * FOLD_ALWAYS_PART > self.base.len();
+        let pays = delta_len * FOLD_PART > mapped.len();
+        let costs_nothing = delta_len * FOLD_ALWAYS_PART > mapped.len();
         if !pays || self.is_lost || !(costs_nothing || memory.may_own()) {
             return;
         }
-        if !is_warm && !memory.is_patient() {
+        if !mapped.is_warm() && !memory.is_patient() {
             return;
         }
         let mut owned = Array::zeroed(self.len());
@@ -593,7 +566,6 @@ impl PageRead for Page {
             Base::Owned(owned) => Some(owned),
             Base::Shared(shared) => Some(shared.get()),
             Base::Mapped(mapped) => mapped.whole(),
-            Base::Unmapped(unmapped) => unmapped.whole(),
         }
     }
 }
@@ -682,11 +654,11 @@ impl Page {
         let Some((image, segment)) = stored.base.zip(base_segment.clone()) else {
             return Ok(Imaging::Full(self.to_vec()?));
         };
-        let is_sealed = self.base.is_sealed();
-        let delta = if is_sealed {
+        let is_mapped = matches!(self.base, Base::Mapped(_));
+        let delta = if is_mapped {
             self.changes()?
         } else {
-            let base = Base::sealed(StoredImage { image, segment }, *address);
+            let base = Mapped::new(StoredImage { image, segment }, *address);
             match base.bytes(0, base.len()) {
                 Ok(base) => match self.run(0, self.len())? {
                     Some(bytes) => Cow::Owned(Delta::diff(base, bytes)),
@@ -697,7 +669,7 @@ impl Page {
             }
         };
         // A delta cannot say that a page became shorter.
-        let shrunk = !is_sealed && self.len() < image.payload_len as usize;
+        let shrunk = !is_mapped && self.len() < image.payload_len as usize;
         if delta.is_empty() && stored.delta.is_none() && !shrunk {
             return Ok(Imaging::Nothing);
         }
@@ -709,8 +681,8 @@ impl Page {
         }
         match self.to_vec() {
             Ok(bytes) => Ok(Imaging::Full(bytes)),
-            // A damaged block under a sealed base: the delta is all that can be kept.
-            Err(error) if is_sealed => {
+            // A damaged block under a mapped base: the delta is all that can be kept.
+            Err(error) if is_mapped => {
                 tracing::warn!(%error, "a damaged page is kept with its changes beside it");
                 Ok(Imaging::Delta(encoded))
             }
@@ -748,7 +720,7 @@ impl Page {
                 (stored.base.as_ref().and_then(segments), stored.delta.as_ref().and_then(segments));
             self.on_disk = Arc::new(OnDisk { stored, base_segment, delta_segment, lost });
         }
-        let remapped = base_moved && self.base.is_sealed();
+        let remapped = base_moved && matches!(self.base, Base::Mapped(_));
         let is_same = |frozen: &Page| (frozen.lineage, frozen.change) == (self.lineage, self.change);
         if frozen.is_none_or(is_same) {
             (self.dirty, self.credit, self.counted) = (false, 0, 0);
@@ -771,7 +743,7 @@ impl Page {
             {
                 self.under = Under::None;
             }
-            self.base = Base::sealed(StoredImage { image, segment }, address);
+            self.base = Base::Mapped(Mapped::new(StoredImage { image, segment }, address));
             self.recount();
         }
     }

@@ -206,6 +206,12 @@ impl Segment {
     pub(crate) fn image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
         let start = image.offset();
         self.fetch(span(start, image::payload_start(image.payload_len as usize) as u64))?;
+        self.fetched_image(image)
+    }
+
+    /// The same once its head and CRC array were fetched.
+    pub(super) fn fetched_image(&self, image: &ImageRef) -> Result<(ImageView<'_>, usize)> {
+        let start = image.offset();
         let bytes =
             self.region.get(span(start, image.image_len())).ok_or_else(|| self.past_the_end(start))?;
         Ok((self.checked(image, bytes)?, start as usize))

@@ -2,7 +2,6 @@
 
 use super::cache::Buffer;
 use super::segment::StoredImage;
-use crate::cpu;
 use crate::error::Result;
 use crate::id::Address;
 use crate::page::image::Kind;
@@ -24,25 +23,13 @@ impl Unmapped {
         Unmapped { stored, address, len, buffer: OnceLock::new() }
     }
 
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// All of it, if it is in memory.
-    #[inline]
-    pub(super) fn whole(&self) -> Option<&[u8]> {
-        self.buffer.get().map(|buffer| buffer.bytes())
-    }
-
     /// The part of `[offset, offset + len)` that the image has.
     ///
     /// # Errors
     /// `Corrupt` when the image cannot be read, or is not what was written.
-    #[inline]
     pub(super) fn bytes(&self, offset: usize, len: usize) -> Result<&[u8]> {
-        let whole = match self.whole() {
-            Some(whole) => whole,
+        let whole = match self.buffer.get() {
+            Some(buffer) => buffer.bytes(),
             None => self.load()?,
         };
         let end = whole.len().min(offset.saturating_add(len));
@@ -58,14 +45,6 @@ impl Unmapped {
             None => unreachable!("a page is unmapped because its segment is"),
         };
         Ok(self.buffer.get_or_init(|| buffer).bytes())
-    }
-
-    /// Asks for the line at `offset`.
-    #[inline]
-    pub(super) fn ask(&self, offset: usize) {
-        if let Some(buffer) = self.buffer.get() {
-            cpu::prefetch_at(buffer.peek(), offset);
-        }
     }
 
     /// Whether reading it waits for no disk.
