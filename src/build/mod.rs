@@ -69,9 +69,7 @@ impl Build {
         disk.create_dir()?;
         let lock = disk.lock()?;
         reject_occupied(&*disk)?;
-        // What a crash leaves of this is told from a store that lost its superblock.
-        disk.create(superblock::UNFINISHED_NAME)?;
-        disk.sync_dir()?;
+        superblock::begin_unfinished(&*disk)?;
         let (pages, writer) = PageStore::create(disk.clone(), identity.store_id, DIRTY_LEN_MAX);
         pages.memory.set_patient(true);
         let lsn = Lsn(identity.lsn.0.max(1));
@@ -172,25 +170,27 @@ impl Build {
 /// Removes what says that a store is being filled, once it was checked. One that stays is removed by the next opening
 /// for writing.
 pub(crate) fn settle(disk: &dyn Disk) {
-    if let Err(error) = disk.remove(superblock::UNFINISHED_NAME) {
-        tracing::warn!(%error, "a file of a finished copy stays behind");
-    }
+    remove(disk, superblock::UNFINISHED_NAME);
 }
 
 /// Removes the files of a store that was just made and is not wanted: its superblock first, so that no
 /// part of it is taken for a store.
 pub(crate) fn clear(disk: &dyn Disk) {
     let mut names = disk.list().unwrap_or_default();
-    names.retain(|name| name != LOCK_NAME);
-    names.sort_by_key(|name| match name.as_str() {
-        superblock::FILE_NAME => 0,
-        superblock::UNFINISHED_NAME => 2,
-        _ => 1,
-    });
+    names.retain(|name| name != LOCK_NAME && name != superblock::UNFINISHED_NAME);
+    names.sort_by_key(|name| name != superblock::FILE_NAME);
     for name in names {
-        if let Err(error) = disk.remove(&name) {
-            tracing::warn!(%error, "a file of a store that could not be made stays behind");
-        }
+        remove(disk, &name);
+    }
+    // What says that this is no store goes last, also where a power cut keeps names in another order.
+    if disk.sync_dir().is_ok() {
+        remove(disk, superblock::UNFINISHED_NAME);
+    }
+}
+
+fn remove(disk: &dyn Disk, name: &str) {
+    if let Err(error) = disk.remove(name) {
+        tracing::warn!(%error, "a file of a store that could not be created stays");
     }
 }
 
@@ -207,7 +207,8 @@ fn reject_occupied(disk: &dyn Disk) -> Result<()> {
         Remains::Damaged => return taken(superblock::damaged(&disk.place())),
         Remains::Nothing => {}
     }
-    match names.iter().find(|name| *name != LOCK_NAME) {
+    let is_remains = |name: &str| [LOCK_NAME, superblock::UNFINISHED_NAME].contains(&name);
+    match names.iter().find(|name| !is_remains(name)) {
         None => Ok(()),
         Some(name) => {
             taken(format!("{} is not empty (it holds {name}); choose an empty directory", disk.place()))

@@ -385,7 +385,11 @@ impl<'a> Run<'a> {
             for (column, page) in by_column {
                 let address = state.address(column);
                 let mut stored = *page.stored();
-                if page.is_dirty() && !page.is_lost() {
+                if page.is_lost() {
+                    // What changed over the damaged delta cannot be kept. Should the disk read it again one day, its
+                    // older values must not come back.
+                    stored.delta = stored.delta.map(ImageRef::matching_nothing);
+                } else if page.is_dirty() {
                     stored = self.write_page(address, page.imaging(&address)?, stored);
                 }
                 pages.push((column, stored));

@@ -285,13 +285,26 @@ pub(crate) fn constants(store_id: [u8; 16]) -> [Constant; 2] {
     ]
 }
 
-/// Name of a file that says that a new store is being filled; removed once that has a superblock.
+/// Name of a file that says that a new store is being created or filled. It is durable before anything else is
+/// there, and removed once the store has a superblock.
 pub(crate) const UNFINISHED_NAME: &str = "unfinished";
+
+/// Says durably that a store is being created or filled, before any other file of it is there: so what a crash leaves
+/// is told from a store that lost its superblock.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn begin_unfinished(disk: &dyn Disk) -> Result<()> {
+    if disk.identity(UNFINISHED_NAME)?.is_none() {
+        disk.create(UNFINISHED_NAME)?;
+    }
+    disk.sync_dir()
+}
 
 /// What a directory without a superblock is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Remains {
-    /// Nothing of a store, or what a creation that died left: no commit was ever accepted.
+    /// Nothing of a store, or what a creation left that died before any commit was accepted.
     Nothing,
     /// What a restore, load or repair left that did not come to its end.
     Unfinished,
@@ -305,12 +318,14 @@ pub(crate) enum Remains {
 /// What the disk says.
 pub(crate) fn remains(disk: &dyn Disk) -> Result<Remains> {
     let names = disk.list()?;
-    if names.iter().any(|name| name == UNFINISHED_NAME) {
-        return Ok(Remains::Unfinished);
-    }
-    let has_segment = names.iter().any(|name| super::segment::id_of(name).is_some());
-    let is_damaged = has_segment || wal::holds_commits(disk)?;
-    Ok(if is_damaged { Remains::Damaged } else { Remains::Nothing })
+    let has = |is_one: &dyn Fn(&str) -> bool| names.iter().any(|name| is_one(name));
+    let has_segment = has(&|name| super::segment::id_of(name).is_some());
+    let has_log = has(&|name| wal::log_number(name).is_some());
+    Ok(match has(&|name| name == UNFINISHED_NAME) {
+        true if has_segment => Remains::Unfinished,
+        false if has_segment || has_log => Remains::Damaged,
+        _ => Remains::Nothing,
+    })
 }
 
 /// Why there is no store without the file.

@@ -166,8 +166,9 @@ impl Store {
         disk.create_dir()?;
         let lock = opening::lock(&*disk, config.lock_wait)?;
         reject_occupied(&*disk)?;
+        superblock::begin_unfinished(&*disk)?;
         for name in disk.list()? {
-            if name != LOCK_NAME {
+            if name != LOCK_NAME && name != superblock::UNFINISHED_NAME {
                 disk.remove(&name)?;
             }
         }
@@ -551,7 +552,7 @@ fn reject_occupied(disk: &dyn Disk) -> Result<()> {
 
 /// What a creation that died leaves.
 fn is_of_a_creation(name: &str) -> bool {
-    [LOCK_NAME, superblock::TEMPORARY_NAME].contains(&name)
+    [LOCK_NAME, superblock::TEMPORARY_NAME, superblock::UNFINISHED_NAME].contains(&name)
         || wal::log_number(name).is_some()
         || wal::is_leftover(name)
 }

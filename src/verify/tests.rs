@@ -11,7 +11,7 @@ use crate::pagestore::{GroupState, segment};
 use crate::records::{COUNTER, FREE_HEAD, ObjectLayout, RECORDS, ROWS, Records, id_value};
 use crate::txn::WriterState;
 use crate::value::{append_key_bytes, key_hash};
-use crate::{Config, Durability, ErrorKind, Schema, Store, record};
+use crate::{Config, Durability, Schema, Store, record};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -48,7 +48,7 @@ pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};
 pub(crate) use log::Log;
 pub(crate) use reader::{FrameRef, Known, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
 
-pub(crate) use salvage::{Salvaged, holds_commits, salvage, store_id_of_logs};
+pub(crate) use salvage::{Salvaged, salvage, store_id_of_logs};
 
 use crate::id::Lsn;
 

@@ -33,33 +33,6 @@ pub(crate) fn store_id_of_logs(disk: &dyn Disk) -> Option<[u8; 16]> {
     ours.filter_map(|name| read_header(disk, name).ok()).map(|(header, _)| header.store_id).next()
 }
 
-/// Whether the log files of a directory hold more than a creation that died leaves: the first file, and in it
-/// the first commit at most. A file whose header does not check is more.
-///
-/// # Errors
-/// What the disk says about listing the directory.
-pub(crate) fn holds_commits(disk: &dyn Disk) -> Result<bool> {
-    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| file::log_number(name)).collect();
-    numbers.sort_unstable();
-    let header = match numbers[..] {
-        [] => return Ok(false),
-        [1] => read_header(disk, &file::log_name(1)),
-        _ => return Ok(true),
-    };
-    let Ok((header, _)) = header else { return Ok(true) };
-    let mut is_more = false;
-    salvage(disk, header.store_id, &mut |found| {
-        is_more |= match found {
-            Salvaged::Start(_) => false,
-            Salvaged::Frame(frame, _) => frame.lsn > Lsn(1),
-            // The first frame may be torn: then nothing follows it.
-            Salvaged::Damage => false,
-        };
-        Ok(())
-    })?;
-    Ok(is_more)
-}
-
 fn read_header(disk: &dyn Disk, name: &str) -> Result<(FileHeader, u32)> {
     let mut bytes = vec![0; FRAMES_AT as usize];
     disk.open(name, Access::Read)?.read_at(0, &mut bytes)?;

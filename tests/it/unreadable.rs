@@ -138,6 +138,29 @@ fn unreadable_sector_is_an_error_for_its_records_only() {
 }
 
 #[test]
+fn a_sector_that_is_read_again_after_a_recovery_went_on_without_it_shows_no_older_values() {
+    for config in settings() {
+        let (dir, world) = store_on_disk("healed", false);
+        let disk = load(dir.path());
+        let mut lost = 0;
+        for (file, page) in pages(&disk) {
+            let what = format!("{file} page {page}");
+            let disk = broken(&disk, &file, page);
+            // Replays changes over what cannot be read, and lets the log go.
+            let Ok(store) = config.open_on(on(&disk)) else { continue };
+            store.checkpoint().unwrap_or_else(|error| panic!("{what}: {error}"));
+            store.checkpoint().unwrap_or_else(|error| panic!("{what}: {error}"));
+            store.close().unwrap_or_else(|error| panic!("{what}: {error}"));
+            let names: Vec<String> = disk.files().into_keys().collect();
+            names.iter().for_each(|name| disk.edit(name, |_| {}));
+            let store = config.open_on(on(&disk)).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+            lost += world.judge(&store).len();
+        }
+        assert!(lost > 0, "a change over an unreadable delta is lost, and an error says so");
+    }
+}
+
+#[test]
 fn a_sector_that_breaks_while_the_store_is_open_is_an_error_at_its_first_touch() {
     let (dir, world) = store_on_disk("breaks", true);
     let disk = load(dir.path());

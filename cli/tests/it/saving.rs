@@ -116,7 +116,7 @@ fn a_store_is_read_and_copied_beside_the_process_that_writes_it() {
     dir.run(&["verify", "store"]).done();
     // Who writes needs the store alone, and is told so.
     for args in [&["checkpoint", "store"][..], &["repair", "store", "--into", "new"]] {
-        dir.run(args).ends_with(3).says(&["is open in process"]);
+        dir.run(args).ends_with(3).says(&["is open for writing", "by process"]);
     }
     drop(lines);
     assert!(writer.wait().unwrap().success());
