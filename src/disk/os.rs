@@ -8,14 +8,14 @@
 //! error that names the file. System calls go through libc, so that tools which record or fail them
 //! see every one.
 
-use super::directory::Directory;
+use super::directory::{Directory, file_id};
 use super::map::MappedTail;
 use super::{Access, Disk, File, FileId, Lock, LogTail, Region};
 use crate::error::{Error, ErrorKind, Result};
-use rustix::fs::FallocateFlags;
+use rustix::fs::{AtFlags, FallocateFlags};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -160,8 +160,7 @@ impl File for OsFile {
     }
 
     fn identity(&self) -> Result<FileId> {
-        let meta = self.file.metadata().map_err(|e| self.fail("looking at", e))?;
-        Ok(FileId { device: meta.dev(), inode: meta.ino() })
+        file_id(&self.file, "", AtFlags::EMPTY_PATH).map_err(|e| self.fail("looking at", e.into()))
     }
 
     fn len(&self) -> Result<u64> {

@@ -9,11 +9,11 @@ use crate::sync::mpsc::{self, Receiver, SyncSender};
 use crate::sync::thread::{self, JoinHandle};
 use crate::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The files are checked this often while commits come, and the record of what was reported durable is synced this
 /// long after the last one at most.
-const IDLE: Duration = Duration::from_millis(200);
+pub(super) const IDLE: Duration = Duration::from_millis(200);
 /// Groups that learn their new places in one hold of the writer lock: some hundred microseconds. Fewer would
 /// mean more changes of hands, which cost a waiting writer a wake-up each.
 const INSTALL_BATCH: usize = 48;
@@ -101,7 +101,10 @@ impl Store {
         }
         match work {
             Work::LogFile => inner.prepare_log_file(&writing.shared),
-            Work::Idle => inner.note_log_work(inner.idle(&writing.shared)),
+            Work::Idle => {
+                let synced = inner.sync_interval(&writing.shared);
+                inner.note_log_work(synced.and_then(|()| inner.look(&writing.shared)));
+            }
         }
     }
 }
@@ -111,8 +114,10 @@ fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
         Durability::Interval(ms) => Duration::from_millis(ms.max(1)),
         _ => IDLE,
     };
+    let (mut synced, mut looked) = (Instant::now(), Instant::now());
     loop {
-        let result = match shared.flusher_wait(Some(interval)) {
+        let due = interval.saturating_sub(synced.elapsed()).min(IDLE.saturating_sub(looked.elapsed()));
+        let result = match shared.flusher_wait(Some(due.max(Duration::from_millis(1)))) {
             FlusherWork::Sync(lsn) => shared.wait(lsn),
             FlusherWork::Prepare => {
                 // A full channel has the request already.
@@ -121,7 +126,18 @@ fn flush(inner: &Inner, shared: &GroupCommit, prepare: &SyncSender<()>) {
             }
             FlusherWork::Stop => return,
             FlusherWork::Timeout if shared.poisoned().is_some() => Ok(()),
-            FlusherWork::Timeout => inner.idle(shared),
+            FlusherWork::Timeout => {
+                let mut result = Ok(());
+                if synced.elapsed() >= interval {
+                    synced = Instant::now();
+                    result = inner.sync_interval(shared);
+                }
+                if looked.elapsed() >= IDLE {
+                    looked = Instant::now();
+                    result = result.and(inner.look(shared));
+                }
+                result
+            }
         };
         inner.note_log_work(result);
     }
@@ -174,17 +190,21 @@ impl Inner {
         }
     }
 
-    /// Syncs what an interval owes; checks that the files are still the store's, where commits came; and makes the
-    /// record of what was reported durable last outlive a power cut, once no more commits come (crash rule 5).
-    fn idle(&self, shared: &GroupCommit) -> Result<()> {
+    /// Syncs what an interval owes.
+    fn sync_interval(&self, shared: &GroupCommit) -> Result<()> {
+        let owes =
+            matches!(self.config.durability, Durability::Interval(_)) && shared.appended() > shared.durable();
+        if owes { shared.sync_now().map(drop) } else { Ok(()) }
+    }
+
+    /// Checks that the files are still the store's, if commits came since the last look; and makes the record of what
+    /// was reported durable outlive a power cut, if none came (crash rule 5).
+    fn look(&self, shared: &GroupCommit) -> Result<()> {
         let appended = shared.appended();
         if self.checked.swap(appended.0, Ordering::Relaxed) != appended.0 {
-            shared.check_files()?;
+            return shared.check_files();
         }
-        if matches!(self.config.durability, Durability::Interval(_)) && appended > shared.durable() {
-            shared.sync_now()?;
-        }
-        if shared.appended() > shared.durable() {
+        if appended > shared.durable() {
             return Ok(());
         }
         let Some(witness) = shared.witness() else { return Ok(()) };

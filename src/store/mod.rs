@@ -41,7 +41,7 @@ use crate::planted::planted;
 use crate::records::{ApplyScratch, Records};
 use crate::recover::RecoveryReport;
 use crate::schema::Schema;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::txn::{Source, Stage, WriterState};
 use crate::value::Actor;
@@ -97,6 +97,8 @@ pub(crate) struct Inner {
     woken: Condvar,
     /// The newest commit when the files were checked last.
     checked: AtomicU64,
+    /// Without threads: the time of the newest commit then.
+    checked_at: AtomicI64,
     /// Log bytes since the newest checkpoint's place.
     log_since: AtomicU64,
     /// Dirty bytes and log bytes at which disk space is looked at next.
@@ -235,6 +237,7 @@ impl Store {
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),
             checked: AtomicU64::new(0),
+            checked_at: AtomicI64::new(i64::MIN),
             log_since: AtomicU64::new(report.replayed_len),
             admitted_until: AtomicU64::new(0),
             reserve: Reserve::new(&config),

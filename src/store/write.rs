@@ -1,5 +1,6 @@
 //! Writing: one mutation, a batch, or a closure over several records, each one transaction.
 
+use super::background::IDLE;
 use super::commit::Commit;
 use super::{Durability, IN_TRANSACTION, Inner, Store};
 use crate::change::{Action, Key, Mutation, Patch};
@@ -409,8 +410,7 @@ impl Inner {
     /// on the disk. Deletes go on in what is left to them: they make room.
     fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
         if !self.config.threads {
-            // No thread looks at them now and then.
-            self.shared()?.check_files()?;
+            self.check_files_now_and_then()?;
         }
         self.mark_open()?;
         let frame_len = state.frame.body().len() as u64;
@@ -420,6 +420,16 @@ impl Inner {
             return Ok(());
         }
         self.admit_by_space(images_len, frame_len, now, only_deletes)
+    }
+
+    /// What a thread does otherwise: checks the files once 200 ms lie between commits.
+    fn check_files_now_and_then(&self) -> Result<()> {
+        let (now, checked) = (self.records.commit_time(), self.checked_at.load(Ordering::Relaxed));
+        if now.saturating_sub(checked) < IDLE.as_nanos() as i64 {
+            return Ok(());
+        }
+        self.checked_at.store(now, Ordering::Relaxed);
+        self.shared()?.check_files()
     }
 
     #[cold]
