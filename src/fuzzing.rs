@@ -304,7 +304,7 @@ impl LogEnd {
 }
 
 fn small_files(file_len: u64) -> LogConfig {
-    LogConfig { file_len_min: file_len, file_len_max: 4 * file_len, mapped: true }
+    LogConfig { file_len_first: file_len, file_len_min: file_len, file_len_max: 4 * file_len, mapped: true }
 }
 
 /// Starts a log with the first file of this length (whole blocks, at least two), and appends. Everything

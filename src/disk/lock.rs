@@ -51,7 +51,7 @@ pub(super) fn describe_holder(directory: &fs::File, words: Option<fs::File>) -> 
     let holders = holders_of(directory);
     let known = words.filter(|words| match &holders {
         Some(holders) if !holders.is_empty() => holders.contains(&words.process),
-        _ => is_alive(words.process),
+        _ => is_alive(words),
     });
     match (known, holders.and_then(|holders| holders.first().copied())) {
         (Some(words), _) => describe(words.process, Some(words.since)),
@@ -74,19 +74,30 @@ fn describe(process: u32, since: Option<u64>) -> String {
     }
 }
 
-/// Whether there is such a process; where that cannot be asked, it is believed.
-fn is_alive(process: u32) -> bool {
-    !fs::exists("/proc/self").unwrap_or(false) || fs::exists(format!("/proc/{process}")).unwrap_or(true)
+/// Whether the process lives that wrote these words, and not a later one of the same number; where that cannot be
+/// asked, it is believed.
+fn is_alive(words: &Words) -> bool {
+    let knows_processes = fs::exists("/proc/self").unwrap_or(false);
+    !knows_processes || started(words.process).is_some_and(|started| started <= words.since + 1)
 }
 
 /// Processes that hold a lock on the directory, as Linux lists them; `None` where there is no such list.
 #[cfg(target_os = "linux")]
 fn holders_of(directory: &fs::File) -> Option<Vec<u32>> {
     use std::os::unix::fs::MetadataExt;
-    let list = fs::read_to_string("/proc/locks").ok()?;
+    /// Locks that come and go while the list is read may hide others.
+    const LOOKS: u32 = 5;
     let meta = directory.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
-    Some(holders_in(&list, &format!("{major:02x}:{minor:02x}:{}", meta.ino())))
+    let file = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let mut holders = Vec::new();
+    for _ in 0..LOOKS {
+        holders = holders_in(&fs::read_to_string("/proc/locks").ok()?, &file);
+        if !holders.is_empty() {
+            break;
+        }
+    }
+    Some(holders)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -138,6 +149,8 @@ mod tests {
         if fs::exists("/proc/self/stat").unwrap() {
             assert!(started(std::process::id()).is_some_and(|started| started > 1_000_000_000));
         }
-        assert!(is_alive(std::process::id()));
+        let process = std::process::id();
+        assert!(is_alive(&Words { process, since: u64::MAX >> 1 }));
+        assert!(!is_alive(&Words { process: u32::MAX, since: 1 }) || !fs::exists("/proc/self").unwrap());
     }
 }

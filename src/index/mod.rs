@@ -19,7 +19,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Address, TreeId};
-use crate::page::{Columns, PageWrite, bucket};
+use crate::page::{Columns, PageRead, PageWrite, bucket};
 use crate::pagestore::{Group, GroupGuard, PageStore, Root, Tree, Writer, about};
 
 /// Entries a bucket on average: 8 to 16 KiB a bucket, so that what leads to a bucket (table entry, latch,
@@ -126,12 +126,17 @@ pub(crate) struct Moved {
     pub(crate) is_insert: bool,
 }
 
+/// What a delta has at most of one entry that comes or goes: the entry, its slot and the counts, with their places.
+const CHANGED_LEN: u64 = 96;
+
 /// Reads all that these changes of indexes will read, so that they cannot fail after the frame was logged. Each
-/// bucket is looked up once, and read whole only where its own changes may make it grow or shrink.
+/// bucket is looked up once, and read whole only where its own changes may make it grow or shrink. Answers what the
+/// images of buckets take that become dirty.
 ///
 /// # Errors
 /// As [`find`].
-pub(crate) fn touch(store: &PageStore, root: &Root, moved: &mut [Moved]) -> Result<()> {
+pub(crate) fn touch(store: &PageStore, root: &Root, moved: &mut [Moved]) -> Result<u64> {
+    let mut images_len = 0;
     moved.sort_unstable_by_key(|moved| moved.tree);
     for of_tree in moved.chunk_by_mut(|a, b| a.tree == b.tree) {
         let Some(index) = root.tree(of_tree[0].tree) else { continue };
@@ -139,29 +144,31 @@ pub(crate) fn touch(store: &PageStore, root: &Root, moved: &mut [Moved]) -> Resu
         let number = |moved: &Moved| bucket_of(moved.hash, buckets);
         of_tree.sort_unstable_by_key(number);
         for of_bucket in of_tree.chunk_by(|a, b| number(a) == number(b)) {
-            touch_bucket(store, root, number(&of_bucket[0]), of_bucket)?;
+            images_len += touch_bucket(store, root, number(&of_bucket[0]), of_bucket)?;
         }
         let inserts = of_tree.iter().filter(|moved| moved.is_insert).count() as u64;
-        touch_splits(store, root, index, inserts)?;
+        images_len += touch_splits(store, root, index, inserts)?;
     }
-    Ok(())
+    Ok(images_len)
 }
 
-fn touch_bucket(store: &PageStore, root: &Root, number: u64, moved: &[Moved]) -> Result<()> {
-    if let Some(group) = store.group(root, moved[0].tree, number)?
-        && let Some(page) = group.state.read().page(0)
-        && !page.is_resident()
-    {
+fn touch_bucket(store: &PageStore, root: &Root, number: u64, moved: &[Moved]) -> Result<u64> {
+    let changed_len = CHANGED_LEN * moved.len() as u64;
+    let Some(group) = store.group(root, moved[0].tree, number)? else { return Ok(changed_len) };
+    let state = group.state.read();
+    let Some(page) = state.page(0) else { return Ok(changed_len) };
+    if !page.is_resident() {
         for Moved { hash, .. } in moved {
             let touched = bucket::touch(page, *hash, moved.len() as u32);
             touched.map_err(|error| in_bucket(&group, &error))?;
         }
     }
-    Ok(())
+    Ok(page.image_len_max(changed_len))
 }
 
 /// Reads the buckets that so many inserts may split.
-fn touch_splits(store: &PageStore, root: &Root, index: &Tree, insert_count: u64) -> Result<()> {
+fn touch_splits(store: &PageStore, root: &Root, index: &Tree, insert_count: u64) -> Result<u64> {
+    let mut images_len = 0;
     let entries = index.meta(ENTRY_COUNT) + insert_count;
     let mut buckets = index.meta(BUCKET_COUNT).max(1);
     while entries > buckets * TARGET {
@@ -169,11 +176,12 @@ fn touch_splits(store: &PageStore, root: &Root, index: &Tree, insert_count: u64)
             && let Some(page) = group.state.read().page(0)
         {
             bucket::entries(page, &mut |_, _| Ok(())).map_err(|error| in_bucket(&group, &error))?;
+            images_len += 2 * page.len() as u64;
         }
         store.group(root, index.id, buckets)?;
         buckets += 1;
     }
-    Ok(())
+    Ok(images_len)
 }
 
 fn split_source(bucket_count: u64) -> u64 {

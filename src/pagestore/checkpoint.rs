@@ -106,11 +106,14 @@ impl PageStore {
         commit_time: i64,
         compaction: Compaction,
     ) -> Result<Checkpoint> {
+        // A disk that does not say how much is free says so when it is written to.
+        let segment_len = segment::len_max(self.disk.free_len().unwrap_or(u64::MAX));
         let (next_segment, victims) = {
             let table = self.table.lock();
-            (table.next_segment, choose_victims(&table.entries, compaction, self.room_for_victims()))
+            let room = self.room_for_victims();
+            (table.next_segment, choose_victims(&table.entries, compaction, room, segment_len))
         };
-        let writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment);
+        let writer = SegmentWriter::new(self.disk.clone(), self.store_id, next_segment, segment_len);
         let mut run = Run::new(self, &frozen.view.root, lsn, writer, &victims);
         let root = run.write_all(&frozen.dirty, commit_time);
         match root.and_then(|root| run.writer.finish().map(|()| root)) {
@@ -127,6 +130,12 @@ impl PageStore {
     fn room_for_victims(&self) -> u64 {
         let dirty = self.memory.images_len_max();
         self.disk.free_len().map_or(u64::MAX, |free| free.saturating_sub(dirty + dirty / 4 + MARGIN_LEN))
+    }
+
+    /// Bytes of segments that nothing names any more.
+    pub(crate) fn dead_len(&self) -> u64 {
+        let table = self.table.lock();
+        table.entries.values().map(|entry| entry.len.saturating_sub(entry.live_len)).sum()
     }
 
     /// Maps the new segments; before any superblock names them, so that a failure leaves no trace.
@@ -385,11 +394,7 @@ impl<'a> Run<'a> {
             for (column, page) in by_column {
                 let address = state.address(column);
                 let mut stored = *page.stored();
-                if page.is_lost() {
-                    // What changed over the damaged delta cannot be kept. Should the disk read it again one day, its
-                    // older values must not come back.
-                    stored.delta = stored.delta.map(ImageRef::matching_nothing);
-                } else if page.is_dirty() {
+                if page.is_dirty() && !page.is_lost() {
                     stored = self.write_page(address, page.imaging(&address)?, stored);
                 }
                 pages.push((column, stored));

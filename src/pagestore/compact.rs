@@ -137,11 +137,12 @@ fn stays(error: &Error) -> Option<()> {
 
 /// Segments to empty: the sparsest, until the dead part is under its bound; and small ones of one size
 /// class, once there are many. Their live images take at most `room` bytes: on a disk that is nearly full
-/// the sparsest go first, and the next checkpoint has the room that they gave.
+/// the sparsest go first, and the next checkpoint has the room that they gave. Segments are closed at `segment_len`.
 pub(super) fn choose_victims(
     entries: &BTreeMap<SegmentId, SegmentEntry>,
     compaction: Compaction,
     room: u64,
+    segment_len: u64,
 ) -> BTreeSet<SegmentId> {
     let mut room = if compaction == Compaction::Nothing { 0 } else { room };
     let mut victims = BTreeSet::new();
@@ -171,12 +172,12 @@ pub(super) fn choose_victims(
         }
     }
     let mut classes: BTreeMap<u32, Vec<&SegmentEntry>> = BTreeMap::new();
-    for entry in entries.values() {
+    // Those that have reached their size are not merged.
+    for entry in entries.values().filter(|entry| entry.len < segment_len / 2) {
         classes.entry(entry.len.max(1).ilog2() / 3).or_default().push(entry);
     }
-    for (class, members) in classes {
-        // The class of full segments is not merged: they have reached their size.
-        if members.len() > CLASS_COUNT_MAX && class < 9 {
+    for members in classes.into_values() {
+        if members.len() > CLASS_COUNT_MAX {
             members.into_iter().for_each(|entry| {
                 take(entry);
             });

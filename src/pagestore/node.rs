@@ -44,13 +44,6 @@ pub(crate) struct ImageRef {
     pub(crate) crc: u32,
 }
 
-impl ImageRef {
-    /// A reference to the same place that no image matches, but for one in 2^32. It stays one that none matches.
-    pub(crate) fn matching_nothing(self) -> ImageRef {
-        ImageRef { crc: 0xdead_10c5, ..self }
-    }
-}
-
 const SEGMENT: Field<u32> = Field::at(0);
 const PLACE: Field<u32> = Field::after(SEGMENT);
 const PAYLOAD_LEN: Field<u32> = Field::after(PLACE);

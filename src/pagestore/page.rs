@@ -202,6 +202,22 @@ impl Page {
         self.dirty
     }
 
+    /// At most what the next image of this page takes when `len` bytes of it change, places included; 0 where it is
+    /// dirty, and counted, already.
+    pub(crate) fn image_len_max(&self, len: u64) -> u64 {
+        if self.dirty {
+            return 0;
+        }
+        let Stored { base, delta, delta_written } = *self.stored();
+        let delta_len = delta.map_or(0, |delta| u64::from(delta.payload_len)) + len;
+        let delta_len = image::image_len(delta_len as usize) as u64;
+        match base {
+            // As `imaging` decides.
+            Some(base) if delta_written + delta_len < base.image_len() => delta_len,
+            _ => image::image_len(self.len()) as u64 + len,
+        }
+    }
+
     /// Whether a damaged delta keeps what is on disk from being replaced.
     pub(crate) fn is_lost(&self) -> bool {
         self.is_lost

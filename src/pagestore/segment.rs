@@ -51,7 +51,17 @@ pub(crate) const HEADER_LEN: usize = CRC.end();
 
 /// A segment is closed and another begun at this length: large enough that 10^10 records need few
 /// hundred mappings, small enough that compaction moves one in a fraction of a second.
-const SEGMENT_LEN_MAX: u64 = 256 << 20;
+pub(super) const SEGMENT_LEN_MAX: u64 = 256 << 20;
+/// … or, on a small disk, at this part of what is free: what is live in a segment has to fit there once more for the
+/// segment to be emptied.
+const FREE_PART: u64 = 64;
+/// … but not at less than half of what the store keeps in reserve.
+const SEGMENT_LEN_LEAST: u64 = 1 << 20;
+
+/// Length at which a checkpoint closes a segment on a disk with so much free.
+pub(super) fn len_max(free_len: u64) -> u64 {
+    (free_len / FREE_PART).clamp(SEGMENT_LEN_LEAST, SEGMENT_LEN_MAX)
+}
 /// What the disk reads whole or not at all, as far as a mapping can tell: a page of the operating system.
 pub(super) const SECTOR_LEN: usize = 4096;
 /// Written in pieces of this length, each handed to the disk at once, so that the final sync is short. A
@@ -361,6 +371,7 @@ impl StoredImage {
 pub(crate) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     store_id: [u8; 16],
+    len_max: u64,
     first_id: u32,
     next_id: u32,
     current: Option<Growing>,
@@ -379,10 +390,11 @@ struct Growing {
 }
 
 impl SegmentWriter {
-    pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], next_id: u32) -> SegmentWriter {
+    /// Segments are closed at `len_max`.
+    pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], next_id: u32, len_max: u64) -> SegmentWriter {
         let buffer = Vec::with_capacity(PIECE_LEN + PIECE_LEN / 4);
         let (first_id, current, sealed) = (next_id, None, Vec::new());
-        SegmentWriter { disk, store_id, first_id, next_id, current, sealed, buffer, written: 0 }
+        SegmentWriter { disk, store_id, len_max, first_id, next_id, current, sealed, buffer, written: 0 }
     }
 
     /// Appends an image made of a head and a payload: to the buffer alone, so that it may be called under
@@ -412,7 +424,7 @@ impl SegmentWriter {
             self.flush_pieces()?;
         }
         if let Some(growing) = &self.current
-            && growing.flushed + self.buffer.len() as u64 > SEGMENT_LEN_MAX
+            && growing.flushed + self.buffer.len() as u64 > self.len_max
         {
             self.seal_current()?;
         }
@@ -556,7 +568,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("vellum-segment-{}", std::process::id()));
         let disk: Arc<dyn Disk> = Arc::new(crate::disk::OsDisk::new(&path));
         disk.create_dir().unwrap();
-        let mut writer = SegmentWriter::new(disk.clone(), [9; 16], u32::MAX - 1);
+        let mut writer = SegmentWriter::new(disk.clone(), [9; 16], u32::MAX - 1, SEGMENT_LEN_MAX);
         writer.settle().unwrap();
         writer.seal_current().unwrap();
         let error = writer.settle().unwrap_err();

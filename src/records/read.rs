@@ -230,6 +230,12 @@ impl Records {
         root.tree(object.tree).map_or(0, |tree| tree.meta(RECORDS))
     }
 
+    /// Whether any object has a record.
+    pub(crate) fn has_records(&self) -> bool {
+        let root = self.pages.live();
+        self.catalog().objects().iter().any(|object| self.count(&root, object) > 0)
+    }
+
     /// Row groups of an object that may hold records.
     pub(crate) fn group_count(&self, root: &Root, object: &ObjectLayout) -> u64 {
         let rows = root.tree(object.tree).map_or(0, |tree| tree.meta(ROWS));

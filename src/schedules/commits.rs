@@ -13,7 +13,8 @@ use std::task::Poll;
 
 const STORE: [u8; 16] = *b"a store's own id";
 /// The smallest files, so that a few commits roll over.
-const SMALL: LogConfig = LogConfig { file_len_min: 8192, file_len_max: 16384, mapped: true };
+const SMALL: LogConfig =
+    LogConfig { file_len_first: 8192, file_len_min: 8192, file_len_max: 16384, mapped: true };
 
 struct World {
     disk: TestDisk,

@@ -310,7 +310,7 @@ fn three_images() -> Vec<StoredImage> {
     let images = slot.clone();
     shuttle::check_random(
         move || {
-            let mut writer = SegmentWriter::new(disk.clone(), store_id, 1);
+            let mut writer = SegmentWriter::new(disk.clone(), store_id, 1, 1 << 20);
             let address = Address { tree: TreeId(1), number: 0, column: 0 };
             let head =
                 ImageHead { kind: Kind::Node, address, lsn: Lsn(1), rows: 0, payload_len: 1, store_tag: 0 };

@@ -1,5 +1,6 @@
 //! The two threads of a store, and the checkpoint that one of them takes.
 
+use super::admission::InCheckpoint;
 use super::{Durability, Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagestore::superblock::Superblock;
@@ -20,6 +21,10 @@ const INSTALL_BATCH: usize = 48;
 /// Checkpoints one after the other on a disk that is nearly full: each compacts in the room that the one before
 /// made, which grows several times over.
 const ROUNDS_MAX: usize = 8;
+/// On a disk that is nearly full everything is compacted once more than this part of what is free is dead.
+const DEAD_PART_OF_FREE: u64 = 4;
+/// Dead bytes that are worth another one of these.
+const DEAD_LEN_WORTH: u64 = 64 << 10;
 /// A checkpoint that failed is tried again after this long.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -237,14 +242,20 @@ impl Inner {
     }
 
     /// The reserves of a store that was opened for writing. A disk without room for them has none, and takes
-    /// no commits but deletes.
+    /// no commits but deletes; nor has a store before its first commit.
     pub(crate) fn keep_reserves(&self) {
-        self.reserve.keep(&*self.disk);
+        self.reserve.take_back();
         let Some(writing) = &self.writing else { return };
         writing.shared.be_frugal(false);
+        if !self.reserve.is_wanted() {
+            return;
+        }
+        // Where there is room for less than all, deletes need some of each.
+        self.reserve.keep(&*self.disk, self.reserve.base / 2);
         if let Err(error) = writing.shared.keep_reserve() {
             tracing::debug!(%error, "no room for the log's reserve");
         }
+        self.reserve.keep(&*self.disk, self.reserve.base);
     }
 
     /// A running checkpoint may pin as much as what is written beside it.
@@ -258,9 +269,11 @@ impl Inner {
         self.ask_for_checkpoint();
         while self.is_over_budget() || self.short_of_space.load(Ordering::Relaxed) {
             self.check_open()?;
-            // A disk that takes no checkpoint must not make writers wait for ever.
+            // A disk that takes no checkpoint must not make writers wait for ever. One that is full is for
+            // admission to report, which knows what there is to free.
             if let Some(error) = &self.health.lock().checkpoint {
-                return Err(error.again());
+                let is_admissions = error.kind() == ErrorKind::DiskFull && !self.is_over_budget();
+                return if is_admissions { Ok(()) } else { Err(error.again()) };
             }
             let mut wake = self.wake.lock();
             self.woken.wait_for(&mut wake, Duration::from_millis(20));
@@ -273,7 +286,14 @@ impl Inner {
     /// [`Store::health`]: crate::Store::health
     pub(crate) fn checkpoint(&self, compaction: Compaction) -> Result<CheckpointReport> {
         let _one_at_a_time = self.checkpointing.lock();
-        self.checkpoint_alone(compaction)
+        self.checkpoint_alone(compaction, self.is_nearly_full())
+    }
+
+    /// Takes checkpoints one after the other as on a disk that is nearly full: they give back the log, what is
+    /// empty, and what compaction empties. The caller does not hold the writer lock.
+    pub(super) fn checkpoint_to_free(&self, compaction: Compaction) -> Result<CheckpointReport> {
+        let _one_at_a_time = self.checkpointing.lock();
+        self.checkpoint_alone(compaction, true)
     }
 
     /// Takes the checkpoint that somebody asked for, unless one that began since was taken already: another one
@@ -281,16 +301,30 @@ impl Inner {
     fn checkpoint_asked_for(&self) -> Result<()> {
         let _one_at_a_time = self.checkpointing.lock();
         let is_asked_for = self.wake.lock().checkpoint;
-        if is_asked_for { self.checkpoint_alone(Compaction::Bounded).map(drop) } else { Ok(()) }
+        if !is_asked_for {
+            return Ok(());
+        }
+        self.checkpoint_alone(Compaction::Bounded, self.is_nearly_full()).map(drop)
     }
 
-    fn checkpoint_alone(&self, compaction: Compaction) -> Result<CheckpointReport> {
+    /// [`Inner::checkpoint`] for a caller that holds `checkpointing`.
+    pub(super) fn checkpoint_alone(
+        &self,
+        compaction: Compaction,
+        nearly_full: bool,
+    ) -> Result<CheckpointReport> {
+        if self.closed.load(Ordering::Acquire) {
+            self.check_open()?;
+        }
+        let _inside = InCheckpoint::enter(self);
         let was_asked_for = std::mem::take(&mut self.wake.lock().checkpoint);
-        let nearly_full = self.is_nearly_full();
         if nearly_full {
             // Crash rule 12: what was reserved is for this checkpoint, and for what compaction moves.
             self.make_way();
         }
+        // Emptying segments takes room itself, so it does not wait until there is none.
+        let hard = nearly_full && compaction == Compaction::Bounded && self.is_much_dead();
+        let compaction = if hard { Compaction::Full } else { compaction };
         let mut result = self.checkpoint_now(compaction);
         let is_full = |result: &Result<CheckpointReport>| {
             result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull)
@@ -334,8 +368,14 @@ impl Inner {
         first: CheckpointReport,
         compaction: Compaction,
     ) -> Result<CheckpointReport> {
-        let mut total = first;
+        let pages = &self.records.pages;
+        let (mut total, mut dead) = (first, u64::MAX);
         for _ in 0..ROUNDS_MAX {
+            // Each checkpoint leaves the root of the one before dead, which is worth no other one.
+            let still_dead = pages.dead_len();
+            let gains = still_dead < dead && still_dead > DEAD_LEN_WORTH;
+            dead = still_dead;
+            let compaction = if gains { compaction } else { Compaction::Nothing };
             let round = match self.checkpoint_now(compaction) {
                 Ok(round) => round,
                 Err(error) if error.kind() == ErrorKind::DiskFull => break,
@@ -343,28 +383,38 @@ impl Inner {
             };
             total.written_len += round.written_len;
             total.freed_segment_count += round.freed_segment_count;
-            if round.group_count == 0 {
+            if round.group_count == 0 && round.freed_segment_count == 0 {
                 break;
             }
         }
         Ok(total)
     }
 
+    /// Whether what is dead would add noticeably to what is free.
+    fn is_much_dead(&self) -> bool {
+        let dead = self.records.pages.dead_len();
+        self.disk.free_len().is_ok_and(|free| dead > free / DEAD_PART_OF_FREE)
+    }
+
     /// Whether the disk has no more free than a checkpoint may write and the reserve holds.
-    fn is_nearly_full(&self) -> bool {
+    pub(super) fn is_nearly_full(&self) -> bool {
         let images_len = self.records.pages.memory.images_len_max();
         let wanted = images_len + images_len / 4 + self.reserve.base.max(self.reserve.held());
         self.disk.free_len().is_ok_and(|free| free < wanted)
     }
 
-    /// Gives up what is reserved, and a log file that waits to be used again. Writers wait until it is reserved
-    /// again: what they took would be this checkpoint's.
+    /// Gives up what is reserved, and log files that wait to be used. Writers wait until it is reserved again: what
+    /// they took would be this checkpoint's.
     fn make_way(&self) {
         // Nobody is being admitted; a store that stopped admits nobody.
         let writer = self.lock_writer();
         self.short_of_space.store(true, Ordering::Relaxed);
         self.admitted_until.store(0, Ordering::Relaxed);
         self.reserve.give_up(&*self.disk);
+        if let (Ok(_), Some(writing)) = (&writer, &self.writing) {
+            // Under the lock: the writer may be about to go on in that file.
+            writing.shared.remove_next();
+        }
         drop(writer);
         if let Some(writing) = &self.writing {
             writing.shared.be_frugal(true);

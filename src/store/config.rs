@@ -183,8 +183,8 @@ impl Config {
         Keeping { keep_len: self.dirty_budget, cache }
     }
 
-    /// Whether checkpoints start by themselves. Without, the caller takes them, and memory grows until
-    /// he does.
+    /// Whether checkpoints start by themselves. Without, the caller takes them, and memory grows until then; only
+    /// a commit that finds no room on the disk takes them itself.
     #[must_use]
     pub fn background(mut self, background: bool) -> Config {
         self.background = background && self.threads;

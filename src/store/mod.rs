@@ -8,6 +8,7 @@
 //! interval, prepares log files ahead of the writer and marks an idle log; the checkpointer takes
 //! checkpoints. Neither takes the writer lock for longer than a snapshot or a few groups' install.
 
+mod admission;
 mod background;
 mod backup;
 mod commit;
@@ -46,6 +47,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::txn::{Source, Stage, WriterState};
 use crate::value::Actor;
 use crate::wal::{self, Attestation, GroupCommit, Kind, Log, LogConfig, Position, Resume, Seal, Witness};
+use admission::Shortage;
 use background::Threads;
 pub(crate) use config::ConfigSource;
 use opening::Opened;
@@ -106,6 +108,7 @@ pub(crate) struct Inner {
     reserve: Reserve,
     /// Deletes have used up half of what is left to them: writers wait for a checkpoint.
     short_of_space: AtomicBool,
+    shortage: Shortage,
     /// Given back at close, even while handles live on.
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -219,8 +222,16 @@ impl Store {
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
             let (pages, last_actor, next_swept) = (recovered.writer, None, 0);
-            let writer =
-                Mutex::new(WriterState { pages, log, stage, frame, scratch, last_actor, next_swept });
+            let writer = Mutex::new(WriterState {
+                pages,
+                log,
+                stage,
+                frame,
+                scratch,
+                last_actor,
+                next_swept,
+                lent: false,
+            });
             writing = Some(Writing { writer, shared });
         }
         let sealed = found.live.seal.is_some() && recovered.scan.sealed;
@@ -242,12 +253,17 @@ impl Store {
             admitted_until: AtomicU64::new(0),
             reserve: Reserve::new(&config),
             short_of_space: AtomicBool::new(false),
+            shortage: Shortage::default(),
             report,
             config,
             lock: Mutex::new(lock),
         });
         let threads = Mutex::new(Threads::start(&inner)?);
         if !inner.config.read_only {
+            // A store without a record has nothing to delete.
+            if inner.records.applied() > Lsn(1) || inner.records.has_records() {
+                inner.reserve.want();
+            }
             inner.keep_reserves();
             if inner.report.replayed_len > inner.config.checkpoint_log_len {
                 inner.ask_for_checkpoint();
@@ -463,15 +479,20 @@ impl Inner {
         if writing.shared.poisoned().is_some() || self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
+        // A checkpoint that waits here, perhaps for a commit that makes room, finds the store closed: it must not
+        // open it again after the seal.
+        let _one_at_a_time = self.checkpointing.lock();
         let dirty_count = writing.writer.lock().pages.dirty.len();
         if dirty_count > CLOSE_DIRTY_MAX || self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
-            self.checkpoint(pagestore::Compaction::Bounded)?;
+            self.checkpoint_alone(pagestore::Compaction::Bounded, self.is_nearly_full())?;
         }
         let writer = writing.writer.lock();
         // Under the writer lock: a writer that waits for it must not append behind the seal.
         self.closed.store(true, Ordering::Release);
         writing.shared.sync_now()?;
         self.reserve.shrink(&*self.disk);
+        // No seal vouches for a file without frames: nothing could tell that it is gone, or damaged.
+        writing.shared.remove_next();
         // Nor may what was removed come back behind the seal.
         self.records.pages.remove_abandoned()?;
         self.disk.sync_dir()?;
@@ -526,7 +547,9 @@ impl Superblocks {
 fn log_config(config: &Config) -> LogConfig {
     let lengths = LogConfig { mapped: config.log_mapped, ..LogConfig::default() };
     match config.log_file_len {
-        Some((file_len_min, file_len_max)) => LogConfig { file_len_min, file_len_max, ..lengths },
+        Some((file_len_min, file_len_max)) => {
+            LogConfig { file_len_first: file_len_min, file_len_min, file_len_max, ..lengths }
+        }
         None => lengths,
     }
 }

@@ -1,9 +1,9 @@
 //! The reserve: room on the disk that is given up only to checkpoint and compaction (crash rule 12).
 //!
 //! A commit is admitted only when the images of everything dirty have their room, and the file `reserve` is
-//! that room: it is allocated, so that nobody else can take it. It grows with what is dirty, ahead of it by a
-//! step, and is given up when a checkpoint finds the disk full; a checkpoint frees log files and, by
-//! compaction, segments, so it can be made again afterwards. On a disk with plenty of room it covers
+//! that room: it is allocated, so that nothing else can take it. The first commit makes it. It grows with what
+//! is dirty, ahead of it by a step, and is given up when a checkpoint finds the disk full; a checkpoint frees log
+//! files and, by compaction, segments, so it can be made again afterwards. On a disk with plenty of room it covers
 //! [`AMPLE_LEN_MAX`] and not more; what the disk has free stands in for the rest.
 //!
 //! | part       | for                                                                          |
@@ -27,7 +27,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-/// There always, also in a store without a commit: as long as two log files of the least length.
+/// There always once a commit was made: as long as two log files of the least length.
 const BASE_LEN: u64 = 2 << 20;
 /// A disk with this much room beyond what is needed is not nearly full.
 const AMPLE_FREE_LEN: u64 = 1 << 30;
@@ -44,6 +44,8 @@ pub(crate) struct Reserve {
     pub(crate) base: u64,
     /// Bytes that the file holds.
     held: AtomicU64,
+    /// Whether there is to be a file: there is none before the first commit.
+    is_wanted: AtomicBool,
     /// A checkpoint runs in the room that the file had.
     given_up: AtomicBool,
     /// One at a time makes it longer, or gives it up. Kept open, so that growing allocates nothing.
@@ -53,7 +55,23 @@ pub(crate) struct Reserve {
 impl Reserve {
     pub(crate) fn new(config: &Config) -> Reserve {
         let base = config.log_file_len.map_or(BASE_LEN, |(len_min, _)| BASE_LEN.min(2 * len_min));
-        Reserve { base, held: AtomicU64::new(0), given_up: AtomicBool::new(false), file: Mutex::new(None) }
+        Reserve {
+            base,
+            held: AtomicU64::new(0),
+            is_wanted: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            file: Mutex::new(None),
+        }
+    }
+
+    /// From here on there is a reserve: the store has something to keep recoverable.
+    pub(crate) fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Reserve::want`] was called.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Bytes that nobody else can take.
@@ -94,11 +112,15 @@ impl Reserve {
         }
     }
 
-    /// There is a reserve of the least length, or as much of it as the disk has room for; less is no error,
-    /// and goes a long way with deletes.
-    pub(crate) fn keep(&self, disk: &dyn Disk) {
+    /// The checkpoint that the reserve was given up to is over.
+    pub(crate) fn take_back(&self) {
         self.given_up.store(false, Ordering::Release);
-        let more = self.base.saturating_sub(self.held());
+    }
+
+    /// There is a reserve of this length, or as much of it as the disk has room for; less is no error, and goes a
+    /// long way with deletes.
+    pub(crate) fn keep(&self, disk: &dyn Disk, len: u64) {
+        let more = len.saturating_sub(self.held());
         if more == 0 {
             return;
         }
@@ -132,7 +154,7 @@ impl Reserve {
         Ok(())
     }
 
-    /// Gives all of it up until [`Reserve::keep`]; true if there was a file.
+    /// Gives all of it up until [`Reserve::take_back`]; true if there was a file.
     pub(crate) fn give_up(&self, disk: &dyn Disk) -> bool {
         let mut kept = self.file.lock();
         self.given_up.store(true, Ordering::Release);
@@ -145,7 +167,8 @@ impl Reserve {
     pub(crate) fn shrink(&self, disk: &dyn Disk) {
         if self.held() > self.base {
             self.give_up(disk);
-            self.keep(disk);
+            self.take_back();
+            self.keep(disk, self.base);
         }
     }
 }

@@ -1,24 +1,16 @@
 //! Writing: one mutation, a batch, or a closure over several records, each one transaction.
 
-use super::background::IDLE;
 use super::commit::Commit;
 use super::{Durability, IN_TRANSACTION, Inner, Store};
 use crate::change::{Action, Key, Mutation, Patch};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::id::Lsn;
 use crate::schema::Schema;
 use crate::sync::atomic::Ordering;
 use crate::txn::resolve::Staging;
-use crate::txn::{Context, Once, Outcome, WriterState};
+use crate::txn::{Context, Held, Once, Outcome, Tries, WriterState};
 use crate::value::{Actor, Name, Record, Value};
 use crate::wal;
-
-/// Disk space is looked at again after an eighth more is dirty or logged, or after this many bytes.
-const ADMISSION_STEP_MAX: u64 = 4 << 20;
-/// A frame this long has it looked at in any case.
-const LONG_FRAME_LEN: u64 = 64 << 10;
-/// The longest log file that is made ahead of need.
-const LOG_FILE_LEN: u64 = 64 << 20;
 
 /// A transaction over many records: its reads see its own writes, nobody else does before it commits.
 ///
@@ -208,16 +200,15 @@ impl Store {
     /// # Errors
     /// As [`Store::apply_batch`].
     pub fn dry_run(&self, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
-        let (outcomes, _) = self.inner().write_with(self.actor.as_deref(), |context, state| {
+        self.inner().write_with(self.actor.as_deref(), |context, state| {
             let (catalog, root) = (context.records.catalog(), context.records.pages.live());
             let mut staging = Staging { state, context, catalog: &catalog, root: &root, single: false };
             let mut outcomes = stage_all(&mut staging, mutations)?;
             let applied = context.records.applied();
             let lsn = if staging.check_end()? { applied.next() } else { applied };
             outcomes.iter_mut().for_each(|outcome| outcome.lsn = lsn);
-            Ok((outcomes, None))
-        })?;
-        Ok(outcomes)
+            Ok(outcomes)
+        })
     }
 
     /// Runs a closure in a transaction and waits as the store's durability says. When the closure fails
@@ -245,7 +236,7 @@ impl Store {
             let value = body(&mut txn);
             drop(inside);
             let value = value?;
-            Ok((value, txn.staging.commit()?))
+            Ok((value, self.inner().commit(&mut txn.staging)?))
         })?;
         Ok((value, Commit::new(self.inner(), lsn)))
     }
@@ -287,7 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// `InvalidSchema` for changes that are none; `MissingRequired`, `UniqueConflict`, `InvalidValue` or
-    /// `LimitExceeded` when records are in the way, which [`Error::records`] names.
+    /// `LimitExceeded` when records are in the way, which [`Error::records`](crate::Error::records) names.
     pub fn change_schema(&self, json: &str) -> Result<Lsn> {
         let ((), lsn) = self.outcomes(|staging| staging.stage_changes(json))?;
         Ok(lsn)
@@ -364,32 +355,40 @@ impl Inner {
             let (catalog, root) = (self.records.catalog(), self.records.pages.live());
             let mut staging = Staging { state, context, catalog: &catalog, root: &root, single };
             let value = body(&mut staging)?;
-            Ok((value, staging.commit()?))
+            Ok((value, self.commit(&mut staging)?))
         })
     }
 
     fn write_with<T>(
         &self,
         actor: Option<&Actor>,
-        body: impl FnOnce(&Context<'_>, &mut WriterState) -> Result<(T, Option<Lsn>)>,
-    ) -> Result<(T, Lsn)> {
+        body: impl FnOnce(&Context<'_>, Held<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.wait_for_room()?;
         let mut state = self.lock_writer()?;
+        if state.lent {
+            self.wait_for_the_lender(&mut state)?;
+        }
         let _hold = self.records.pages.hold();
         state.stage.clear();
-        let admit = |state: &WriterState, only_deletes: bool| self.admit(state, only_deletes);
-        let context = Context { records: &self.records, source: &self.source, actor, admit: &admit };
-        let result = body(&context, &mut state);
-        state.stage.clear();
-        state.pages.forget();
-        let (value, lsn) = result?;
-        match lsn {
-            Some(lsn) => {
-                self.after_commit(state.frame.body().len());
-                Ok((value, lsn))
-            }
-            None => Ok((value, self.records.applied())),
-        }
+        let admit = |state: &mut WriterState, only_deletes: bool| self.admit(state, only_deletes);
+        let make_room = |state: &mut Held<'_>, tries: &mut Tries| self.make_room(state, tries);
+        let context = Context {
+            records: &self.records,
+            source: &self.source,
+            actor,
+            admit: &admit,
+            make_room: &make_room,
+        };
+        body(&context, state)
+    }
+
+    /// Commits what is staged. The LSN is that of the newest commit before when nothing changed.
+    fn commit(&self, staging: &mut Staging<'_>) -> Result<Lsn> {
+        let Some(lsn) = staging.commit()? else { return Ok(self.records.applied()) };
+        // Under the writer lock still: a checkpoint counts from its place in the log.
+        self.after_commit(staging.state.frame.body().len());
+        Ok(lsn)
     }
 
     /// Counts what was logged, and wakes the checkpointer when it is time.
@@ -403,74 +402,6 @@ impl Inner {
         let budget = self.config.dirty_budget;
         if log_since >= log_len_max || dirty >= budget / 2 || pinned >= budget {
             self.ask_for_checkpoint();
-        }
-    }
-
-    /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
-    /// on the disk. Deletes go on in what is left to them: they make room.
-    fn admit(&self, state: &WriterState, only_deletes: bool) -> Result<()> {
-        if !self.config.threads {
-            self.check_files_now_and_then()?;
-        }
-        self.mark_open()?;
-        let frame_len = state.frame.body().len() as u64;
-        let images_len = self.records.pages.memory.images_len_max();
-        let now = images_len + self.log_since.load(Ordering::Relaxed) + frame_len;
-        if now < self.admitted_until.load(Ordering::Relaxed) && frame_len < LONG_FRAME_LEN {
-            return Ok(());
-        }
-        self.admit_by_space(images_len, frame_len, now, only_deletes)
-    }
-
-    /// What a thread does otherwise: checks the files once 200 ms lie between commits.
-    fn check_files_now_and_then(&self) -> Result<()> {
-        let (now, checked) = (self.records.commit_time(), self.checked_at.load(Ordering::Relaxed));
-        if now.saturating_sub(checked) < IDLE.as_nanos() as i64 {
-            return Ok(());
-        }
-        self.checked_at.store(now, Ordering::Relaxed);
-        self.shared()?.check_files()
-    }
-
-    #[cold]
-    fn admit_by_space(&self, images_len: u64, frame_len: u64, now: u64, only_deletes: bool) -> Result<()> {
-        let step = (now / 8).clamp(self.reserve.base / 8, ADMISSION_STEP_MAX);
-        let wanted = images_len + images_len / 4 + frame_len + step + self.reserve.base / 2;
-        let disk = &*self.disk;
-        let log_file_len = (disk.free_len()? / wal::FREE_PART).min(LOG_FILE_LEN);
-        let is_free = !self.reserve.is_given_up();
-        if is_free
-            && self.keep_log_reserve()?
-            && self.reserve.cover(disk, wanted, log_file_len + frame_len)?
-        {
-            self.admitted_until.store(now + step, Ordering::Relaxed);
-            return Ok(());
-        }
-        let held = self.reserve.held();
-        let dirty = images_len + images_len / 4 + frame_len;
-        // Where nothing is dirty one delete goes on in any case: it takes little more than it gives.
-        if is_free && only_deletes && (images_len == 0 || dirty + self.reserve.base / 4 <= held) {
-            if dirty > held / 2 {
-                self.short_of_space.store(true, Ordering::Relaxed);
-            }
-            return Ok(());
-        }
-        self.ask_for_checkpoint();
-        self.short_of_space.store(only_deletes || !is_free, Ordering::Relaxed);
-        let free = disk.free_len()?;
-        let message = format!(
-            "the disk has {free} bytes free, the reserve {held}, and {wanted} are needed to keep every commit recoverable; nothing was written: free some space, or delete records"
-        );
-        Err(Error::new(ErrorKind::DiskFull, message))
-    }
-
-    /// Whether the log has its reserve, which is made if need be.
-    fn keep_log_reserve(&self) -> Result<bool> {
-        let Some(writing) = &self.writing else { return Ok(false) };
-        match writing.shared.keep_reserve() {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::DiskFull => Ok(false),
-            Err(error) => Err(error),
         }
     }
 }

@@ -3,9 +3,9 @@
 use super::key::{ObjectRef, key_names};
 use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage, Staged};
-use super::{Context, WriterState};
+use super::{Context, Tries, WriterState};
 use crate::change::{Cell, FrameHead, Target};
-use crate::error::{Conflict, Error, Result};
+use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{Lsn, RecordId, RowId};
 use crate::index::{self, Moved};
 use crate::page::header::{self, SLOT_LEN};
@@ -18,6 +18,8 @@ use crate::records::{
 use crate::value::{Timestamp, key_hash};
 use crate::wal::Kind;
 
+/// What a record adds to images beside its values: its header, slots of attributes without a value, a delta's places.
+const ROW_IMAGES_LEN: u64 = 512;
 /// Versions and rows are 48 bits in the id index; 2^48 rows are more than any disk holds.
 const ROW_MAX: u64 = 1 << 48;
 
@@ -31,7 +33,6 @@ impl Staging<'_> {
         if !self.has_changes()? {
             return Ok(None);
         }
-        let records = self.context.records;
         let time = self.commit_time();
         self.stage_actor()?;
         if self.state.stage.keeps_history {
@@ -44,11 +45,28 @@ impl Staging<'_> {
         if self.state.stage.keeps_history {
             self.link_entries();
         }
-        build_frame(self.state, time);
-        touch(records, self.root, self.catalog, &mut self.state.stage)?;
+        build_frame(&mut self.state, time);
+        self.find_room()?;
+        append_and_apply(self.context, self.catalog, &mut self.state).map(Some)
+    }
+
+    /// Crash rules 8 and 12: what apply will read can be read, and the frame and the images of all that will be dirty
+    /// have room. A commit that finds none is
+    /// rejected after everything that can be freed was freed; what is staged stays as it is meanwhile.
+    fn find_room(&mut self) -> Result<()> {
         let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
-        (self.context.admit)(self.state, only_deletes)?;
-        append_and_apply(self.context, self.catalog, self.state).map(Some)
+        let mut tries = Tries::default();
+        loop {
+            touch(self.context.records, self.root, self.catalog, &mut self.state.stage)?;
+            let admitted = (self.context.admit)(&mut self.state, only_deletes);
+            let Err(error) = admitted else { return Ok(()) };
+            if error.kind() != ErrorKind::DiskFull || !(self.context.make_room)(&mut self.state, &mut tries)?
+            {
+                return Err(error);
+            }
+            // A checkpoint may have taken pages out of memory: they are read again.
+            self.state.stage.forget_groups();
+        }
     }
 
     /// Times rise from commit to commit, so that a moment tells one state from the next.
@@ -297,6 +315,7 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
 fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
     let mut moved = std::mem::take(&mut stage.moved);
+    moved.clear();
     for staged in stage.records() {
         let Some(object) = catalog.object(staged.object) else { continue };
         if staged.fate == Fate::Gone {
@@ -304,11 +323,12 @@ fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -
         }
         match (&staged.group, staged.fate) {
             // The header was read when the record was found, the cells when they were staged.
-            (_, Fate::Update) => {}
+            (Some(_), Fate::Update) => {}
             (Some(group), _) => {
                 in_group(group, staged.row, |state, slot| touch_row(state, object, staged, slot))?
             }
-            // A create: its row's group is there already unless the row is the group's first.
+            // A create, whose row's group is there already unless the row is the group's first; or any record after
+            // a checkpoint made room.
             (None, _) => {
                 records.with_row(live, object, staged.row, |state, slot| {
                     touch_row(state, object, staged, slot)
@@ -329,7 +349,8 @@ fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -
         }
     }
     moved.extend(stage.new_keys.iter().map(|key| Moved { tree: key.tree, hash: key.hash, is_insert: true }));
-    index::touch(&records.pages, live, &mut moved)?;
+    let buckets_len = index::touch(&records.pages, live, &mut moved)?;
+    stage.dirties = buckets_len + ROW_IMAGES_LEN * stage.records().len() as u64;
     stage.moved = moved;
     Ok(())
 }
@@ -382,7 +403,6 @@ fn touch_row(
 fn append_and_apply(context: &Context<'_>, catalog: &Catalog, state: &mut WriterState) -> Result<Lsn> {
     let WriterState { pages, log, frame, scratch, stage, .. } = state;
     pages.expect(stage.first_group());
-    log.reserve(frame.body().len())?;
     let lsn = context.records.applied().next();
     let durable = log.shared().durable();
     log.append(Kind::Commit, lsn, durable, frame.body())?;

@@ -3,7 +3,8 @@
 //! ```text
 //! stage    names → ids, values → cells, find the record, refuse or note the change   no trace yet
 //! commit   unique keys on the end state, rows for creates, the frame's body
-//!          touch every page and bucket that apply will change; admission; log space
+//!          admission: room for images and frame; what it lacks is freed, and it is asked again
+//!          touch every page and bucket that apply will change
 //!          append the frame  ◄── from here on nothing can fail
 //!          records.apply(frame)
 //! ```
@@ -50,6 +51,7 @@ use crate::error::Result;
 use crate::id::RecordId;
 use crate::pagestore::Writer;
 use crate::records::{ApplyScratch, Records};
+use crate::sync::MutexGuard;
 use crate::value::{Actor, Timestamp};
 use crate::wal::Log;
 
@@ -65,6 +67,20 @@ pub(crate) struct WriterState {
     pub(crate) last_actor: Option<(Actor, u32)>,
     /// The row of stored requests that is looked at next for one that is kept no longer.
     pub(crate) next_swept: u64,
+    /// A commit that found no room has lent the lock to a checkpoint: other writers wait until it has it back.
+    pub(crate) lent: bool,
+}
+
+/// The writer lock, held by the transaction that stages.
+pub(crate) type Held<'a> = MutexGuard<'a, WriterState>;
+
+/// What was done already to make room for one commit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tries {
+    /// Waits for checkpoints of other threads.
+    pub(crate) waits: usize,
+    pub(crate) checkpointed: bool,
+    pub(crate) compacted: bool,
 }
 
 /// Where time and randomness come from; `Config` provides them.
@@ -81,8 +97,11 @@ pub(crate) struct Context<'a> {
     pub(crate) source: &'a dyn Source,
     /// Who commits.
     pub(crate) actor: Option<&'a Actor>,
-    /// Asked once before a frame is logged: whether there is room for it (crash rule 12).
-    pub(crate) admit: &'a dyn Fn(&WriterState, bool) -> Result<()>,
+    /// Asked before a frame is logged: whether there is room for it (crash rule 12).
+    pub(crate) admit: &'a dyn Fn(&mut WriterState, bool) -> Result<()>,
+    /// Asked after a rejection for want of room: frees what can be freed, and answers whether to ask for
+    /// admission again. Checkpoints have the lock meanwhile; other commits do not.
+    pub(crate) make_room: &'a dyn Fn(&mut Held<'_>, &mut Tries) -> Result<bool>,
 }
 
 impl std::fmt::Debug for Context<'_> {

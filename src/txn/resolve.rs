@@ -5,7 +5,7 @@ use super::key::{ObjectRef, attribute_ref, not_found, object_ref};
 use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
 use super::stage::Fate;
-use super::{Context, WriterState};
+use super::{Context, Held};
 use crate::change::{Action, Key, Mode, Mutation, Patch};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::id::{AttributeId, RecordId, RowId};
@@ -17,15 +17,28 @@ use crate::value::{Name, Value, ValueType};
 use std::sync::Arc;
 
 /// The staging half of a transaction.
-#[derive(Debug)]
 pub(crate) struct Staging<'a> {
-    pub(crate) state: &'a mut WriterState,
+    pub(crate) state: Held<'a>,
     pub(crate) context: &'a Context<'a>,
     pub(crate) catalog: &'a Arc<Catalog>,
     /// The live state; under the writer lock it stays what it is until the commit is applied.
     pub(crate) root: &'a Root,
     /// Whether this mutation is the whole transaction: nobody looks staged keys up then.
     pub(crate) single: bool,
+}
+
+impl std::fmt::Debug for Staging<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Staging").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Staging<'_> {
+    /// The next transaction finds the buffers empty, and no page is kept for it.
+    fn drop(&mut self) {
+        self.state.stage.clear();
+        self.state.pages.forget();
+    }
 }
 
 impl<'a> Staging<'a> {

@@ -158,6 +158,8 @@ pub(crate) struct Stage {
     pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
     /// What the indexes get and give up.
     pub(crate) moved: Vec<Moved>,
+    /// What images take of pages that become dirty, beside the frame's own bytes.
+    pub(crate) dirties: u64,
     /// Which mutation of the transaction is at hand.
     pub(crate) position: usize,
     /// What records that were staged before were like, newest last; only mutations of several records
@@ -303,6 +305,11 @@ impl Stage {
     /// Gives away the group of the first record: apply will look for it next.
     pub(crate) fn first_group(&mut self) -> Option<GroupGuard> {
         self.records[..self.count].first_mut().and_then(|staged| staged.group.take())
+    }
+
+    /// Forgets where the records' pages are.
+    pub(crate) fn forget_groups(&mut self) {
+        self.records[..self.count].iter_mut().for_each(|staged| staged.group = None);
     }
 
     /// The newest staged record with this id.

@@ -17,17 +17,24 @@ use crate::id::Lsn;
 use crate::planted::planted;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+thread_local! {
+    /// The log of which this thread leads a sync: a commit from inside one, as a hook of the disk may make, cannot
+    /// wait for it.
+    static LEADING: Cell<usize> = const { Cell::new(0) };
+}
+
 /// Bytes of a fresh file that are faulted in with its preparation. More would be written twice: a page
 /// that is faulted in for writing is dirty, and the next sync writes it.
 const PREFAULT_LEN: usize = 256 << 10;
 
-/// A new log file takes at most this part of the free space: admission counts with it.
-pub(crate) const FREE_PART: u64 = 8;
+/// A new log file takes at most this part of the free space.
+const FREE_PART: u64 = 8;
 
 /// Shared by the writer, those who wait for durability, and the flusher.
 #[derive(Debug)]
@@ -259,7 +266,9 @@ impl GroupCommit {
         drop(retired);
         // The older file first, so that what is on disk is a prefix as often as can be.
         let skipped = if planted("no_sync") { files.len() } else { 0 };
+        let outer = LEADING.replace(std::ptr::from_ref(self) as usize);
         let synced = files.iter().skip(skipped).try_for_each(|current| current.file.sync());
+        LEADING.set(outer);
         let lsn = if planted("late_lsn") { self.appended() } else { lsn };
         let synced = synced.and_then(|()| self.vouch(lsn));
 
@@ -285,6 +294,11 @@ impl GroupCommit {
         }
         self.check(&state)?;
         Ok(state)
+    }
+
+    /// Whether this thread is in the middle of a sync of this log, so that it cannot wait for another one.
+    pub(crate) fn is_led_here(&self) -> bool {
+        LEADING.get() == std::ptr::from_ref(self) as usize
     }
 
     /// Between a sync and its answer: the files are still the store's, and what is about to be reported durable is
@@ -494,6 +508,17 @@ impl GroupCommit {
         }
     }
 
+    /// Removes the next file where it is ready and not yet used; the caller holds the writer lock. The writer makes
+    /// it anew when it needs it.
+    pub(crate) fn remove_next(&self) {
+        let mut state = self.state.lock();
+        let Next::Ready(next) = &state.next else { return };
+        if let Err(error) = self.disk.remove(next.file.name()) {
+            tracing::warn!(%error, "a log file that was made ahead could not be removed");
+        }
+        state.next = Next::Unasked;
+    }
+
     /// Gives up the room of a log file, for a checkpoint that has no other; it gives back whole files.
     pub(crate) fn give_up_reserve(&self) {
         if self.has_reserve.swap(false, Ordering::AcqRel)
@@ -546,6 +571,7 @@ impl GroupCommit {
         if header.file_len > self.config.file_len_min || !self.has_reserve.swap(false, Ordering::AcqRel) {
             return Ok(None);
         }
+        let header = FileHeader { file_len: self.config.file_len_min, ..header };
         let spare = Spare { name: LOG_RESERVE_NAME.to_string(), len: header.file_len };
         self.build(&header, Some(spare)).map(Some)
     }

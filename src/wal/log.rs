@@ -53,7 +53,7 @@ impl Log {
         let header = FileHeader {
             store_id,
             number: 1,
-            file_len: config.file_len_min,
+            file_len: config.file_len_first,
             first_file: 1,
             generation: 1,
             salt,
@@ -84,10 +84,12 @@ impl Log {
                 "log generations are used up; export the store into a new one",
             )
         })?;
+        // A store whose schema is all that was ever logged is as good as new.
+        let is_new = after.lsn <= Lsn(1);
         let header = FileHeader {
             store_id,
             number: newest + 1,
-            file_len: config.file_len_min,
+            file_len: if is_new { config.file_len_first } else { config.file_len_min },
             first_file: newest + 1,
             generation,
             salt,
@@ -220,6 +222,15 @@ impl Log {
         len
     }
 
+    /// Length of the file that a frame with a body of this length needs at least; 0 where it fits this one.
+    pub(crate) fn file_len_needed(&self, body_len: usize) -> u64 {
+        let len = frame::frame_len(body_len.min(FRAME_LEN_MAX)) as u64;
+        if self.at.position.offset + len <= self.capacity {
+            return 0;
+        }
+        (FRAMES_AT + len + NEXT_FILE_LEN as u64).next_multiple_of(FRAMES_AT).max(self.config.file_len_first)
+    }
+
     /// A file of its own for what does not fit a normal one.
     fn roll_over(&mut self, len: u64) -> Result<()> {
         // What is made next goes into the directory: it must still be this store's.
@@ -235,7 +246,13 @@ impl Log {
             if smaller { self.shared.take_next(self.next_header(least)) } else { Err(error) }
         });
         let next = next.or_else(|error| {
-            // And one without room for that has the file that waits for this moment.
+            // The last of it goes to a file as short as a new store's: a checkpoint's mark, and some commits.
+            let last = own_len.max(self.config.file_len_first);
+            let shorter = error.kind() == ErrorKind::DiskFull && last < least;
+            if shorter { self.shared.take_next(self.next_header(last)) } else { Err(error) }
+        });
+        let next = next.or_else(|error| {
+            // And a disk without room for that has the file that waits for this moment.
             if error.kind() != ErrorKind::DiskFull {
                 return Err(error);
             }
@@ -356,12 +373,13 @@ impl Log {
 }
 
 fn check_config(config: &LogConfig) {
-    let LogConfig { file_len_min, file_len_max, .. } = *config;
+    let LogConfig { file_len_first, file_len_min, file_len_max, .. } = *config;
+    let lens = [file_len_first, file_len_min, file_len_max];
     assert!(
-        file_len_min > FRAMES_AT && file_len_min <= file_len_max && file_len_max <= FRAME_LEN_MAX as u64,
-        "log files of {file_len_min} to {file_len_max} bytes are not possible"
+        file_len_first > FRAMES_AT && lens.is_sorted() && file_len_max <= FRAME_LEN_MAX as u64,
+        "log files of {lens:?} bytes are not possible"
     );
-    assert!(file_len_min % FRAMES_AT == 0 && file_len_max % FRAMES_AT == 0, "log files are whole blocks");
+    assert!(lens.iter().all(|len| len % FRAMES_AT == 0), "log files are whole blocks");
 }
 
 /// Where frames end in a file of this length, so that the one that ends it always has room.

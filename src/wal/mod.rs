@@ -44,7 +44,7 @@ pub(crate) use audit::{Landmark, LogAudit, audit};
 pub(crate) use file::{FRAMES_AT, FileHeader};
 pub(crate) use file::{is_leftover, log_name, log_number};
 pub(crate) use frame::{CheckpointMark, Kind, frame_len};
-pub(crate) use group::{FREE_PART, FlusherWork, GroupCommit};
+pub(crate) use group::{FlusherWork, GroupCommit};
 pub(crate) use log::Log;
 pub(crate) use reader::{FrameRef, Known, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
 
@@ -95,7 +95,10 @@ impl Resume {
 /// How the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LogConfig {
-    /// Length of the first file; the following ones double, but for those that are asked for late (`Log::len_in_time`).
+    /// Length of a new store's first file: one that is never written takes little of the disk.
+    pub(crate) file_len_first: u64,
+    /// Length of the next file; the following ones double, but for those that are asked for late
+    /// (`Log::len_in_time`).
     pub(crate) file_len_min: u64,
     /// Length at which they stop doubling.
     pub(crate) file_len_max: u64,
@@ -105,8 +108,8 @@ pub(crate) struct LogConfig {
 }
 
 impl Default for LogConfig {
-    /// 1 MiB costs a new store a few milliseconds; 64 MiB makes a roll-over rare under full load.
+    /// 1 MiB is made in a few milliseconds; 64 MiB makes a roll-over rare under full load.
     fn default() -> LogConfig {
-        LogConfig { file_len_min: 1 << 20, file_len_max: 64 << 20, mapped: true }
+        LogConfig { file_len_first: 64 << 10, file_len_min: 1 << 20, file_len_max: 64 << 20, mapped: true }
     }
 }

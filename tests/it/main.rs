@@ -39,6 +39,7 @@ mod refusals;
 mod relations;
 mod repair;
 mod schema_changes;
+mod shortage;
 mod standing;
 mod torn;
 mod trace;

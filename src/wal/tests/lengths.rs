@@ -6,7 +6,8 @@ use super::*;
 fn a_file_that_is_asked_for_late_is_short_enough_to_be_ready_in_time() {
     // Found by the comparison with other engines: a session that began near the end of a file of 64 MiB waited for
     // another one of 64 MiB with its first burst of commits.
-    let config = LogConfig { file_len_min: 8192, file_len_max: 256 << 10, mapped: true };
+    let config =
+        LogConfig { file_len_first: 8192, file_len_min: 8192, file_len_max: 256 << 10, mapped: true };
     let (_memory, disk) = memory();
     let mut log = Log::create(Arc::clone(&disk), STORE, SALT, config).unwrap();
     let start = log.resume_point();

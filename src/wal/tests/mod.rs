@@ -18,7 +18,8 @@ const STORE: [u8; 16] = *b"a store's own id";
 const SALT: u32 = 0x5a17_0001;
 
 /// The smallest files: 4 KiB of frames, then 8, then 16.
-const SMALL: LogConfig = LogConfig { file_len_min: 8192, file_len_max: 20480, mapped: true };
+const SMALL: LogConfig =
+    LogConfig { file_len_first: 8192, file_len_min: 8192, file_len_max: 20480, mapped: true };
 
 /// A directory that goes when the test ends.
 struct Directory(PathBuf);
@@ -488,7 +489,9 @@ impl Wake for Bell {
 #[test]
 fn a_thousand_polled_commits_need_one_thread_and_one_sync() {
     let (memory, disk) = memory();
-    let mut log = Log::create(disk, STORE, SALT, LogConfig::default()).unwrap();
+    // All of them in one file.
+    let config = LogConfig { file_len_first: 1 << 20, ..LogConfig::default() };
+    let mut log = Log::create(disk, STORE, SALT, config).unwrap();
     let group = Arc::clone(log.shared());
     let bells: Vec<Arc<Bell>> = (0..1000).map(|_| Arc::default()).collect();
     let lsns: Vec<Lsn> = bells.iter().map(|_| commit(&mut log)).collect();
