@@ -217,7 +217,7 @@ impl Store {
                 remove_leftovers(&*disk, &found, recovered.records.pages.cache())?;
             let shared = log.shared().clone();
             if let Some(file) = &superblocks.file {
-                keep_witness(&disk, &log, file, &found, recovered.scan.sealed)?;
+                keep_witness(&disk, &log, file, &found, recovered.scan.sealed, config.log_mapped)?;
             }
             let (stage, frame, scratch) =
                 (Stage::default(), FrameBuilder::default(), ApplyScratch::default());
@@ -616,13 +616,15 @@ fn keep_witness(
     superblock: &Arc<dyn File>,
     found: &Found,
     is_sealed: bool,
+    is_mapped: bool,
 ) -> Result<()> {
     let (end, newest) = (log.resume_point(), log.newest_file());
     let record = found.attestation.unwrap_or(Attestation::new(end.lsn, newest));
     let store_id = found.live.store_id;
     let constants = superblock::constants(store_id);
     let offset = superblock::ATTESTATION_OFFSET as u64;
-    let witness = Witness::new(disk.clone(), store_id, superblock.clone(), constants, offset, record)?;
+    let witness =
+        Witness::new(disk.clone(), store_id, superblock.clone(), constants, offset, record, is_mapped)?;
     if !found.block_is_sound {
         witness.renew()?;
     }

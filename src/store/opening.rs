@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Openings during a writer's work before a reader gives up: each fails only if two checkpoints, or a roll-over
 /// of the log, fall into it.
-const TRIES: u32 = 20;
+const TRIES: u32 = 100;
 /// Between two looks at a lock that is held.
 const LOCK_STEP: Duration = Duration::from_millis(5);
 /// A writer waits so long at least while readers alone hold the lock: for the one look at a damaged store.
@@ -88,7 +88,10 @@ fn open_for_reading(disk: &Arc<dyn Disk>, config: &Config) -> Result<Opened> {
                 drop(lock);
                 return opened;
             }
-            Err(error) => last = Some(last.unwrap_or(error)),
+            // A writer has it: what failed may be its work.
+            Err(error) if error.kind() == ErrorKind::Locked => {}
+            // There is no lock to be had, so nothing tells damage from a writer's work: what is found counts.
+            Err(_) => return recover(disk, config, None),
         }
     }
     Err(last.unwrap_or_else(|| changed_too_fast(&**disk)))

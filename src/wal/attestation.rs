@@ -26,7 +26,7 @@
 
 use super::file::{self, HEADER_LEN};
 use crate::bytes::{Field, crc32};
-use crate::disk::{Disk, File, FileId};
+use crate::disk::{Disk, File, FileId, LogTail};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Lsn, NUMBER_MAX};
 use crate::sync::Mutex;
@@ -179,9 +179,17 @@ pub(crate) struct Witness {
     constant: [Constant; 2],
     /// Where the block is.
     block_offset: u64,
-    record: Mutex<Attestation>,
+    record: Mutex<Kept>,
     /// The record was written since the last sync of it.
     is_unsynced: AtomicBool,
+}
+
+/// The newest record, and the block as it is mapped for writing, where the log is mapped too: a write by a call gives
+/// the superblock's file a new time with each sync.
+#[derive(Debug)]
+struct Kept {
+    record: Attestation,
+    block: Option<Box<dyn LogTail>>,
 }
 
 /// Bytes of the superblock's file that stay as they are: where, and what.
@@ -213,7 +221,10 @@ impl Witness {
         constant: [Constant; 2],
         block_offset: u64,
         record: Attestation,
+        is_mapped: bool,
     ) -> Result<Witness> {
+        let end = block_offset + BLOCK_LEN as u64;
+        let block = if is_mapped { superblock.map_tail(end)? } else { None };
         Ok(Witness {
             superblock_id: superblock.identity()?,
             disk,
@@ -221,16 +232,16 @@ impl Witness {
             superblock,
             constant,
             block_offset,
-            record: Mutex::new(record),
+            record: Mutex::new(Kept { record, block }),
             is_unsynced: AtomicBool::new(false),
         })
     }
 
     /// Writes the whole block, in place of one that was damaged, durably.
     pub(crate) fn renew(&self) -> Result<()> {
-        let mut record = self.record.lock();
-        self.superblock.write_at(self.block_offset, &record.first_block(&self.store_id))?;
-        record.round = 1;
+        let mut kept = self.record.lock();
+        self.superblock.write_at(self.block_offset, &kept.record.first_block(&self.store_id))?;
+        kept.record.round = 1;
         self.superblock.sync()
     }
 
@@ -241,27 +252,30 @@ impl Witness {
 
     /// Records that everything up to `lsn` is being reported durable.
     pub(super) fn attest(&self, lsn: Lsn) -> Result<()> {
-        let mut record = self.record.lock();
-        if lsn <= record.lsn {
+        let mut kept = self.record.lock();
+        if lsn <= kept.record.lsn {
             return Ok(());
         }
-        let newest = record.newest;
-        self.write(&mut record, lsn, newest)
+        let newest = kept.record.newest;
+        self.write(&mut kept, lsn, newest)
     }
 
     /// Records that a log file is about to take its first frame.
     pub(super) fn begin_file(&self, newest: NewestFile) -> Result<()> {
-        let mut record = self.record.lock();
-        let lsn = record.lsn;
-        if record.newest == newest { Ok(()) } else { self.write(&mut record, lsn, newest) }
+        let mut kept = self.record.lock();
+        let lsn = kept.record.lsn;
+        if kept.record.newest == newest { Ok(()) } else { self.write(&mut kept, lsn, newest) }
     }
 
-    fn write(&self, record: &mut Attestation, lsn: Lsn, newest: NewestFile) -> Result<()> {
-        let next = Attestation { round: record.round + 1, lsn, newest };
-        let offset = self.block_offset + next.slot_offset() as u64;
-        self.superblock.write_at(offset, &next.encode(&self.store_id))?;
+    fn write(&self, kept: &mut Kept, lsn: Lsn, newest: NewestFile) -> Result<()> {
+        let next = Attestation { round: kept.record.round + 1, lsn, newest };
+        let (offset, bytes) = (self.block_offset + next.slot_offset() as u64, next.encode(&self.store_id));
+        match &mut kept.block {
+            Some(block) => block.write(offset as usize, &bytes),
+            None => self.superblock.write_at(offset, &bytes)?,
+        }
         self.is_unsynced.store(true, Ordering::Release);
-        *record = next;
+        kept.record = next;
         Ok(())
     }
 

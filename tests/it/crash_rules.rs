@@ -55,7 +55,8 @@ fn is_log(name: &str) -> bool {
 
 /// Where the frames of the newest log file were stored, in order: (file, offset, length of the body).
 fn frames(trace: &[Event]) -> Vec<(String, u64, u64)> {
-    let tail: Vec<&Event> = trace.iter().filter(|event| event.op == Op::TailWrite).collect();
+    let is_frame = |event: &&Event| event.op == Op::TailWrite && is_log(&event.name);
+    let tail: Vec<&Event> = trace.iter().filter(is_frame).collect();
     // A frame is two stores, first the body and then the header in front of it.
     tail.chunks(2).map(|frame| (frame[1].name.clone(), frame[1].offset, frame[0].len)).collect()
 }
