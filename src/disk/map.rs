@@ -109,7 +109,7 @@ fn populate(map: &Mmap, range: Range<usize>) -> io::Result<()> {
             // The call is not known to this kernel.
             Some(Errno::INVAL) => return Ok(()),
             Some(Errno::INTR) => {}
-            // A page that cannot be read is told as an address that is none.
+            // EFAULT is how the kernel reports that reading a page would raise SIGBUS.
             Some(Errno::FAULT) => return Err(Errno::IO.into()),
             _ => return Err(error),
         }

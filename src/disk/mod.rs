@@ -50,7 +50,7 @@ pub trait Disk: Send + Sync + Debug {
     fn remove(&self, name: &str) -> Result<()>;
     /// Makes names durable.
     fn sync_dir(&self) -> Result<()>;
-    /// Which file has this name now; `None` when there is none, or no directory any more.
+    /// Which file has this name now; `None` when no file has it, or the directory was deleted.
     fn identity(&self, name: &str) -> Result<Option<FileId>>;
     /// Takes the writer's lock on the directory, without waiting.
     ///

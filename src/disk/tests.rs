@@ -111,7 +111,7 @@ fn a_tail_is_whole_though_written_pages_leave_its_mapping() {
             file.sync().unwrap();
         }
     }
-    // A page that left comes back for whoever stores into it.
+    // A later store brings back a page that left the mapping.
     tail.write(10, b"once more");
     expected[10..19].copy_from_slice(b"once more");
     drop(tail);

@@ -286,7 +286,7 @@ impl<'a> ImageView<'a> {
         block_count(self.head.payload_len as usize)
     }
 
-    /// The CRC of each block, for those who check blocks later without the head.
+    /// The CRC of each block, so that a caller can check blocks later without the head.
     #[must_use]
     pub fn block_crcs(&self) -> Box<[u32]> {
         let len = self.head.payload_len as usize;

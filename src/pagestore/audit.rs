@@ -176,7 +176,7 @@ fn check_image(bytes: &[u8], head: &ImageHead, store_tag: u32) -> Result<()> {
     Ok(())
 }
 
-/// Where the next image of this store starts after a damaged one; the end of the file if there is none.
+/// Where the next image of this store starts after a damaged one, or else the end of the file.
 fn next_image(window: &mut Window<'_>, from: u64, store_tag: u32) -> u64 {
     let mut offset = from + STEP as u64;
     while offset < window.len {

@@ -18,6 +18,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, MutexGuard};
 use crate::txn::{Held, Tries, WriterState};
 use std::cell::Cell as ThreadCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Disk space is looked at again after an eighth more is dirty or logged, or after this many bytes.
 const ADMISSION_STEP_MAX: u64 = 4 << 20;
@@ -244,13 +245,15 @@ impl Inner {
         Ok(true)
     }
 
-    /// Gives the writer lock away while `free` runs. Other commits wait until it is back.
+    /// Gives the writer lock away while `free` runs. Other commits wait until this one has it back.
     fn lend(&self, state: &mut Held<'_>, free: impl FnOnce()) -> Result<()> {
         state.pages.forget();
         state.lent = true;
-        MutexGuard::unlocked(state, free);
+        // A panic must not leave the others waiting for a lender that ended.
+        let freed = catch_unwind(AssertUnwindSafe(|| MutexGuard::unlocked(state, free)));
         state.lent = false;
         self.shortage.returned.notify_all();
+        freed.unwrap_or_else(|panic| resume_unwind(panic));
         self.check_open()
     }
 
