@@ -160,8 +160,8 @@ impl Segment {
         self.unmapped.as_ref().map_or(self.region.len(), |unmapped| unmapped.len)
     }
 
-    /// The bytes of a range, once the disk has given them: from here on they may be touched. Whoever touches
-    /// bytes of a segment for the first time asks here.
+    /// The bytes of a range, once the disk has given them: from here on they may be touched. Every
+    /// first touch of a segment's bytes goes through here.
     ///
     /// # Errors
     /// `Corrupt` for a sector that the disk cannot read, as for other damage: in recovery the page is set
@@ -259,7 +259,7 @@ impl Segment {
         Ok(view)
     }
 
-    /// All bytes of a mapped segment, for those who fetched where they look; none of another.
+    /// All bytes of a mapped segment, of which a caller touches what it fetched; empty without a mapping.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.region
     }
