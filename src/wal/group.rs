@@ -513,7 +513,7 @@ impl GroupCommit {
     pub(crate) fn remove_next(&self) {
         let mut state = self.state.lock();
         let Next::Ready(next) = &state.next else { return };
-        if let Err(error) = self.disk.remove(next.file.name()) {
+        if let Err(error) = self.disk.remove(&file::log_name(next.header.number)) {
             tracing::warn!(%error, "a log file that was made ahead could not be removed");
         }
         state.next = Next::Unasked;

@@ -216,7 +216,9 @@ fn threads_that_commit_while_one_makes_room_lose_nothing() {
 
 #[test]
 fn a_store_that_rejects_commits_takes_every_delete_and_then_commits_again() {
-    for config in ways() {
+    // With a checkpointer of its own the store empties segments in another order each time; how many creates find room
+    // on a disk as small as this is promised without one alone.
+    for (config, is_promised) in ways().into_iter().zip([false, true, true]) {
         let disk = limited(16 << 20);
         let store = config.create_on(on(&disk), &companies()).unwrap();
         let (count, _) = fill(&store, 1);
@@ -229,9 +231,6 @@ fn a_store_that_rejects_commits_takes_every_delete_and_then_commits_again() {
         }
         // Pages that hold fewer records stay as long as they were, so less comes back than went.
         let (next, error) = load(&store, 1, count, count + count / 8);
-        // A checkpointer of the store's own may have emptied segments in another order; how many creates find room on
-        // a disk as small as this is promised without one alone.
-        let is_promised = !format!("{config:?}").contains("background: true");
         assert!(error.is_none() || !is_promised, "{config:?}: {} of {} found room", next - count, count / 8);
         assert_eq!(store.health().poisoned, None);
     }
