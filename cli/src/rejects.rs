@@ -4,7 +4,7 @@
 //! {"line":17,"kind":"invalid_input","reason":"seats: \"1,200\" is not a whole number of 64 bits","input":"N14228,\"1,200\""}
 //! ```
 //!
-//! The file is created when the first line is rejected. One of an earlier run, which its first line tells, is
+//! The file is created when the first line is rejected. One of an earlier run, as its first line shows, is
 //! replaced then, and removed by a run that rejects nothing. Any other file of that name ends the run before
 //! it begins: it may be a file of a store.
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Promises: before `finish` switched the superblock in, the directory is no store, whatever happens
-//! (crash rule 11); afterwards it is a closed one. The file `unfinished` tells what a build that died left from a
+//! (crash rule 11); afterwards it is a closed one. The file `unfinished` distinguishes what a build that died left from a
 //! store that lost its superblock; it must be removed by hand. Leaves to others: verifying the result.
 
 mod record;

@@ -117,7 +117,7 @@ fn holders_in(list: &str, wanted: &str) -> Vec<u32> {
     list.lines().filter_map(holder).collect()
 }
 
-/// When a process began, in seconds since 1970, as Linux tells it.
+/// When a process began, in seconds since 1970, as Linux reports it.
 fn started(process: u32) -> Option<u64> {
     /// What the kernel counts in for every program, whatever its own clock does.
     const TICKS_PER_SECOND: u64 = 100;

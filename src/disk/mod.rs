@@ -75,7 +75,7 @@ pub enum Access {
     Write,
 }
 
-/// What tells a file from every other one that exists at the same time, whatever its name.
+/// Distinguishes a file from every other one that exists at the same time, whatever its name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FileId {
     /// Number of the device.

@@ -491,7 +491,7 @@ impl Inner {
         self.closed.store(true, Ordering::Release);
         writing.shared.sync_now()?;
         self.reserve.shrink(&*self.disk);
-        // No seal vouches for a file without frames: nothing could tell that it is gone, or damaged.
+        // No seal vouches for a file without frames: nothing could show that it is missing or damaged.
         writing.shared.remove_next();
         // Nor may what was removed come back behind the seal.
         self.records.pages.remove_abandoned()?;

@@ -90,7 +90,7 @@ fn open_for_reading(disk: &Arc<dyn Disk>, config: &Config) -> Result<Opened> {
             }
             // A writer has it: what failed may be its work.
             Err(error) if error.kind() == ErrorKind::Locked => {}
-            // There is no lock to be had, so nothing tells damage from a writer's work: what is found counts.
+            // No lock can be taken, so nothing distinguishes damage from a writer's work: what is found counts.
             Err(_) => return recover(disk, config, None),
         }
     }

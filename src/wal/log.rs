@@ -282,7 +282,7 @@ impl Log {
     }
 
     /// Appends one frame and returns where it ends. `attested` is the newest lsn that was reported durable: crash
-    /// rule 5 needs it in every frame, to tell a torn tail from damage. [`Log::reserve`] has been called for
+    /// rule 5 needs it in every frame, to distinguish a torn tail from damage. [`Log::reserve`] has been called for
     /// the same body.
     ///
     /// # Errors

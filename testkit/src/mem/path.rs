@@ -100,7 +100,7 @@ impl MemDisk {
         Taken { names, with_directory: true }
     }
 
-    /// Deletes those files whose names begin so, behind the engine's back, durably.
+    /// Deletes the files whose names begin with this, durably, without the engine's knowledge.
     pub fn take_files(&self, prefix: &str) -> Taken {
         let mut state = self.state();
         let mut names = state.names.now().clone();
