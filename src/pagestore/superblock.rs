@@ -290,7 +290,7 @@ pub(crate) fn constants(store_id: [u8; 16]) -> [Constant; 2] {
 pub(crate) const UNFINISHED_NAME: &str = "unfinished";
 
 /// Says durably that a store is being created or filled, before any other file of it is there: so what a crash leaves
-/// is told from a store that lost its superblock.
+/// is distinguished from a store that lost its superblock.
 ///
 /// # Errors
 /// What the disk says.

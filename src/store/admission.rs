@@ -279,3 +279,28 @@ impl Inner {
         free + self.reserve.held() + images + self.log_since.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, not(vellum_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{Config, Schema, record};
+
+    /// The writer lock is back after a checkpoint that panicked: the next commit does not wait for the lender.
+    #[test]
+    fn a_panic_while_the_writer_lock_is_lent_leaves_no_commit_waiting() {
+        let dir = std::env::temp_dir().join(format!("vellum-lent-{}", std::process::id()));
+        let attributes = r#"{"objects":[{"key":"company","attributes":[{"key":"name","type":"text"}]}]}"#;
+        let schema = Schema::from_json(attributes).unwrap();
+        let store = Config::new().threads(false).create(&dir, &schema).unwrap();
+        let inner = &store.handle.inner;
+        let lent = catch_unwind(AssertUnwindSafe(|| {
+            let mut state = inner.lock_writer().unwrap();
+            inner.lend(&mut state, || panic!("a checkpoint that panics"))
+        }));
+        assert!(lent.is_err(), "the panic is passed on");
+        assert!(!inner.lock_writer().unwrap().lent, "the next commit would wait without end");
+        store.object("company").unwrap().create(record! { "name" => "after the panic" }).unwrap();
+        store.close().unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
