@@ -86,8 +86,12 @@ fuzz_target!(|input: Input| {
         }
         Ok(_) if is_sealed_anew => {}
         Ok((frames, end)) => {
-            let first_damaged = written.iter().position(|frame| !is_whole(frame, &before, &after));
-            let whole = first_damaged.unwrap_or(written.len());
+            let is_reached = |index: usize| {
+                let earlier = index.checked_sub(1).map(|earlier| &written[earlier]);
+                is_whole(&written[index], &before, &after)
+                    && leads_on(earlier, &written[index], &before, &after)
+            };
+            let whole = (0..written.len()).find(|index| !is_reached(*index)).unwrap_or(written.len());
             assert!(same(&written, &frames), "what was read is no beginning of what was written");
             assert!(frames.len() >= whole, "{} of {whole} undamaged frames were read", frames.len());
             let missing = written[frames.len()..].iter().find(|frame| frame.body.is_some());
@@ -131,6 +135,23 @@ fn is_whole(frame: &PlacedFrame, before: &Files, after: &Files) -> bool {
         bytes.len() == before[&name].len() && bytes[..FRAMES_AT] == before[&name][..FRAMES_AT]
     });
     same_file && part(before, frame, len) == part(after, frame, len)
+}
+
+/// Whether a reader gets from one frame, or from the start of the log, to the next: where that one lies in a later
+/// file, the frames that name the files between are as they were written. No caller appends those, so they are not
+/// listed.
+fn leads_on(earlier: Option<&PlacedFrame>, next: &PlacedFrame, before: &Files, after: &Files) -> bool {
+    let number = |name: &String| name.strip_prefix("log-").and_then(|number| number.parse::<u64>().ok());
+    before.iter().filter_map(|(name, bytes)| Some((name, number(name)?, bytes))).all(|(name, file, bytes)| {
+        let start = match earlier {
+            Some(earlier) if file < earlier.file => return true,
+            Some(earlier) if file == earlier.file => {
+                earlier.offset as usize + frame_len(earlier.body.as_ref().map_or(0, Vec::len))
+            }
+            _ => 0,
+        };
+        file >= next.file || after.get(name).and_then(|bytes| bytes.get(start..)) == bytes.get(start..)
+    })
 }
 
 fn has_head(frame: &PlacedFrame, before: &Files, after: &Files) -> bool {

@@ -171,7 +171,9 @@ pub fn seal_store(files: &mut BTreeMap<String, Vec<u8>>) {
         }
     }
     let mut crcs = BTreeMap::new();
-    for (_, bytes) in files.iter().filter(|(name, bytes)| name.starts_with("log-") && bytes.len() >= FRAMES_AT) {
+    for (_, bytes) in
+        files.iter().filter(|(name, bytes)| name.starts_with("log-") && bytes.len() >= FRAMES_AT)
+    {
         crcs.insert(word(bytes, 12), crc32fast::hash(&bytes[16..96]));
     }
     for (_, bytes) in files.iter_mut().filter(|(name, _)| name.starts_with("log-")) {
