@@ -23,7 +23,7 @@ kill9 ROUNDS="20":
     cargo build --release -p vellum-cli
     tests/kill9.sh {{ROUNDS}}
 
-# Bugs on purpose (src/planted.rs), all or those named: each must be found.
+# Bugs on purpose (crates/engine/src/planted.rs), all or those named: each must be found.
 planted *NAMES:
     tests/planted.sh {{NAMES}}
 

@@ -41,64 +41,43 @@
 //! it goes), `records::apply` (how it gets there), `txn` (what is checked before), `recover` (the same
 //! after a crash), `store` (who calls whom). ARCHITECTURE.md has the map.
 
-mod build;
-mod bytes;
-mod change;
-mod cpu;
+#![forbid(unsafe_code)]
+
 #[doc(hidden)]
-pub mod disk;
-mod dump;
-mod error;
-#[cfg(any(test, fuzzing))]
+pub mod records;
 #[doc(hidden)]
-pub mod fuzzing;
-mod heap;
-mod id;
-mod index;
-mod page;
-mod pagestore;
-mod patch;
-mod planted;
-mod records;
-mod recover;
-mod repair;
+pub mod recover;
+#[doc(hidden)]
+pub mod redo;
 #[cfg(all(test, vellum_shuttle))]
 mod schedules;
-mod schema;
 mod store;
-mod sync;
-pub mod text;
 mod txn;
-mod value;
-mod verify;
-mod wal;
 
-pub use change::{
-    Absent, Action, Bounds, Comparison, Filter, Key, Link, Mode, Mutation, Op, Patch, Terms, Validation,
-};
+/// What `vellum-admin` takes of a store's inside, with the hidden rooms above: no promise to other callers.
 #[doc(hidden)]
-pub use dump::load_on;
-pub use dump::{LoadReport, dump, load};
-pub use error::{Conflict, Error, ErrorKind, Place, Result};
-#[cfg(debug_assertions)]
-#[doc(hidden)]
-pub use heap::heap_allocations;
-pub use id::{Lsn, RecordId};
-pub use pagestore::CheckpointReport;
+pub mod internal {
+    pub use crate::store::ConfigSource;
+}
+
 pub use recover::RecoveryReport;
-pub use repair::{Loss, Repair, RepairReport, repair};
-pub use schema::Schema;
 #[doc(hidden)]
 pub use store::Work;
 pub use store::{
-    BackupProgress, BackupReport, Commit, Config, Durability, Health, IndexStats, Object, ObjectStats,
-    PastValue, Progress, Snapshot, Stats, Store, Txn,
+    Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, PastValue, Progress, Snapshot,
+    Stats, Store, Txn,
 };
 pub use txn::{Once, Other, Outcome};
-pub use value::{Actor, ActorKind, CurrencyCode, Date, Decimal, Json, Name, Record, Timestamp, Value};
 #[doc(hidden)]
-pub use verify::verify_on;
-pub use verify::{Affected, Finding, VerifyReport, verify};
+pub use vellum_disk as disk;
+pub use vellum_engine::Lsn;
+pub use vellum_engine::pagestore::CheckpointReport;
+pub use vellum_types::text;
+pub use vellum_types::{
+    Absent, Action, Actor, ActorKind, Bounds, Comparison, Conflict, CurrencyCode, Date, Decimal, Error,
+    ErrorKind, Filter, Json, Key, Link, Mode, Mutation, Name, Op, Patch, Place, Record, RecordId, Result,
+    Schema, Terms, Timestamp, Validation, Value, patch, record,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,20 +6,20 @@
 //! synced before anything is acknowledged (crash rule 4). Damage to a page met on the way sets that
 //! page aside; damage to the log that was durable fails the opening (crash rule 5).
 
-use crate::disk::Disk;
-use crate::error::{Error, Result};
-use crate::index;
-use crate::page::Columns;
-use crate::pagestore::superblock::{self, Found};
-use crate::pagestore::{Keeping, PageStore, Root, Tree, Writer};
 use crate::records::{
     ApplyScratch, CATALOG_TREE, COUNTER, Catalog, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records,
 };
-use crate::schema::Schema;
 use crate::store::Progress;
-use crate::value::key_hash;
-use crate::wal::{self, CheckpointMark, Kind, Scan};
 use std::sync::Arc;
+use vellum_disk::Disk;
+use vellum_engine::index;
+use vellum_engine::index::key_hash;
+use vellum_engine::page::Columns;
+use vellum_engine::pagestore::superblock::{self, Found};
+use vellum_engine::pagestore::{Keeping, PageStore, Root, Tree, Writer};
+use vellum_engine::wal::{self, CheckpointMark, Kind, Scan};
+use vellum_engine::{Error, Result};
+use vellum_types::schema::Schema;
 
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,20 +37,20 @@ pub struct RecoveryReport {
 }
 
 /// A recovered state.
-pub(crate) struct Recovered {
-    pub(crate) records: Records,
-    pub(crate) writer: Writer,
-    pub(crate) scan: Scan,
-    pub(crate) report: RecoveryReport,
+pub struct Recovered {
+    pub records: Records,
+    pub writer: Writer,
+    pub scan: Scan,
+    pub report: RecoveryReport,
 }
 
 /// Seed of the key hashes of a store.
-pub(crate) fn hash_seed(store_id: &[u8; 16]) -> u64 {
+pub fn hash_seed(store_id: &[u8; 16]) -> u64 {
     key_hash(0, store_id)
 }
 
 /// Reads the state that `found` names and replays the log behind it.
-pub(crate) fn recover(
+pub fn recover(
     disk: &Arc<dyn Disk>,
     found: &Found,
     keeping: Keeping,
@@ -162,19 +162,19 @@ fn check_index(tree: &Tree) -> std::result::Result<(), ()> {
 ///
 /// # Errors
 /// `Corrupt`.
-pub(crate) fn read_schema(pages: &PageStore) -> Result<Schema> {
+pub fn read_schema(pages: &PageStore) -> Result<Schema> {
     let missing = || Error::corrupt(superblock::FILE_NAME, 0, "the checkpoint has no schema");
     let group = pages.group(&pages.live(), CATALOG_TREE, 0)?.ok_or_else(missing)?;
     let state = group.state.read();
     let page = state.page(0).ok_or_else(missing)?;
-    Schema::decode(&page.to_vec()?)
+    Schema::decode(&page.to_vec()?).map_err(vellum_types::Error::into_storage)
 }
 
 /// Bytes of all log files, an upper bound for progress.
 fn log_len(disk: &dyn Disk) -> Result<u64> {
     let mut len = 0;
     for name in disk.list()?.iter().filter(|name| name.starts_with("log-")) {
-        len += disk.open(name, crate::disk::Access::Read)?.len()?;
+        len += disk.open(name, vellum_disk::Access::Read)?.len()?;
     }
     Ok(len)
 }
@@ -183,7 +183,7 @@ fn log_len(disk: &dyn Disk) -> Result<u64> {
 fn in_frame(frame: &wal::FrameRef<'_>, error: &Error) -> Error {
     let reason = match error.place() {
         Some(place) if place.file.is_empty() => format!("commit {}: {}", frame.lsn, place.reason),
-        Some(_) => return error.again(),
+        Some(_) => return error.clone(),
         None => format!("commit {}: {error}", frame.lsn),
     };
     Error::corrupt(wal::log_name(frame.position.file), frame.position.offset, reason)
@@ -192,7 +192,7 @@ fn in_frame(frame: &wal::FrameRef<'_>, error: &Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::TreeId;
+    use vellum_engine::TreeId;
 
     #[test]
     fn counts_that_no_store_has_are_refused_under_any_checksum() {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_names_a_row_far_behind_all_others_makes_no_table_of_that_length() {
-        let disk = Arc::new(crate::disk::OsDisk::new(std::path::Path::new("not looked at")));
+        let disk = Arc::new(vellum_disk::OsDisk::new(std::path::Path::new("not looked at")));
         let (pages, mut writer) = PageStore::create(disk, [0; 16], 0);
         for number in [1 << 40, u64::MAX >> 10] {
             assert!(pages.group_mut(&mut writer, TreeId(5), number).is_err(), "{number}");

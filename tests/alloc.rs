@@ -51,7 +51,7 @@ static ALLOCATOR: Counting = Counting;
 /// What pages took from the engine's own heap, counted in a build with assertions.
 fn in_pages() -> u64 {
     #[cfg(debug_assertions)]
-    let count = vellum::heap_allocations();
+    let count = vellum_memory::heap_allocations();
     #[cfg(not(debug_assertions))]
     let count = 0;
     count

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plants one bug after the other (src/planted.rs has the list) and shows that a test finds each. All are in
+# Plants one bug after the other (crates/engine/src/planted.rs has the list) and shows that a test finds each. All are in
 # one build of their own, in a target directory of its own; the environment picks. NAMES limits it to some.
 #
 #   tests/planted.sh [NAMES...]
@@ -15,9 +15,9 @@ export RUSTFLAGS="${RUSTFLAGS:-} --cfg vellum_planted" CARGO_TARGET_DIR="${CARGO
 cargo test --release -p vellum-testkit --test sim --no-run
 cargo test --release -p vellum --test it --no-run
 
-listed=$(grep -oE '^//! \| `[a-z_]+`' src/planted.rs | grep -oE '[a-z_]+' | sort)
+listed=$(grep -oE '^//! \| `[a-z_]+`' crates/engine/src/planted.rs | grep -oE '[a-z_]+' | sort)
 tested=$(printf '%s\n' "${simulated[@]}" "${damaged[@]%% *}" | sort)
-[ "$listed" = "$tested" ] || { printf 'src/planted.rs and this script list other bugs\n' >&2; exit 1; }
+[ "$listed" = "$tested" ] || { printf 'crates/engine/src/planted.rs and this script list other bugs\n' >&2; exit 1; }
 
 failed=0
 wanted() { [ $# -eq 1 ] || printf '%s\n' "${@:2}" | grep -qx "$1"; }

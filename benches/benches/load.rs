@@ -53,10 +53,11 @@ fn load(criterion: &mut Criterion) {
     }
     let mut dump = Vec::new();
     let fixture = Fixture::wide("load-dump", RECORDS);
-    vellum::dump(&fixture.store.snapshot().expect("an open store"), &mut dump).expect("memory takes it");
+    vellum_admin::dump(&fixture.store.snapshot().expect("an open store"), &mut dump)
+        .expect("memory takes it");
     group.throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: dump.len() as u64 });
     group.bench_function("wide_from_dump", |bencher| {
-        let load = |path: PathBuf| vellum::load(&mut &dump[..], path).expect("a dump just made");
+        let load = |path: PathBuf| vellum_admin::load(&mut &dump[..], path).expect("a dump just made");
         bencher.iter_batched(fresh, load, BatchSize::PerIteration);
     });
     group.finish();

@@ -119,7 +119,7 @@ impl Cycle {
             let kept = self.rng.below(5);
             self.disk = self.disk.after_power_cut(&mut self.rng, kept);
         }
-        let report = vellum::verify_on(Arc::new(self.disk.clone())).expect("a store");
+        let report = vellum_admin::verify_on(Arc::new(self.disk.clone())).expect("a store");
         assert!(report.is_clean(), "{report:?}");
         self.open();
         let lsn = self.store().applied_lsn().0;

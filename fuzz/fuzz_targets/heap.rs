@@ -6,4 +6,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|steps: &[u8]| vellum::fuzzing::use_heap(steps));
+fuzz_target!(|steps: &[u8]| vellum_fuzz::parsers::use_heap(steps));

@@ -61,7 +61,7 @@ fuzz_target!(|input: Input| {
         seal_store(&mut files);
     }
     let disk = Sample::on_disk(&files);
-    let verified = vellum::verify_on(Arc::new(disk.clone()));
+    let verified = vellum_admin::verify_on(Arc::new(disk.clone()));
     if files == sample.files {
         assert!(verified.is_ok_and(|report| report.is_clean()), "an undamaged store");
     }

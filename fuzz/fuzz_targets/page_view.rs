@@ -6,7 +6,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use vellum::fuzzing::{is_damage, read_image, seal_image};
+use vellum_fuzz::parsers::{is_damage, read_image, seal_image};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {

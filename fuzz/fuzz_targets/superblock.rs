@@ -8,7 +8,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use vellum::disk::Disk;
-use vellum::fuzzing::{is_damage, read_superblock};
+use vellum_fuzz::parsers::{is_damage, read_superblock};
 use vellum_fuzz::reseal::{
     RECORD_SLOT_LEN, SUPERBLOCK_COPY_LEN, SUPERBLOCK_CRC_AT, SUPERBLOCK_FILE_LEN, seal_record,
     seal_superblock,

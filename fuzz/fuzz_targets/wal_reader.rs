@@ -11,8 +11,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use vellum::disk::Disk;
-use vellum::fuzzing::{LogFrame, PlacedFrame, is_damage, read_body, read_log, write_log};
 use vellum_fuzz::damage::Edit;
+use vellum_fuzz::parsers::{LogFrame, PlacedFrame, is_damage, read_body, read_log, write_log};
 use vellum_fuzz::reseal::{FRAMES_AT, frame_len, seal_log};
 use vellum_testkit::MemDisk;
 

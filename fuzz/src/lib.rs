@@ -2,6 +2,7 @@
 
 pub mod damage;
 pub mod kept;
+pub mod parsers;
 pub mod reseal;
 
 use std::sync::Arc;

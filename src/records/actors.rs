@@ -3,14 +3,14 @@
 
 use super::Records;
 use super::read::{read_cell, read_header};
-use crate::error::{Error, Result};
-use crate::id::RowId;
-use crate::pagestore::Root;
-use crate::schema::{ACTOR, ACTORS};
-use crate::sync::Mutex;
-use crate::value::{Actor, Record};
 use std::collections::HashMap;
 use std::sync::Arc;
+use vellum_engine::RowId;
+use vellum_engine::pagestore::Root;
+use vellum_engine::sync::Mutex;
+use vellum_types::schema::{ACTOR, ACTORS};
+use vellum_types::value::{Actor, Record};
+use vellum_types::{Error, Result};
 
 /// Most actors that are kept; behind it all are forgotten, and those that are asked for are read again.
 const KEPT_MAX: usize = 16_384;
@@ -25,7 +25,7 @@ impl Records {
     /// # Errors
     /// `Corrupt` when an actor's row is damaged or gone.
     #[inline]
-    pub(crate) fn name_actors(&self, root: &Root, record: &mut Record) -> Result<()> {
+    pub fn name_actors(&self, root: &Root, record: &mut Record) -> Result<()> {
         let [created, updated] = record.actor_numbers;
         if record.has_actors() {
             record.actors = [self.actor(root, created)?, self.actor(root, updated)?];
@@ -39,7 +39,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::name_actors`].
-    pub(crate) fn actor(&self, root: &Root, number: u32) -> Result<Option<Arc<Actor>>> {
+    pub fn actor(&self, root: &Root, number: u32) -> Result<Option<Arc<Actor>>> {
         if number == 0 {
             return Ok(None);
         }
@@ -60,7 +60,7 @@ impl Records {
         let catalog = self.catalog();
         let object = catalog.object(ACTORS).ok_or_else(gone)?;
         let attribute = object.attribute(ACTOR).ok_or_else(gone)?;
-        let cell = self.with_row(root, object, RowId(u64::from(number) - 1), |state, slot| {
+        let cell = self.with_row(root, object, RowId(u64::from(number) - 1), |state, slot| -> Result<_> {
             let mut cell = Vec::new();
             let there = read_header(state, slot)?.is_some() && read_cell(state, attribute, slot, &mut cell)?;
             Ok(there.then_some(cell))

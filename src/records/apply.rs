@@ -10,22 +10,23 @@ use super::keys::{KeyBuffers, changed_cell, for_each_key_in, for_each_key_of};
 use super::layout::{Catalog, IndexLayout, ObjectLayout};
 use super::read::{id_value, missing_object};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
-use crate::change::{Cell, Cells, Change, FrameHead, Origin, Target, parse};
-use crate::error::{Error, Result};
-use crate::id::{Lsn, RowId};
-use crate::index;
-use crate::page::header::{self, Header};
-use crate::page::{Columns, PageWrite, slots, text};
-use crate::pagestore::{GroupState, Writer};
-use crate::planted::planted;
-use crate::schema::Schema;
-use crate::sync::atomic::Ordering;
-use crate::value::{Timestamp, key_hash};
+use crate::records::row_header::{self, Header};
+use crate::redo::{Cell, Cells, Change, FrameHead, Origin, Target, parse};
 use std::sync::Arc;
+use vellum_engine::index;
+use vellum_engine::index::key_hash;
+use vellum_engine::page::{Columns, PageWrite, slots, text};
+use vellum_engine::pagestore::{GroupState, Writer};
+use vellum_engine::planted::planted;
+use vellum_engine::sync::atomic::Ordering;
+use vellum_engine::{Error, Result};
+use vellum_engine::{Lsn, RowId};
+use vellum_types::schema::Schema;
+use vellum_types::value::Timestamp;
 
 /// Buffers that are used from frame to frame, so that applying allocates nothing.
 #[derive(Debug, Default)]
-pub(crate) struct ApplyScratch {
+pub struct ApplyScratch {
     buffers: KeyBuffers,
     /// Index number and hash of each key that a change takes out, and puts in.
     old_keys: Vec<(usize, u64)>,
@@ -42,7 +43,7 @@ impl Records {
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn apply(
+    pub fn apply(
         &self,
         writer: &mut Writer,
         scratch: &mut ApplyScratch,
@@ -56,7 +57,7 @@ impl Records {
     ///
     /// # Errors
     /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
-    pub(crate) fn apply_under(
+    pub fn apply_under(
         &self,
         catalog: &Catalog,
         writer: &mut Writer,
@@ -83,7 +84,7 @@ impl Records {
         self.commit_time.store(head.commit_time.0, Ordering::Release);
         // The catalog of this frame, once it has one of its own.
         let mut replaced = None;
-        while let Some(change) = changes.next()? {
+        while let Some(change) = changes.next_change()? {
             let catalog = replaced.as_deref().unwrap_or(catalog);
             let object =
                 |target: &Target| catalog.object(target.object).ok_or_else(|| missing_object(target.object));
@@ -105,7 +106,8 @@ impl Records {
     }
 
     fn replace_schema(&self, writer: &mut Writer, bytes: &[u8]) -> Result<Arc<Catalog>> {
-        let catalog = Arc::new(Catalog::new(Schema::decode(bytes)?));
+        let catalog =
+            Arc::new(Catalog::new(Schema::decode(bytes).map_err(vellum_types::Error::into_storage)?));
         self.convert(writer, &self.catalog().clone(), &catalog)?;
         let group = self.pages.group_mut(writer, CATALOG_TREE, 0)?;
         group.state.write().page_mut(0).replace(bytes.to_vec());
@@ -133,7 +135,8 @@ impl Records {
             let mut state = group.state.write();
             if tree.meta(FREE_HEAD) == target.row.0 + 1 {
                 // A link that cannot be read ends the list: the rows behind it stay unused.
-                let next = state.page(0).and_then(|page| header::read_next_free(page, slot).unwrap_or(None));
+                let next =
+                    state.page(0).and_then(|page| row_header::read_next_free(page, slot).unwrap_or(None));
                 tree.set_meta(FREE_HEAD, next.map_or(0, |row| row.0 + 1));
             }
             tree.set_meta(ROWS, tree.meta(ROWS).max(target.row.0 + 1));
@@ -154,7 +157,7 @@ impl Records {
                 counter: origin.counter,
                 created_by: origin.created_by,
             };
-            header::write_new(state.page_mut(0), slot, &new);
+            row_header::write_new(state.page_mut(0), slot, &new);
             write_cells(&mut state, object, slot, cells.clone())?;
         }
         if !object.id.is_system() {
@@ -213,9 +216,9 @@ impl Records {
                 self.keys(&state, object, slot, scratch, false);
             }
             let shown = at.unwrap_or(head.commit_time).0;
-            header::touch(state.page_mut(0), slot, target.version, shown, head.actor);
+            row_header::touch(state.page_mut(0), slot, target.version, shown, head.actor);
             if target.history != 0 {
-                header::set_history(state.page_mut(0), slot, target.history);
+                row_header::set_history(state.page_mut(0), slot, target.history);
             }
             write_cells(&mut state, object, slot, cells.clone())?;
             if moves_keys {
@@ -249,7 +252,7 @@ impl Records {
                 clear_cell(&mut state, attribute, slot);
             }
             let next = tree.meta(FREE_HEAD).checked_sub(1).map(RowId);
-            header::free(state.page_mut(0), slot, next);
+            row_header::free(state.page_mut(0), slot, next);
             tree.set_meta(FREE_HEAD, target.row.0 + 1);
             tree.set_meta(RECORDS, tree.meta(RECORDS).saturating_sub(1));
         }
@@ -275,7 +278,7 @@ impl Records {
         keys.clear();
         lost.clear();
         for (number, index) in object.indexes.iter().enumerate() {
-            let read = for_each_key_in(state, object, index, slot, buffers, |key| {
+            let read: Result<()> = for_each_key_in(state, object, index, slot, buffers, |key| {
                 let entry = (number, key_hash(self.hash_seed, key));
                 if !keys.contains(&entry) {
                     keys.push(entry);
@@ -365,7 +368,7 @@ fn touches_keys(object: &ObjectLayout, mut cells: Cells<'_>) -> Result<bool> {
     if !cells.attributes().may_meet(object.indexed) {
         return Ok(false);
     }
-    while let Some(cell) = cells.next()? {
+    while let Some(cell) = cells.next_cell()? {
         if object.attribute(cell.attribute).is_some_and(|attribute| attribute.indexed) {
             return Ok(true);
         }
@@ -374,7 +377,7 @@ fn touches_keys(object: &ObjectLayout, mut cells: Cells<'_>) -> Result<bool> {
 }
 
 fn write_cells(state: &mut GroupState, object: &ObjectLayout, slot: u32, mut cells: Cells<'_>) -> Result<()> {
-    while let Some(Cell { attribute, bytes }) = cells.next()? {
+    while let Some(Cell { attribute, bytes }) = cells.next_cell()? {
         let Some(attribute) = object.attribute(attribute) else {
             return Err(Error::corrupt("", 0, format!("attribute {attribute} is not in the schema")));
         };

@@ -6,13 +6,13 @@ use super::keys::{KeyBuffers, for_each_key_in};
 use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::read::{read_cell, read_header};
 use super::{ROWS, Records};
-use crate::error::Result;
-use crate::id::{GROUP_ROWS, RowId};
-use crate::index;
-use crate::page::{Columns, slots, text};
-use crate::pagestore::Writer;
-use crate::schema::AttributeSchema;
-use crate::value::key_hash;
+use vellum_engine::Result;
+use vellum_engine::index;
+use vellum_engine::index::key_hash;
+use vellum_engine::page::{Columns, slots, text};
+use vellum_engine::pagestore::Writer;
+use vellum_engine::{GROUP_ROWS, RowId};
+use vellum_types::schema::AttributeSchema;
 
 impl Records {
     /// Brings the pages of objects that are there from one schema to the next.
@@ -62,7 +62,9 @@ impl Records {
                 if state.page(from.column).is_none() || !read_cell(&state, from, slot, &mut cell)? {
                     continue;
                 }
-                let wide = attribute.present_cell(from.value_type as u32, &cell)?;
+                let wide = attribute
+                    .present_cell(from.value_type as u32, &cell)
+                    .map_err(vellum_types::Error::into_storage)?;
                 match to.width {
                     None => text::set(&mut *state, to.column, slot, &wide),
                     Some(width) => slots::set_fixed(state.page_mut(to.column), width, slot, &wide),

@@ -12,16 +12,18 @@
 use super::layout::{AttributeLayout, Catalog, ObjectLayout};
 use super::read::{IndexKey, read_cell, read_header};
 use super::{ROWS, Records};
-use crate::error::{Error, Result};
-use crate::id::{AttributeId, Lsn, RecordId, RowId};
-use crate::page::header::Header;
-use crate::pagestore::{GroupGuard, GroupState, Root};
-use crate::schema::history as h;
-use crate::value::{Timestamp, ValueType, append_key_bytes, key_hash};
+use crate::records::row_header::Header;
+use vellum_engine::index::key_hash;
+use vellum_engine::pagestore::{GroupGuard, GroupState, Root};
+use vellum_engine::{Lsn, RowId};
+use vellum_types::schema::history as h;
+use vellum_types::value::{Timestamp, ValueType, append_key_bytes};
+use vellum_types::{AttributeId, RecordId};
+use vellum_types::{Error, Result};
 
 /// What an entry tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum EntryKind {
+pub enum EntryKind {
     /// An attribute had this value, or none, until then.
     Value,
     /// The record came to be.
@@ -33,38 +35,37 @@ pub(crate) enum EntryKind {
 }
 
 impl EntryKind {
-    pub(crate) const ALL: [EntryKind; 4] =
-        [EntryKind::Value, EntryKind::Born, EntryKind::Died, EntryKind::Inserted];
+    pub const ALL: [EntryKind; 4] = [EntryKind::Value, EntryKind::Born, EntryKind::Died, EntryKind::Inserted];
 
     /// The number in the entry; 0 is no kind.
-    pub(crate) fn number(self) -> i64 {
+    pub fn number(self) -> i64 {
         EntryKind::ALL.iter().position(|kind| *kind == self).map_or(0, |at| at as i64 + 1)
     }
 }
 
 /// One entry.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) row: RowId,
-    pub(crate) kind: EntryKind,
-    pub(crate) record: RecordId,
+pub struct Entry {
+    pub row: RowId,
+    pub kind: EntryKind,
+    pub record: RecordId,
     /// The version that the change ended; of a birth the first one.
-    pub(crate) version: u64,
+    pub version: u64,
     /// When, and who did it.
-    pub(crate) at: Timestamp,
-    pub(crate) by: u32,
-    pub(crate) lsn: Lsn,
+    pub at: Timestamp,
+    pub by: u32,
+    pub lsn: Lsn,
     /// The attribute, for a value.
-    pub(crate) attribute: AttributeId,
+    pub attribute: AttributeId,
     /// The type that the attribute had, by its place in the persisted form.
-    pub(crate) value_type: u32,
-    pub(crate) cell: Option<Vec<u8>>,
+    pub value_type: u32,
+    pub cell: Option<Vec<u8>>,
     /// The interval of an inserted value.
-    pub(crate) interval: Option<(Timestamp, Timestamp)>,
+    pub interval: Option<(Timestamp, Timestamp)>,
     /// Creation and counter of a record that died.
-    pub(crate) origin: Option<crate::change::Origin>,
+    pub origin: Option<crate::redo::Origin>,
     /// The entry before it, as a link.
-    pub(crate) previous: u64,
+    pub previous: u64,
 }
 
 impl Records {
@@ -72,7 +73,7 @@ impl Records {
     ///
     /// # Errors
     /// `Corrupt` when an entry cannot be read, or is of another record.
-    pub(crate) fn entries(
+    pub fn entries(
         &self,
         root: &Root,
         history: &ObjectLayout,
@@ -95,8 +96,8 @@ impl Records {
     }
 
     /// The entry in a row; `None` for a row without one.
-    pub(crate) fn entry(&self, root: &Root, history: &ObjectLayout, row: RowId) -> Result<Option<Entry>> {
-        let read = self.with_row(root, history, row, |state, slot| {
+    pub fn entry(&self, root: &Root, history: &ObjectLayout, row: RowId) -> Result<Option<Entry>> {
+        let read = self.with_row(root, history, row, |state, slot| -> Result<_> {
             let Some(header) = read_header(state, slot)? else { return Ok(None) };
             read_entry(history, &header, state, slot, row)
         })?;
@@ -104,7 +105,7 @@ impl Records {
     }
 
     /// The entry that says that a record was deleted, and its group.
-    pub(crate) fn died(
+    pub fn died(
         &self,
         root: &Root,
         history: &ObjectLayout,
@@ -121,7 +122,7 @@ impl Records {
     }
 
     /// The entries that a commit made, in their order.
-    pub(crate) fn entries_of(&self, root: &Root, history: &ObjectLayout, lsn: Lsn) -> Result<Vec<Entry>> {
+    pub fn entries_of(&self, root: &Root, history: &ObjectLayout, lsn: Lsn) -> Result<Vec<Entry>> {
         let rows = root.tree(history.tree).map_or(0, |tree| tree.meta(ROWS));
         // Rows in front of `low` are of earlier commits, those from `high` on of later ones, or of this one.
         let (mut low, mut high) = (0, rows);
@@ -156,7 +157,7 @@ impl Records {
 }
 
 /// Reads an entry; `None` where the row holds a place and no entry.
-pub(crate) fn read_entry(
+pub fn read_entry(
     history: &ObjectLayout,
     header: &Header,
     state: &GroupState,
@@ -177,7 +178,7 @@ pub(crate) fn read_entry(
         _ => None,
     };
     let origin = match (number(h::CREATED_AT)?, number(h::CREATED_BY)?, number(h::COUNTER)?) {
-        (Some(created_at), created_by, Some(counter)) => Some(crate::change::Origin {
+        (Some(created_at), created_by, Some(counter)) => Some(crate::redo::Origin {
             created_at: Timestamp(created_at),
             created_by: created_by.unwrap_or(0) as u32,
             counter: counter as u64,
@@ -211,7 +212,7 @@ pub(crate) fn read_entry(
 
 impl Catalog {
     /// The object that keeps an object's history, where there is one.
-    pub(crate) fn history_of(&self, object: &ObjectLayout) -> Option<&ObjectLayout> {
+    pub fn history_of(&self, object: &ObjectLayout) -> Option<&ObjectLayout> {
         object.history.and_then(|id| self.object(id))
     }
 }

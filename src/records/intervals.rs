@@ -5,38 +5,38 @@
 //! and a change costs no look at older entries.
 
 use super::history::{Entry, EntryKind};
-use crate::id::AttributeId;
-use crate::page::header::Header;
-use crate::value::Timestamp;
+use crate::records::row_header::Header;
 use std::collections::BTreeMap;
+use vellum_types::AttributeId;
+use vellum_types::value::Timestamp;
 
 /// An interval in which an attribute had a value; the end is missing for the present one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Known {
-    pub(crate) attribute: AttributeId,
-    pub(crate) from: Timestamp,
-    pub(crate) until: Option<Timestamp>,
+pub struct Known {
+    pub attribute: AttributeId,
+    pub from: Timestamp,
+    pub until: Option<Timestamp>,
 }
 
 /// One value and its interval.
 #[derive(Clone, Debug)]
-pub(crate) struct Interval<'e> {
-    pub(crate) attribute: AttributeId,
-    pub(crate) from: Timestamp,
+pub struct Interval<'e> {
+    pub attribute: AttributeId,
+    pub from: Timestamp,
     /// Missing for the present value.
-    pub(crate) until: Option<Timestamp>,
+    pub until: Option<Timestamp>,
     /// Who set it, and who ended it.
-    pub(crate) set_by: u32,
-    pub(crate) ended_by: u32,
+    pub set_by: u32,
+    pub ended_by: u32,
     /// The entry that has the value; missing for the present value, which the record has.
-    pub(crate) entry: Option<&'e Entry>,
+    pub entry: Option<&'e Entry>,
 }
 
 /// When a record was there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Life {
-    pub(crate) from: Timestamp,
-    pub(crate) until: Option<Timestamp>,
+pub struct Life {
+    pub from: Timestamp,
+    pub until: Option<Timestamp>,
 }
 
 /// Where the present value of an attribute began, and with whom.
@@ -62,11 +62,7 @@ impl Walk {
 /// Every interval with a value, oldest entry first; then those of `present` attributes, which are open.
 /// `born` is when the record was created and by whom, where no entry says it: history may have been
 /// switched on later.
-pub(crate) fn of<'e>(
-    entries: &'e [Entry],
-    born: (Timestamp, u32),
-    present: &[AttributeId],
-) -> Vec<Interval<'e>> {
+pub fn of<'e>(entries: &'e [Entry], born: (Timestamp, u32), present: &[AttributeId]) -> Vec<Interval<'e>> {
     let all = Since { from: born.0, by: born.1 };
     let mut walk = Walk { all, each: BTreeMap::new() };
     let mut found = Vec::new();
@@ -119,27 +115,27 @@ pub(crate) fn of<'e>(
 }
 
 /// [`of`] without the values, for a record that is there.
-pub(crate) fn known(entries: &[Entry], header: &Header, present: &[AttributeId]) -> Vec<Known> {
+pub fn known(entries: &[Entry], header: &Header, present: &[AttributeId]) -> Vec<Known> {
     let created = (Timestamp(header.created_at), header.created_by);
     let found = of(entries, first_birth(entries).unwrap_or(created), present);
     found.iter().map(|i| Known { attribute: i.attribute, from: i.from, until: i.until }).collect()
 }
 
 /// When the first life of a record that died began, and with whom: history may have been switched on in it.
-pub(crate) fn first_birth(entries: &[Entry]) -> Option<(Timestamp, u32)> {
+pub fn first_birth(entries: &[Entry]) -> Option<(Timestamp, u32)> {
     let origin = entries.iter().rev().find_map(|entry| entry.origin)?;
     Some((origin.created_at, origin.created_by))
 }
 
 /// [`known`] for a record that is gone, the entry of its end being the newest.
-pub(crate) fn known_of_dead(entries: &[Entry]) -> Vec<Known> {
+pub fn known_of_dead(entries: &[Entry]) -> Vec<Known> {
     let found = of(entries, first_birth(entries).unwrap_or((Timestamp(0), 0)), &[]);
     found.iter().map(|i| Known { attribute: i.attribute, from: i.from, until: i.until }).collect()
 }
 
 /// When the record was there. `born` is when it was created, where no entry says it; `is_alive` whether it
 /// is there now.
-pub(crate) fn lives(entries: &[Entry], born: Timestamp, is_alive: bool) -> Vec<Life> {
+pub fn lives(entries: &[Entry], born: Timestamp, is_alive: bool) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     for entry in entries.iter().rev() {
         match entry.kind {
@@ -161,12 +157,12 @@ pub(crate) fn lives(entries: &[Entry], born: Timestamp, is_alive: bool) -> Vec<L
 }
 
 /// The version that the record had at a moment: the one that the first change behind it ended.
-pub(crate) fn version_at(entries: &[Entry], at: Timestamp, version: u64) -> u64 {
+pub fn version_at(entries: &[Entry], at: Timestamp, version: u64) -> u64 {
     let changes = entries.iter().filter(|entry| entry.kind != EntryKind::Born);
     changes.filter(|entry| entry.at > at).map(|entry| entry.version).min().unwrap_or(version)
 }
 
 /// The last change at or before a moment, and who made it.
-pub(crate) fn last_change(entries: &[Entry], at: Timestamp) -> Option<(Timestamp, u32)> {
+pub fn last_change(entries: &[Entry], at: Timestamp) -> Option<(Timestamp, u32)> {
     entries.iter().filter(|entry| entry.at <= at).map(|entry| (entry.at, entry.by)).max_by_key(|(at, _)| *at)
 }

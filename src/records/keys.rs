@@ -3,16 +3,16 @@
 
 use super::layout::{AttributeLayout, IndexLayout, ObjectLayout};
 use super::read::{IndexKey, read_cell};
-use crate::change::Cells;
-use crate::error::{Error, Result};
-use crate::id::AttributeId;
-use crate::page::{Columns, slots, text};
-use crate::pagestore::GroupState;
-use crate::value::{ValueType, append_key_bytes};
+use crate::redo::Cells;
+use vellum_engine::page::{Columns, slots, text};
+use vellum_engine::pagestore::GroupState;
+use vellum_engine::{Error, Result};
+use vellum_types::AttributeId;
+use vellum_types::value::{ValueType, append_key_bytes};
 
 /// Buffers for keys.
 #[derive(Debug, Default)]
-pub(crate) struct KeyBuffers {
+pub struct KeyBuffers {
     key: Vec<u8>,
     cell: Vec<u8>,
 }
@@ -21,13 +21,13 @@ pub(crate) struct KeyBuffers {
 ///
 /// # Errors
 /// What `read` and `each` say; `Corrupt` for a list that is none.
-pub(crate) fn for_each_key(
+pub fn for_each_key<E: From<Error>>(
     object: &ObjectLayout,
     index: &IndexLayout,
     buffers: &mut KeyBuffers,
-    mut read: impl FnMut(&AttributeLayout, &mut Vec<u8>) -> Result<bool>,
-    mut each: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
+    mut read: impl FnMut(&AttributeLayout, &mut Vec<u8>) -> Result<bool, E>,
+    mut each: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let KeyBuffers { key, cell } = buffers;
     key.clear();
     for id in &index.attributes {
@@ -53,36 +53,36 @@ pub(crate) fn for_each_key(
 }
 
 /// Why a walk over a list ended.
-enum ListError {
+enum ListError<E> {
     NoList(String),
-    Other(Error),
+    Other(E),
 }
 
-impl From<String> for ListError {
-    fn from(reason: String) -> ListError {
+impl<E> From<String> for ListError<E> {
+    fn from(reason: String) -> ListError<E> {
         ListError::NoList(reason)
     }
 }
 
-impl ListError {
-    fn into_error(self) -> Error {
+impl<E: From<Error>> ListError<E> {
+    fn into_error(self) -> E {
         match self {
-            ListError::NoList(reason) => Error::corrupt("", 0, reason),
+            ListError::NoList(reason) => Error::corrupt("", 0, reason).into(),
             ListError::Other(error) => error,
         }
     }
 }
 
 /// [`for_each_key`] of the record in a slot.
-pub(crate) fn for_each_key_in(
+pub fn for_each_key_in<E: From<Error>>(
     state: &GroupState,
     object: &ObjectLayout,
     index: &IndexLayout,
     slot: u32,
     buffers: &mut KeyBuffers,
-    each: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let read = |attribute: &AttributeLayout, cell: &mut Vec<u8>| read_cell(state, attribute, slot, cell);
+    each: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let read = |attribute: &AttributeLayout, cell: &mut Vec<u8>| Ok(read_cell(state, attribute, slot, cell)?);
     for_each_key(object, index, buffers, read, each)
 }
 
@@ -106,7 +106,7 @@ pub(super) fn for_each_key_of(
 /// What a frame makes of an attribute: nothing, no value, or a cell.
 pub(super) fn changed_cell<'a>(cells: &Cells<'a>, id: AttributeId) -> Result<Option<Option<&'a [u8]>>> {
     let mut cells = cells.clone();
-    while let Some(cell) = cells.next()? {
+    while let Some(cell) = cells.next_cell()? {
         if cell.attribute == id {
             return Ok(Some(cell.bytes));
         }
@@ -116,12 +116,7 @@ pub(super) fn changed_cell<'a>(cells: &Cells<'a>, id: AttributeId) -> Result<Opt
 
 /// Whether the record in `slot` has exactly this key. No allocation for plain types: components are
 /// compared one by one.
-pub(crate) fn has_key(
-    state: &GroupState,
-    object: &ObjectLayout,
-    key: &IndexKey<'_>,
-    slot: u32,
-) -> Result<bool> {
+pub fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<'_>, slot: u32) -> Result<bool> {
     if !key.index.plain {
         return has_key_in_other_form(state, object, key, slot);
     }

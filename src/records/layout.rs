@@ -1,15 +1,16 @@
 //! What the schema means for pages: columns, widths and indexes, worked out once a schema change.
 
-use crate::change::AttributeBits;
-use crate::id::{AttributeId, ObjectId, TreeId};
-use crate::page::slots::Width;
-use crate::schema::{ObjectSchema, Schema, Standing};
-use crate::value::{Elements, Form, ValueType};
+use crate::redo::AttributeBits;
+use vellum_engine::TreeId;
+use vellum_engine::page::slots::Width;
+use vellum_types::schema::{ObjectSchema, Schema, Standing};
+use vellum_types::value::{Elements, Form, ValueType};
+use vellum_types::{AttributeId, ObjectId};
 
 /// The schema with its layouts.
 #[derive(Debug)]
-pub(crate) struct Catalog {
-    pub(crate) schema: Schema,
+pub struct Catalog {
+    pub schema: Schema,
     objects: Vec<ObjectLayout>,
     /// Those of the schema's system objects.
     system: Vec<ObjectLayout>,
@@ -17,58 +18,58 @@ pub(crate) struct Catalog {
 
 /// One object's trees and columns.
 #[derive(Clone, Debug)]
-pub(crate) struct ObjectLayout {
-    pub(crate) id: ObjectId,
-    pub(crate) tree: TreeId,
+pub struct ObjectLayout {
+    pub id: ObjectId,
+    pub tree: TreeId,
     /// By attribute id.
-    pub(crate) attributes: Vec<AttributeLayout>,
-    pub(crate) indexes: Vec<IndexLayout>,
+    pub attributes: Vec<AttributeLayout>,
+    pub indexes: Vec<IndexLayout>,
     /// The attributes that some key has.
-    pub(crate) indexed: AttributeBits,
+    pub indexed: AttributeBits,
     /// Whether some attribute has a default.
-    pub(crate) has_defaults: bool,
+    pub has_defaults: bool,
     /// Whether some attribute is a number that the engine gives.
-    pub(crate) has_sequences: bool,
+    pub has_sequences: bool,
     /// The object that keeps superseded values, where some are kept.
-    pub(crate) history: Option<ObjectId>,
+    pub history: Option<ObjectId>,
     /// Attributes that may name records of this object.
-    pub(crate) referrers: Vec<(ObjectId, AttributeId)>,
+    pub referrers: Vec<(ObjectId, AttributeId)>,
     /// Whether a change of its records may be one of others: it refers to some, or is referred to.
-    pub(crate) linked: bool,
+    pub linked: bool,
 }
 
 /// One attribute's pages.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AttributeLayout {
-    pub(crate) id: AttributeId,
+pub struct AttributeLayout {
+    pub id: AttributeId,
     /// First column of its pages.
-    pub(crate) column: u32,
+    pub column: u32,
     /// `None`: views and a heap.
-    pub(crate) width: Option<Width>,
-    pub(crate) value_type: ValueType,
+    pub width: Option<Width>,
+    pub value_type: ValueType,
     /// How its values follow each other in a cell, where it has several and may be a key.
-    pub(crate) elements: Option<Elements>,
+    pub elements: Option<Elements>,
     /// Whether some key has it.
-    pub(crate) indexed: bool,
-    pub(crate) required: bool,
+    pub indexed: bool,
+    pub required: bool,
     /// Whether it was deleted: its values are there and are shown to nobody.
-    pub(crate) deleted: bool,
+    pub deleted: bool,
     /// Whether superseded values are kept.
-    pub(crate) history: bool,
+    pub history: bool,
 }
 
 /// One unique key.
 #[derive(Clone, Debug)]
-pub(crate) struct IndexLayout {
-    pub(crate) tree: TreeId,
-    pub(crate) attributes: Vec<AttributeId>,
-    pub(crate) primary: bool,
+pub struct IndexLayout {
+    pub tree: TreeId,
+    pub attributes: Vec<AttributeId>,
+    pub primary: bool,
     /// Whether keys are made of the cells as they are: one value each, and no normal form.
-    pub(crate) plain: bool,
+    pub plain: bool,
 }
 
 impl Catalog {
-    pub(crate) fn new(schema: Schema) -> Catalog {
+    pub fn new(schema: Schema) -> Catalog {
         let mut objects: Vec<ObjectLayout> = schema.objects().iter().map(ObjectLayout::new).collect();
         for object in schema.objects() {
             for attribute in object.attributes().iter().filter(|a| a.value_type() == ValueType::Reference) {
@@ -84,7 +85,7 @@ impl Catalog {
     }
 
     #[inline]
-    pub(crate) fn object(&self, id: ObjectId) -> Option<&ObjectLayout> {
+    pub fn object(&self, id: ObjectId) -> Option<&ObjectLayout> {
         match self.objects.get(usize::from(id.0)) {
             Some(object) => Some(object),
             None => self.system_object(id),
@@ -97,12 +98,12 @@ impl Catalog {
     }
 
     /// The objects that callers see, by id.
-    pub(crate) fn objects(&self) -> &[ObjectLayout] {
+    pub fn objects(&self) -> &[ObjectLayout] {
         &self.objects
     }
 
     /// All objects, those of the engine's own behind the others, each with its schema.
-    pub(crate) fn all_objects(&self) -> impl Iterator<Item = (&ObjectLayout, &ObjectSchema)> {
+    pub fn all_objects(&self) -> impl Iterator<Item = (&ObjectLayout, &ObjectSchema)> {
         let callers = self.objects.iter().zip(self.schema.objects());
         callers.chain(self.system.iter().zip(self.schema.system_objects()))
     }
@@ -114,7 +115,7 @@ impl ObjectLayout {
             .indexes()
             .iter()
             .map(|index| IndexLayout {
-                tree: index.tree(),
+                tree: TreeId(index.tree()),
                 attributes: index.attributes().to_vec(),
                 primary: index.is_primary(),
                 plain: index
@@ -145,7 +146,7 @@ impl ObjectLayout {
         let linked = attributes.iter().any(|attribute| attribute.value_type == ValueType::Reference);
         ObjectLayout {
             id: object.id(),
-            tree: object.tree(),
+            tree: TreeId(object.tree()),
             attributes,
             indexes,
             indexed,
@@ -158,7 +159,7 @@ impl ObjectLayout {
     }
 
     #[inline]
-    pub(crate) fn attribute(&self, id: AttributeId) -> Option<&AttributeLayout> {
+    pub fn attribute(&self, id: AttributeId) -> Option<&AttributeLayout> {
         self.attributes.get(usize::from(id.0))
     }
 }

@@ -26,41 +26,48 @@ mod actors;
 mod apply;
 mod convert;
 mod history;
-pub(crate) mod intervals;
+pub mod intervals;
 mod keys;
 mod layout;
 mod read;
+pub mod row_header;
 
-pub(crate) use apply::ApplyScratch;
-pub(crate) use history::{Entry, EntryKind, read_entry};
-pub(crate) use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
-pub(crate) use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
-pub(crate) use read::{
-    Found, IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key,
+pub use apply::ApplyScratch;
+pub use history::{Entry, EntryKind, read_entry};
+pub use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
+pub use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
+pub use read::{
+    AboutRow, Found, IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key,
     read_record, split_id_value,
 };
 
-use crate::error::Result;
-use crate::id::Lsn;
-use crate::pagestore::{PageStore, Root};
-use crate::schema::Schema;
-use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Guard};
 use std::sync::Arc;
+use vellum_engine::pagestore::{PageStore, Root};
+use vellum_engine::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use vellum_engine::sync::{ArcSwap, Guard};
+use vellum_engine::{Lsn, TreeId};
+use vellum_types::Result;
+use vellum_types::schema::{self, Schema};
 
-pub(crate) use crate::schema::{CATALOG_TREE, RECORD_ID_TREE as ID_TREE};
+/// Tree of the schema.
+pub const CATALOG_TREE: TreeId = TreeId(schema::CATALOG_TREE);
+/// Tree of the index of record ids.
+pub const ID_TREE: TreeId = TreeId(schema::RECORD_ID_TREE);
 
-/// Meta words of an object's tree.
-pub(crate) const ROWS: usize = 0;
-pub(crate) const FREE_HEAD: usize = 1;
-pub(crate) const RECORDS: usize = 2;
-pub(crate) const COUNTER: usize = 3;
+/// Meta word of an object's tree: rows ever used.
+pub const ROWS: usize = 0;
+/// Meta word of an object's tree: first free row + 1, or 0.
+pub const FREE_HEAD: usize = 1;
+/// Meta word of an object's tree: records.
+pub const RECORDS: usize = 2;
+/// Meta word of an object's tree: the newest record's counter.
+pub const COUNTER: usize = 3;
 
 /// The records of an open store.
 #[derive(Debug)]
-pub(crate) struct Records {
-    pub(crate) pages: PageStore,
-    pub(crate) hash_seed: u64,
+pub struct Records {
+    pub pages: PageStore,
+    pub hash_seed: u64,
     catalog: ArcSwap<Catalog>,
     /// Odd while a frame is applied.
     sequence: AtomicU64,
@@ -71,13 +78,7 @@ pub(crate) struct Records {
 
 impl Records {
     /// The records in `pages`, as of `lsn`.
-    pub(crate) fn new(
-        pages: PageStore,
-        hash_seed: u64,
-        schema: Schema,
-        lsn: Lsn,
-        commit_time: i64,
-    ) -> Records {
+    pub fn new(pages: PageStore, hash_seed: u64, schema: Schema, lsn: Lsn, commit_time: i64) -> Records {
         Records {
             pages,
             hash_seed,
@@ -91,31 +92,31 @@ impl Records {
 
     /// The schema and what is derived from it.
     #[inline]
-    pub(crate) fn catalog(&self) -> Guard<Arc<Catalog>> {
+    pub fn catalog(&self) -> Guard<Arc<Catalog>> {
         self.catalog.load()
     }
 
     /// Takes a schema on trust, for a salvage that lost the page of it.
-    pub(crate) fn assume(&self, schema: Schema) {
+    pub fn assume(&self, schema: Schema) {
         self.catalog.store(Arc::new(Catalog::new(schema)));
     }
 
     /// Newest commit in memory.
     #[inline]
-    pub(crate) fn applied(&self) -> Lsn {
+    pub fn applied(&self) -> Lsn {
         Lsn(self.applied.load(Ordering::Acquire))
     }
 
     /// Time of the newest commit, in nanoseconds.
     #[inline]
-    pub(crate) fn commit_time(&self) -> i64 {
+    pub fn commit_time(&self) -> i64 {
         self.commit_time.load(Ordering::Acquire)
     }
 
     /// Looks something up in the live state, atomically against transactions. `last` runs the final
     /// attempt under the writer lock.
     #[inline]
-    pub(crate) fn read_live<R>(
+    pub fn read_live<R>(
         &self,
         mut attempt: impl FnMut(&Root) -> Result<Option<R>>,
         last: impl FnOnce(&mut dyn FnMut(&Root) -> Result<Option<R>>) -> Result<Option<R>>,

@@ -3,46 +3,48 @@
 use super::keys::has_key;
 use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::{ID_TREE, RECORDS, ROWS, Records};
-use crate::cpu;
-use crate::error::{Error, Result};
-use crate::id::{GROUP_ROWS, ObjectId, RecordId, RowId};
-use crate::index;
-use crate::page::header::{Header, SLOT_LEN};
-use crate::page::slots::Width;
-use crate::page::{Columns, slots, text};
-use crate::pagestore::{Group, GroupGuard, GroupState, Page, Root};
-use crate::schema::AttributeSchema;
-use crate::value::{Record, Timestamp, Value, append_key_bytes, key_hash};
+use crate::records::row_header::{Header, SLOT_LEN};
 use std::sync::Arc;
+use vellum_engine::index;
+use vellum_engine::index::key_hash;
+use vellum_engine::page::slots::Width;
+use vellum_engine::page::{Columns, slots, text};
+use vellum_engine::pagestore::{Group, GroupGuard, GroupState, Page, Root, about_row};
+use vellum_engine::{self as engine, Error};
+use vellum_engine::{GROUP_ROWS, RowId, TreeId};
+use vellum_types::Result;
+use vellum_types::schema::AttributeSchema;
+use vellum_types::value::{Record, Timestamp, Value, append_key_bytes};
+use vellum_types::{ObjectId, RecordId};
 
 /// Where a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Found {
-    pub(crate) object: ObjectId,
-    pub(crate) row: RowId,
+pub struct Found {
+    pub object: ObjectId,
+    pub row: RowId,
 }
 
 /// A key to look for: canonical bytes and their hash.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct IndexKey<'a> {
-    pub(crate) index: &'a IndexLayout,
-    pub(crate) bytes: &'a [u8],
-    pub(crate) hash: u64,
+pub struct IndexKey<'a> {
+    pub index: &'a IndexLayout,
+    pub bytes: &'a [u8],
+    pub hash: u64,
 }
 
 /// The value of the id index for a row.
-pub(crate) fn id_value(object: ObjectId, row: RowId) -> u64 {
+pub fn id_value(object: ObjectId, row: RowId) -> u64 {
     u64::from(object.0) << 48 | row.0
 }
 
 /// The row behind a value of the id index.
-pub(crate) fn split_id_value(value: u64) -> Found {
+pub fn split_id_value(value: u64) -> Found {
     Found { object: ObjectId((value >> 48) as u16), row: RowId(value & ((1 << 48) - 1)) }
 }
 
 /// The header of a slot.
 #[inline]
-pub(crate) fn read_header(state: &GroupState, slot: u32) -> Result<Option<Header>> {
+pub fn read_header(state: &GroupState, slot: u32) -> engine::Result<Option<Header>> {
     let Some(page) = state.page(0) else { return Ok(None) };
     let header = Header::read(page, slot)?;
     Ok((!header.is_free()).then_some(header))
@@ -54,11 +56,7 @@ const ATTRIBUTES_MAX: usize = 8;
 /// Asks for the cache lines of a row's header and of some of its attributes, all at once: one after the
 /// other, each would be awaited. What leads to a line is asked for a step before it.
 #[inline]
-pub(crate) fn prefetch<'a>(
-    state: &GroupState,
-    slot: u32,
-    attributes: impl Iterator<Item = &'a AttributeLayout>,
-) {
+pub fn prefetch<'a>(state: &GroupState, slot: u32, attributes: impl Iterator<Item = &'a AttributeLayout>) {
     let mut places = [(0, 0); ATTRIBUTES_MAX];
     let mut count = 0;
     for (attribute, place) in attributes.zip(&mut places) {
@@ -91,16 +89,16 @@ pub(crate) fn prefetch<'a>(
 }
 
 /// A look-up that reads nothing but the header.
-pub(crate) fn header_alone(_: &ObjectLayout, _: &GroupState, _: u32) {}
+pub fn header_alone(_: &ObjectLayout, _: &GroupState, _: u32) {}
 
 /// Puts an attribute's cell into `out` (emptied first); false where there is no value.
 #[inline]
-pub(crate) fn read_cell(
+pub fn read_cell(
     state: &GroupState,
     attribute: &AttributeLayout,
     slot: u32,
     out: &mut Vec<u8>,
-) -> Result<bool> {
+) -> engine::Result<bool> {
     out.clear();
     let Some(width) = attribute.width else {
         return text::read(state, attribute.column, slot, out);
@@ -118,14 +116,14 @@ pub(crate) fn read_cell(
 
 /// Appends a record's canonical key to `out`; false where a component has no value (such a record is
 /// in no index). For an index whose attribute has one value; see `keys` for the others.
-pub(crate) fn read_key(
+pub fn read_key(
     state: &GroupState,
     object: &ObjectLayout,
     index: &IndexLayout,
     slot: u32,
     out: &mut Vec<u8>,
     cell: &mut Vec<u8>,
-) -> Result<bool> {
+) -> engine::Result<bool> {
     for id in &index.attributes {
         let Some(attribute) = object.attribute(*id) else { return Ok(false) };
         if !read_cell(state, attribute, slot, cell)? {
@@ -136,40 +134,59 @@ pub(crate) fn read_key(
     Ok(true)
 }
 
+/// An error that can name the row whose bytes are damaged.
+pub trait AboutRow: From<Error> {
+    /// The same error, about this row.
+    #[must_use]
+    fn about_row(self, tree: TreeId, row: RowId) -> Self;
+}
+
+impl AboutRow for Error {
+    fn about_row(self, tree: TreeId, row: RowId) -> Error {
+        about_row(tree, row, &self)
+    }
+}
+
+impl AboutRow for vellum_types::Error {
+    fn about_row(self, tree: TreeId, row: RowId) -> vellum_types::Error {
+        self.map_storage(|error| error.about_row(tree, row))
+    }
+}
+
 /// Runs `read` on a row of a group under its latch.
 #[inline]
-pub(crate) fn in_group<R>(
+pub fn in_group<R, E: AboutRow>(
     group: &Group,
     row: RowId,
-    read: impl FnOnce(&GroupState, u32) -> Result<R>,
-) -> Result<R> {
+    read: impl FnOnce(&GroupState, u32) -> Result<R, E>,
+) -> Result<R, E> {
     let state = group.state.read();
-    read(&state, row.slot()).map_err(|error| crate::pagestore::about_row(group.tree, row, &error))
+    read(&state, row.slot()).map_err(|error| error.about_row(group.tree, row))
 }
 
 impl Records {
     /// Hash of a record id.
     #[inline]
-    pub(crate) fn id_hash(&self, id: RecordId) -> u64 {
+    pub fn id_hash(&self, id: RecordId) -> u64 {
         key_hash(self.hash_seed, &id.bytes())
     }
 
     /// Runs `read` on a row under its group's latch.
     #[inline]
-    pub(crate) fn with_row<R>(
+    pub fn with_row<R, E: AboutRow>(
         &self,
         root: &Root,
         object: &ObjectLayout,
         row: RowId,
-        read: impl FnOnce(&GroupState, u32) -> Result<R>,
-    ) -> Result<Option<R>> {
+        read: impl FnOnce(&GroupState, u32) -> Result<R, E>,
+    ) -> Result<Option<R>, E> {
         let Some(group) = self.pages.group(root, object.tree, row.group())? else { return Ok(None) };
         in_group(&group, row, read).map(Some)
     }
 
     /// Finds a record by id and reads it under the same latch.
     #[inline]
-    pub(crate) fn find_id<R>(
+    pub fn find_id<R>(
         &self,
         root: &Root,
         catalog: &Catalog,
@@ -197,7 +214,7 @@ impl Records {
 
     /// Finds a record by key and reads it under the same latch.
     #[inline]
-    pub(crate) fn find_key<R>(
+    pub fn find_key<R>(
         &self,
         root: &Root,
         object: &ObjectLayout,
@@ -226,18 +243,18 @@ impl Records {
     }
 
     /// Records of an object.
-    pub(crate) fn count(&self, root: &Root, object: &ObjectLayout) -> u64 {
+    pub fn count(&self, root: &Root, object: &ObjectLayout) -> u64 {
         root.tree(object.tree).map_or(0, |tree| tree.meta(RECORDS))
     }
 
     /// Whether any object has a record.
-    pub(crate) fn has_records(&self) -> bool {
+    pub fn has_records(&self) -> bool {
         let root = self.pages.live();
         self.catalog().objects().iter().any(|object| self.count(&root, object) > 0)
     }
 
     /// Row groups of an object that may hold records.
-    pub(crate) fn group_count(&self, root: &Root, object: &ObjectLayout) -> u64 {
+    pub fn group_count(&self, root: &Root, object: &ObjectLayout) -> u64 {
         let rows = root.tree(object.tree).map_or(0, |tree| tree.meta(ROWS));
         rows.div_ceil(u64::from(GROUP_ROWS)).min(self.pages.group_count_max(root, object.tree))
     }
@@ -247,7 +264,7 @@ impl Records {
 ///
 /// # Errors
 /// `Corrupt` when a page or a cell of it is damaged.
-pub(crate) fn read_record(
+pub fn read_record(
     catalog: &Catalog,
     object: &ObjectLayout,
     header: &Header,
@@ -343,7 +360,7 @@ impl<'r> Round<'r> {
 
     /// Reads the views of texts, and asks for what they show.
     #[inline]
-    fn ask_texts(&mut self) -> Result<()> {
+    fn ask_texts(&mut self) -> engine::Result<()> {
         let (state, slot) = (self.state, self.slot);
         let mut values = [const { None }; ROUND_LEN];
         let texts = self.cells[..self.count].iter_mut().flatten().filter(|cell| cell.layout.width.is_none());
@@ -354,7 +371,7 @@ impl<'r> Round<'r> {
                 cell.view.as_ref().and_then(|view| text::place(cell.layout.column, slot, view))
                 && let Some(buffer) = state.page(column)
             {
-                cpu::prefetch(buffer);
+                vellum_memory::prefetch(buffer);
                 cell.buffer = Some(buffer);
                 *place = Some((buffer, value));
             }
@@ -400,6 +417,6 @@ impl Ahead<'_> {
 }
 
 #[cold]
-pub(crate) fn missing_object(id: ObjectId) -> Error {
+pub fn missing_object(id: ObjectId) -> Error {
     Error::corrupt("", 0, format!("object {id} is not in the schema"))
 }

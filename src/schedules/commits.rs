@@ -3,13 +3,13 @@
 
 use super::disk::TestDisk;
 use super::explore;
-use crate::disk::Disk;
-use crate::error::ErrorKind;
-use crate::id::Lsn;
-use crate::sync::{Mutex, thread};
-use crate::wal::{self, FlusherWork, GroupCommit, Kind, Log, LogConfig, Resume};
 use std::sync::Arc;
 use std::task::Poll;
+use vellum_disk::Disk;
+use vellum_engine::Lsn;
+use vellum_engine::sync::{Mutex, thread};
+use vellum_engine::wal::{self, FlusherWork, GroupCommit, Kind, Log, LogConfig, Resume};
+use vellum_types::ErrorKind;
 
 const STORE: [u8; 16] = *b"a store's own id";
 /// The smallest files, so that a few commits roll over.

@@ -1,12 +1,12 @@
 //! A disk in memory for scheduled threads. A sync covers what was written before it began, takes a while, and
 //! other threads go on meanwhile; a power cut keeps what was synced and nothing else.
 
-use crate::disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
-use crate::error::{Error, Result};
-use crate::sync::point;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vellum_disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
+use vellum_engine::sync::point;
+use vellum_types::{Error, Result};
 
 /// Clones are the same disk. The locks are the standard library's: nobody waits while he holds one.
 #[derive(Clone, Debug, Default)]

@@ -2,15 +2,16 @@
 
 use super::disk::TestDisk;
 use super::explore;
-use crate::heap::Shared;
-use crate::id::{Address, Lsn, TreeId};
-use crate::page::image::{ImageHead, Kind};
-use crate::pagestore::segment::{Segment, SegmentWriter, StoredImage};
-use crate::pagestore::{ImageRef, Slots};
 use crate::store::{Config, Durability, Store};
-use crate::sync::thread;
-use crate::{Key, Mutation, RecordId, Schema, Timestamp, Value, change::Action, change::Patch};
+use crate::{Key, Mutation, RecordId, Schema, Timestamp, Value};
 use std::sync::Arc;
+use vellum_engine::page::image::{ImageHead, Kind};
+use vellum_engine::pagestore::segment::{Segment, SegmentWriter, StoredImage};
+use vellum_engine::pagestore::{ImageRef, Slots};
+use vellum_engine::sync::thread;
+use vellum_engine::{Address, Lsn, TreeId};
+use vellum_memory::Shared;
+use vellum_types::{Action, Patch};
 
 const SCHEMA: &str = r#"{"objects":[{"key":"account","primary_key":["number"],"attributes":[
     {"key":"number","type":"integer","required":true},{"key":"balance","type":"integer"},

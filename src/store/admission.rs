@@ -12,13 +12,13 @@
 
 use super::Inner;
 use super::background::IDLE;
-use crate::error::{Error, ErrorKind, Result};
-use crate::pagestore::Compaction;
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Condvar, MutexGuard};
 use crate::txn::{Held, Tries, WriterState};
 use std::cell::Cell as ThreadCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use vellum_engine::pagestore::Compaction;
+use vellum_engine::sync::atomic::{AtomicU64, Ordering};
+use vellum_engine::sync::{Condvar, MutexGuard};
+use vellum_engine::{Error, ErrorKind, Result};
 
 /// Disk space is looked at again after an eighth more is dirty or logged, or after this many bytes.
 const ADMISSION_STEP_MAX: u64 = 4 << 20;

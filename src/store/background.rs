@@ -2,15 +2,15 @@
 
 use super::admission::InCheckpoint;
 use super::{Durability, Inner, Store};
-use crate::error::{Error, ErrorKind, Result};
-use crate::pagestore::superblock::Superblock;
-use crate::pagestore::{CheckpointReport, Compaction};
-use crate::sync::atomic::Ordering;
-use crate::sync::mpsc::{self, Receiver, SyncSender};
-use crate::sync::thread::{self, JoinHandle};
-use crate::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vellum_engine::pagestore::superblock::Superblock;
+use vellum_engine::pagestore::{CheckpointReport, Compaction};
+use vellum_engine::sync::atomic::Ordering;
+use vellum_engine::sync::mpsc::{self, Receiver, SyncSender};
+use vellum_engine::sync::thread::{self, JoinHandle};
+use vellum_engine::wal::{CheckpointMark, FlusherWork, GroupCommit, Kind};
+use vellum_engine::{Error, ErrorKind, Result};
 
 /// The files are checked this often while commits come, and the record of what was reported durable is synced this
 /// long after the last one at most.
@@ -273,7 +273,7 @@ impl Inner {
             // admission to report, which knows what there is to free.
             if let Some(error) = &self.health.lock().checkpoint {
                 let is_admissions = error.kind() == ErrorKind::DiskFull && !self.is_over_budget();
-                return if is_admissions { Ok(()) } else { Err(error.again()) };
+                return if is_admissions { Ok(()) } else { Err(error.clone()) };
             }
             let mut wake = self.wake.lock();
             self.woken.wait_for(&mut wake, Duration::from_millis(20));
@@ -352,7 +352,7 @@ impl Inner {
                 health.checkpoint_count += 1;
                 health.written_len += report.written_len;
             }
-            Err(error) => health.checkpoint = Some(error.again()),
+            Err(error) => health.checkpoint = Some(error.clone()),
         }
         drop(health);
         // Whoever asked has none yet.
@@ -476,7 +476,11 @@ impl Inner {
 
     /// Switches the superblock. When that fails, nobody knows which checkpoint is on disk: the store
     /// stops, and reopening finds out.
-    fn flip(&self, start: crate::wal::Resume, written: &crate::pagestore::Checkpoint) -> Result<u64> {
+    fn flip(
+        &self,
+        start: vellum_engine::wal::Resume,
+        written: &vellum_engine::pagestore::Checkpoint,
+    ) -> Result<u64> {
         let mut superblocks = self.superblocks();
         let generation = superblocks.live.generation + 1;
         let next = Superblock {
@@ -503,7 +507,7 @@ impl Inner {
 }
 
 /// Lets the live pages know where they lie, a few groups in each hold of the writer lock.
-fn install_all(inner: &Inner, written: &mut crate::pagestore::Checkpoint) -> Result<()> {
+fn install_all(inner: &Inner, written: &mut vellum_engine::pagestore::Checkpoint) -> Result<()> {
     loop {
         let all = {
             let mut writer = inner.lock_writer()?;

@@ -1,12 +1,12 @@
 //! A commit that can be waited for or awaited.
 
 use super::{Durability, Inner};
-use crate::error::Result;
-use crate::id::Lsn;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use vellum_engine::Lsn;
+use vellum_types::Result;
 
 /// A commit that is applied and may not be durable yet. Waiting for it, or awaiting it on any runtime,
 /// promises what the store's [`Durability`] says. Dropping it changes nothing about the commit.
@@ -48,7 +48,7 @@ impl Commit {
         {
             let nobody = std::task::Waker::noop();
             if let Poll::Ready(result) = writing.shared.poll_durable(self.lsn, nobody) {
-                return result;
+                return Ok(result?);
             }
         }
         self.inner.settle(self.lsn, durability)
@@ -60,7 +60,9 @@ impl Future for Commit {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         match (&self.inner.writing, self.inner.config.durability) {
-            (Some(writing), Durability::Sync) => writing.shared.poll_durable(self.lsn, context.waker()),
+            (Some(writing), Durability::Sync) => {
+                writing.shared.poll_durable(self.lsn, context.waker()).map_err(Into::into)
+            }
             _ => Poll::Ready(Ok(())),
         }
     }

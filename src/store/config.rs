@@ -1,18 +1,18 @@
 //! Settings, and where time and randomness come from.
 
 use super::Store;
-use crate::disk::{Disk, OsDisk};
-use crate::error::Result;
-use crate::id::RecordId;
-use crate::pagestore::{Cache, Keeping};
-use crate::schema::Schema;
 use crate::txn::Source;
-use crate::value::Timestamp;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use vellum_disk::{Disk, OsDisk};
+use vellum_engine::pagestore::{Cache, Keeping};
+use vellum_types::RecordId;
+use vellum_types::Result;
+use vellum_types::schema::Schema;
+use vellum_types::value::Timestamp;
 
 /// What a commit waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -263,25 +263,30 @@ impl Config {
 }
 
 /// Clock and randomness of one store.
-pub(crate) struct ConfigSource {
+pub struct ConfigSource {
     clock: Option<Clock>,
     seed: u64,
     drawn: AtomicU64,
 }
 
 impl ConfigSource {
-    pub(crate) fn new(config: &Config) -> ConfigSource {
+    /// Those that the settings name, or the system's.
+    #[must_use]
+    pub fn new(config: &Config) -> ConfigSource {
         let seed = config.seed.unwrap_or_else(system_random);
         ConfigSource { clock: config.clock.clone(), seed, drawn: AtomicU64::new(0) }
     }
 
     /// 64 bits that nobody drew before: a counter through XXH3 under a random seed.
-    pub(crate) fn random(&self) -> u64 {
+    #[must_use]
+    pub fn random(&self) -> u64 {
         let drawn = self.drawn.fetch_add(1, Relaxed);
-        crate::value::key_hash(self.seed, &drawn.to_le_bytes())
+        vellum_engine::index::key_hash(self.seed, &drawn.to_le_bytes())
     }
 
-    pub(crate) fn random_id(&self) -> [u8; 16] {
+    /// 128 such bits.
+    #[must_use]
+    pub fn random_id(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.random().to_le_bytes());
         bytes[8..].copy_from_slice(&self.random().to_le_bytes());

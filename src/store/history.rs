@@ -3,17 +3,18 @@
 
 use super::object::find_at;
 use super::{Inner, Object, Snapshot, Store};
-use crate::change::Key;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AttributeId, Lsn, RecordId};
-use crate::page::header::Header;
-use crate::pagestore::Root;
+use crate::records::row_header::Header;
 use crate::records::{Catalog, Entry, ObjectLayout, Records, intervals, read_cell, read_record};
-use crate::schema::{AttributeSchema, ObjectSchema, Standing};
 use crate::txn::Outcome;
 use crate::txn::key::{ObjectRef, object_ref};
-use crate::value::{Actor, Record, Timestamp, Value};
 use std::sync::Arc;
+use vellum_engine::pagestore::Root;
+use vellum_engine::{self as engine, Lsn};
+use vellum_types::Key;
+use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
+use vellum_types::value::{Actor, Record, Timestamp, Value};
+use vellum_types::{AttributeId, RecordId};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// A value that an attribute has or had, and when. An interval contains its begin and not its end.
 #[derive(Clone, PartialEq, Debug)]
@@ -193,10 +194,12 @@ impl Inner {
         records.read_live(&mut attempt, |attempt| match self.lock_writer() {
             Ok(_writer) => attempt(&records.pages.live()),
             // Nothing is applied in a store that is read, or inside a transaction of this thread.
-            Err(error) if matches!(error.kind(), ErrorKind::NestedWrite | ErrorKind::ReadOnly) => {
+            Err(error)
+                if matches!(error.kind(), engine::ErrorKind::NestedWrite | engine::ErrorKind::ReadOnly) =>
+            {
                 attempt(&records.pages.live())
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         })
     }
 }
@@ -335,7 +338,7 @@ impl<'c> Past<'c> {
 /// Attributes with history that have a value.
 fn present_in(
     object: &ObjectLayout,
-    state: &crate::pagestore::GroupState,
+    state: &vellum_engine::pagestore::GroupState,
     slot: u32,
 ) -> Result<Vec<AttributeId>> {
     let (mut present, mut cell) = (Vec::new(), Vec::new());

@@ -10,7 +10,6 @@
 
 mod admission;
 mod background;
-mod backup;
 mod commit;
 mod config;
 mod history;
@@ -23,7 +22,6 @@ mod write;
 
 #[doc(hidden)]
 pub use background::Work;
-pub use backup::{BackupProgress, BackupReport};
 pub use commit::Commit;
 pub use config::{Config, Durability, Progress};
 pub use history::PastValue;
@@ -32,30 +30,32 @@ pub use snapshot::Snapshot;
 pub use stats::{Health, IndexStats, ObjectStats, Stats};
 pub use write::Txn;
 
-use crate::change::{FrameBuilder, FrameHead};
-use crate::disk::{Access, Disk, File, LOCK_NAME, Lock};
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::Lsn;
-use crate::pagestore::superblock::{self, Found, Remains, Superblock};
-use crate::pagestore::{self, CheckpointReport, SegmentEntry};
-use crate::planted::planted;
 use crate::records::{ApplyScratch, Records};
 use crate::recover::RecoveryReport;
-use crate::schema::Schema;
-use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::redo::{FrameBuilder, FrameHead};
 use crate::txn::{Source, Stage, WriterState};
-use crate::value::Actor;
-use crate::wal::{self, Attestation, GroupCommit, Kind, Log, LogConfig, Position, Resume, Seal, Witness};
 use admission::Shortage;
 use background::Threads;
-pub(crate) use config::ConfigSource;
+pub use config::ConfigSource;
 use opening::Opened;
 use reserve::Reserve;
 use stats::HealthState;
 use std::cell::Cell as ThreadCell;
 use std::path::Path;
 use std::sync::Arc;
+use vellum_disk::{Access, Disk, File, LOCK_NAME, Lock};
+use vellum_engine::pagestore::superblock::{self, Found, Remains, Superblock};
+use vellum_engine::pagestore::{self, CheckpointReport, SegmentEntry};
+use vellum_engine::planted::planted;
+use vellum_engine::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use vellum_engine::sync::{Condvar, Mutex, MutexGuard};
+use vellum_engine::wal::{
+    self, Attestation, GroupCommit, Kind, Log, LogConfig, Position, Resume, Seal, Witness,
+};
+use vellum_engine::{self as engine, Lsn};
+use vellum_types::Result;
+use vellum_types::schema::Schema;
+use vellum_types::value::Actor;
 
 /// A close takes a last checkpoint when more row groups and buckets than this are dirty: each costs the
 /// next opening up to eight images, and an opening reads at most 64.
@@ -334,7 +334,7 @@ impl Store {
     /// `Poisoned` when the log stopped.
     pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
         match &self.inner().writing {
-            Some(writing) => writing.shared.wait(lsn),
+            Some(writing) => Ok(writing.shared.wait(lsn)?),
             None => Ok(()),
         }
     }
@@ -352,7 +352,7 @@ impl Store {
     /// # Errors
     /// `Io`, `DiskFull`: nothing is lost, the log still has it. `Poisoned`.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
-        self.inner().checkpoint(pagestore::Compaction::Bounded)
+        Ok(self.inner().checkpoint(pagestore::Compaction::Bounded)?)
     }
 
     /// A checkpoint that leaves no segment with anything dead in it, and frees the space.
@@ -386,7 +386,23 @@ impl Store {
     /// # Errors
     /// What the disk said; nothing is lost by that, the next opening recovers.
     pub fn close(self) -> Result<()> {
-        self.handle.close()
+        Ok(self.handle.close()?)
+    }
+
+    /// The records, for tools that read pages.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn records(&self) -> &Records {
+        &self.inner().records
+    }
+
+    /// Changes pages under the writer lock without a frame, for tests of tools that find damage.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    #[doc(hidden)]
+    pub fn with_pages<R>(&self, change: impl FnOnce(&Records, &mut pagestore::Writer) -> R) -> Result<R> {
+        Ok(change(self.records(), &mut self.inner().lock_writer()?.pages))
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -403,7 +419,7 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    fn close(&self) -> Result<()> {
+    fn close(&self) -> engine::Result<()> {
         let mut threads = self.threads.lock();
         if self.inner.closed.load(Ordering::Acquire) {
             return Ok(());
@@ -422,13 +438,13 @@ impl Inner {
     }
 
     /// The writer lock.
-    pub(crate) fn lock_writer(&self) -> Result<MutexGuard<'_, WriterState>> {
+    pub(crate) fn lock_writer(&self) -> engine::Result<MutexGuard<'_, WriterState>> {
         let Some(writing) = &self.writing else {
-            return Err(Error::new(ErrorKind::ReadOnly, "the store was opened for reading"));
+            return Err(engine::Error::new(engine::ErrorKind::ReadOnly, "the store was opened for reading"));
         };
         if IN_TRANSACTION.get() == std::ptr::from_ref(self) as usize {
-            return Err(Error::new(
-                ErrorKind::NestedWrite,
+            return Err(engine::Error::new(
+                engine::ErrorKind::NestedWrite,
                 "a write through the store inside a transaction of the same thread; use the transaction's own methods",
             ));
         }
@@ -439,27 +455,27 @@ impl Inner {
 
     /// Crash rule 9: after a failed log write memory is ahead of the disk, so live reads fail too.
     #[inline]
-    pub(crate) fn check_open(&self) -> Result<()> {
+    pub(crate) fn check_open(&self) -> engine::Result<()> {
         if let Some(writing) = &self.writing
             && let Some(cause) = writing.shared.poisoned()
         {
             return Err(cause);
         }
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+            return Err(engine::Error::new(engine::ErrorKind::Closed, "the store was closed"));
         }
         Ok(())
     }
 
     /// Crash rule 6: before the first frame of a session, both copies say `open`, durably.
     #[inline]
-    pub(crate) fn mark_open(&self) -> Result<()> {
+    pub(crate) fn mark_open(&self) -> engine::Result<()> {
         let closed = self.sealed.load(Ordering::Acquire) && !planted("no_open_mark");
         if closed { self.write_seal(None) } else { Ok(()) }
     }
 
     #[cold]
-    fn write_seal(&self, seal: Option<Seal>) -> Result<()> {
+    fn write_seal(&self, seal: Option<Seal>) -> engine::Result<()> {
         self.shared()?.check_files()?;
         let attested = self.durable();
         self.superblocks.lock().write_seal(seal, attested).inspect_err(|error| self.poison(error))?;
@@ -467,14 +483,14 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn poison(&self, cause: &Error) {
+    pub(super) fn poison(&self, cause: &engine::Error) {
         if let Some(writing) = &self.writing {
-            writing.shared.poison(cause.again());
+            writing.shared.poison(cause.clone());
         }
     }
 
     /// Crash rule 6: a clean close names the log's end in both copies.
-    fn seal(&self) -> Result<()> {
+    fn seal(&self) -> engine::Result<()> {
         let Some(writing) = &self.writing else { return Ok(()) };
         if writing.shared.poisoned().is_some() || self.sealed.load(Ordering::Acquire) {
             return Ok(());
@@ -509,7 +525,7 @@ impl Inner {
 
 impl Superblocks {
     /// Writes both copies with this seal, the older one first, so that one of them is whole always.
-    fn write_seal(&mut self, seal: Option<Seal>, attested: Lsn) -> Result<()> {
+    fn write_seal(&mut self, seal: Option<Seal>, attested: Lsn) -> engine::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.other.is_none() {
             // A copy that could not be read is made anew from the live one, under the generation before; a new
@@ -530,7 +546,7 @@ impl Superblocks {
     }
 
     /// Switches to a new checkpoint: one write, one sync, to the copy that is not live.
-    fn flip(&mut self, next: Superblock) -> Result<()> {
+    fn flip(&mut self, next: Superblock) -> engine::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         superblock::write(file, &next)?;
         self.other = Some(std::mem::replace(&mut self.live, next));
@@ -554,9 +570,9 @@ fn log_config(config: &Config) -> LogConfig {
     }
 }
 
-fn reject_occupied(disk: &dyn Disk) -> Result<()> {
+fn reject_occupied(disk: &dyn Disk) -> engine::Result<()> {
     let names = if disk.exists()? { disk.list()? } else { Vec::new() };
-    let taken = |message| Err(Error::new(ErrorKind::AlreadyExists, message));
+    let taken = |message| Err(engine::Error::new(engine::ErrorKind::AlreadyExists, message));
     if names.iter().any(|name| name == superblock::FILE_NAME) {
         return taken(format!(
             "{} holds a store already; open it, or choose another directory",
@@ -592,7 +608,7 @@ fn open_log(
     live: &Superblock,
     scan: &wal::Scan,
     report: &mut RecoveryReport,
-) -> Result<Log> {
+) -> engine::Result<Log> {
     let end: &Resume = &scan.end;
     if scan.sealed {
         return Log::resume(disk.clone(), live.store_id, end, log_config(config));
@@ -617,7 +633,7 @@ fn keep_witness(
     found: &Found,
     is_sealed: bool,
     is_mapped: bool,
-) -> Result<()> {
+) -> engine::Result<()> {
     let (end, newest) = (log.resume_point(), log.newest_file());
     let record = found.attestation.unwrap_or(Attestation::new(end.lsn, newest));
     let store_id = found.live.store_id;
@@ -642,7 +658,7 @@ fn remove_leftovers(
     disk: &dyn Disk,
     found: &superblock::Found,
     cache: Option<&Arc<pagestore::Cache>>,
-) -> Result<Vec<SegmentEntry>> {
+) -> engine::Result<Vec<SegmentEntry>> {
     for name in [superblock::TEMPORARY_NAME, superblock::UNFINISHED_NAME] {
         if disk.identity(name)?.is_some() {
             disk.remove(name)?;
@@ -653,7 +669,7 @@ fn remove_leftovers(
     let newer = pagestore::segments_of(disk, live.store_id, live.root, cache)?;
     let mut older = match pagestore::segments_of(disk, live.store_id, other.root, cache) {
         Ok(older) => older,
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
+        Err(error) if error.kind() == engine::ErrorKind::Corrupt => {
             tracing::warn!(%error, "the older checkpoint cannot be read; nothing is removed");
             return Ok(Vec::new());
         }

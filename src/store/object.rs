@@ -1,18 +1,19 @@
 //! One object's records: the methods that a record server calls most.
 
 use super::{Inner, Store};
-use crate::change::{Action, Key, Mutation, Patch};
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::ObjectId;
-use crate::pagestore::{GroupState, Root};
 use crate::records::{
     AttributeLayout, Catalog, IndexKey, Records, header_alone, read_cell, read_key, read_record,
 };
 use crate::txn::Outcome;
 use crate::txn::key::{ObjectRef, choose_index, encode_key, meets, object_ref, refiners};
-use crate::value::{Name, Record, Value, key_hash, values_from};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use vellum_engine::index::key_hash;
+use vellum_engine::pagestore::{GroupState, Root};
+use vellum_types::ObjectId;
+use vellum_types::value::{Name, Record, Value, values_from};
+use vellum_types::{Action, Key, Mutation, Patch};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// A handle for one object's records. Cheap; it keeps the store open.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ impl Object {
         self.create(values_from(value)?)
     }
 
-    /// Changes what a patch names and leaves the rest; see [`patch!`](crate::patch!).
+    /// Changes what a patch names and leaves the rest; see [`patch!`](vellum_types::patch!).
     ///
     /// # Errors
     /// As [`Store::apply`]; `RecordNotFound`.
@@ -169,8 +170,8 @@ impl Inner {
 /// What is done with a record under its group's latch.
 pub(crate) type ReadRow<'r, R> = &'r mut dyn FnMut(
     &crate::records::ObjectLayout,
-    &crate::page::header::Header,
-    &crate::pagestore::GroupState,
+    &crate::records::row_header::Header,
+    &vellum_engine::pagestore::GroupState,
     u32,
 ) -> Result<R>;
 
@@ -187,10 +188,10 @@ fn find<R>(
             |attempt| match inner.lock_writer() {
                 Ok(_writer) => attempt(&inner.records.pages.live()),
                 // Inside a transaction of this thread nothing is applied meanwhile.
-                Err(error) if error.kind() == crate::ErrorKind::NestedWrite => {
+                Err(error) if error.kind() == vellum_engine::ErrorKind::NestedWrite => {
                     attempt(&inner.records.pages.live())
                 }
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             },
         )
     })

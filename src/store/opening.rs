@@ -11,12 +11,12 @@
 //! writer, and none comes in meanwhile (the lock that readers share is held for this one look), it is damage.
 
 use super::Config;
-use crate::disk::{Disk, Lock};
-use crate::error::{Error, ErrorKind, Result};
-use crate::pagestore::superblock::{self, Found};
 use crate::recover::{self, Recovered};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vellum_disk::{Disk, Lock};
+use vellum_engine::pagestore::superblock::{self, Found};
+use vellum_engine::{Error, ErrorKind, Result};
 
 /// Openings during a writer's work before a reader gives up: each fails only if two checkpoints, or a roll-over
 /// of the log, fall into it.

@@ -18,14 +18,14 @@
 //! While the reserve is given up the store itself takes none of that room: writers wait, and a log file is made of
 //! the log's reserve alone.
 
-pub(crate) use crate::disk::RESERVE_NAME as FILE_NAME;
+pub(crate) use vellum_disk::RESERVE_NAME as FILE_NAME;
 
 use super::Config;
-use crate::disk::{Access, Disk, File};
-use crate::error::{ErrorKind, Result};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use vellum_disk::{Access, Disk, File};
+use vellum_engine::sync::Mutex;
+use vellum_engine::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use vellum_engine::{ErrorKind, Result};
 
 /// There always once a commit was made: as long as two log files of the least length.
 const BASE_LEN: u64 = 2 << 20;

@@ -2,14 +2,14 @@
 
 use super::object::find_at;
 use super::{Handle, Inner, Store};
-use crate::change::Key;
-use crate::error::Result;
-use crate::id::{GROUP_ROWS, Lsn};
-use crate::pagestore::View;
 use crate::records::{COUNTER, Catalog, ObjectLayout, read_header, read_record};
-use crate::value::Record;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use vellum_engine::pagestore::View;
+use vellum_engine::{GROUP_ROWS, Lsn};
+use vellum_types::Key;
+use vellum_types::Result;
+use vellum_types::value::Record;
 
 /// The store as it was at one commit. Blocks neither writers nor checkpoints; what it holds of disk and
 /// memory is freed when it goes. It keeps the store open.
@@ -89,25 +89,35 @@ impl Snapshot {
     }
 
     /// A time that no commit in it is behind.
-    pub(crate) fn commit_time(&self) -> crate::Timestamp {
+    #[doc(hidden)]
+    pub fn commit_time(&self) -> crate::Timestamp {
         crate::Timestamp(self.handle.inner.records.commit_time())
     }
 
     /// The counter of the newest record that an object ever had.
-    pub(crate) fn counter(&self, object: &str) -> Result<u64> {
+    #[doc(hidden)]
+    pub fn counter(&self, object: &str) -> Result<u64> {
         let tree = self.layout(object)?.tree;
         Ok(self.view.root.tree(tree).map_or(0, |tree| tree.meta(COUNTER)))
     }
 
-    pub(crate) fn records(&self) -> &crate::records::Records {
+    #[doc(hidden)]
+    pub fn records(&self) -> &crate::records::Records {
         &self.handle.inner.records
     }
 
-    pub(crate) fn catalog(&self) -> &Catalog {
+    #[doc(hidden)]
+    pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    pub(crate) fn root(&self) -> &crate::pagestore::Root {
+    #[doc(hidden)]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    #[doc(hidden)]
+    pub fn root(&self) -> &vellum_engine::pagestore::Root {
         &self.view.root
     }
 
@@ -122,7 +132,7 @@ impl Snapshot {
         let group = match records.pages.group(&self.view.root, object.tree, number) {
             Ok(Some(group)) => group,
             Ok(None) => return Vec::new(),
-            Err(error) => return vec![Err(error)],
+            Err(error) => return vec![Err(error.into())],
         };
         let mut read: Vec<Result<Record>> = {
             let state = group.state.read();
@@ -131,7 +141,7 @@ impl Snapshot {
                 Ok(Some(header)) => {
                     Some(read_record(&self.catalog, object, &header, &state, slot, &|_| true))
                 }
-                Err(error) => Some(Err(error)),
+                Err(error) => Some(Err(error.into())),
             };
             (0..GROUP_ROWS).filter_map(record).collect()
         };

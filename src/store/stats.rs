@@ -1,12 +1,12 @@
 //! What a store says of itself: sizes, counters, health.
 
 use super::Store;
-use crate::error::{Error, Result};
-use crate::id::Lsn;
-use crate::id::TreeId;
-use crate::index::{BUCKET_COUNT, ENTRY_COUNT};
 use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
-use crate::sync::atomic::Ordering;
+use vellum_engine::Lsn;
+use vellum_engine::TreeId;
+use vellum_engine::index::{BUCKET_COUNT, ENTRY_COUNT};
+use vellum_engine::sync::atomic::Ordering;
+use vellum_types::Result;
 
 /// Sizes and counters at one moment.
 #[derive(Clone, Debug, Default)]
@@ -90,8 +90,8 @@ pub struct Health {
 
 #[derive(Debug, Default)]
 pub(crate) struct HealthState {
-    pub(crate) checkpoint: Option<Error>,
-    pub(crate) log: Option<Error>,
+    pub(crate) checkpoint: Option<vellum_engine::Error>,
+    pub(crate) log: Option<vellum_engine::Error>,
     pub(crate) checkpoint_count: u64,
     pub(crate) written_len: u64,
 }
@@ -155,7 +155,7 @@ impl Store {
         {
             stats.log_file_count += 1;
             // A file that is given back or renamed meanwhile counts for nothing.
-            let file = inner.disk.open(name, crate::disk::Access::Read);
+            let file = inner.disk.open(name, vellum_disk::Access::Read);
             stats.log_len += file.and_then(|file| file.len()).unwrap_or(0);
         }
         let superblocks = inner.superblocks();

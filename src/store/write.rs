@@ -2,15 +2,15 @@
 
 use super::commit::Commit;
 use super::{Durability, IN_TRANSACTION, Inner, Store};
-use crate::change::{Action, Key, Mutation, Patch};
-use crate::error::{ErrorKind, Result};
-use crate::id::Lsn;
-use crate::schema::Schema;
-use crate::sync::atomic::Ordering;
 use crate::txn::resolve::Staging;
 use crate::txn::{Context, Held, Once, Outcome, Tries, WriterState};
-use crate::value::{Actor, Name, Record, Value};
-use crate::wal;
+use vellum_engine::Lsn;
+use vellum_engine::sync::atomic::Ordering;
+use vellum_engine::wal;
+use vellum_types::schema::Schema;
+use vellum_types::value::{Actor, Name, Record, Value};
+use vellum_types::{Action, Key, Mutation, Patch};
+use vellum_types::{ErrorKind, Result};
 
 /// A transaction over many records: its reads see its own writes, nobody else does before it commits.
 ///
@@ -338,7 +338,7 @@ impl Inner {
     /// Waits for a commit as `durability` says.
     pub(crate) fn settle(&self, lsn: Lsn, durability: Durability) -> Result<()> {
         match (durability, &self.writing) {
-            (Durability::Sync, Some(writing)) => writing.shared.wait(lsn),
+            (Durability::Sync, Some(writing)) => Ok(writing.shared.wait(lsn)?),
             _ => Ok(()),
         }
     }

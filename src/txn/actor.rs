@@ -2,11 +2,12 @@
 
 use super::resolve::Staging;
 use super::stage::Fate;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::RowId;
 use crate::records::{IndexKey, header_alone};
-use crate::schema::{ACTOR, ACTORS};
-use crate::value::{ValueType, append_key_bytes, key_hash};
+use vellum_engine::RowId;
+use vellum_engine::index::key_hash;
+use vellum_types::schema::{ACTOR, ACTORS};
+use vellum_types::value::{ValueType, append_key_bytes};
+use vellum_types::{Error, ErrorKind, Result};
 
 impl Staging<'_> {
     /// Looks the number of the actor up, and stages the actor where it never committed before.

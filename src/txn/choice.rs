@@ -11,13 +11,13 @@ use super::outcome::AttributeSet;
 use super::plan::Problems;
 use super::resolve::{Staging, refuse_archived};
 use super::stage::Fate;
-use crate::change::Op;
-use crate::error::{Error, ErrorKind, Result};
-use crate::patch::{self, Place};
 use crate::records::AttributeLayout;
-use crate::schema::{AttributeSchema, is_no_member};
-use crate::value::{Name, Value, ValueType};
 use std::borrow::Cow;
+use vellum_types::Op;
+use vellum_types::patch::{self, Place};
+use vellum_types::schema::{AttributeSchema, is_no_member};
+use vellum_types::value::{Name, Value, ValueType};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// A value or an op that counts: its place in the mutation, its attribute, and what it says.
 type Chosen<'c, 'p, T> = (usize, &'c AttributeSchema, &'c AttributeLayout, Cow<'p, T>);

@@ -4,19 +4,21 @@ use super::key::{ObjectRef, key_names};
 use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage, Staged};
 use super::{Context, Tries, WriterState};
-use crate::change::{Cell, FrameHead, Target};
-use crate::error::{Conflict, Error, ErrorKind, Result};
-use crate::id::{Lsn, RecordId, RowId};
-use crate::index::{self, Moved};
-use crate::page::header::{self, SLOT_LEN};
-use crate::page::{Columns, slots};
-use crate::pagestore::{GroupState, Root};
+use crate::records::row_header::{self, SLOT_LEN};
 use crate::records::{
     AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, ROWS,
     Records, for_each_key_in, in_group, prefetch,
 };
-use crate::value::{Timestamp, key_hash};
-use crate::wal::Kind;
+use crate::redo::{Cell, FrameHead, Target};
+use vellum_engine::index::key_hash;
+use vellum_engine::index::{self, Moved};
+use vellum_engine::page::{Columns, slots};
+use vellum_engine::pagestore::{GroupState, Root};
+use vellum_engine::wal::Kind;
+use vellum_engine::{self as engine, Lsn, RowId};
+use vellum_types::RecordId;
+use vellum_types::value::Timestamp;
+use vellum_types::{Conflict, Error, Result};
 
 /// What a record adds to images beside its values: its header, slots of attributes without a value, a delta's places.
 const ROW_IMAGES_LEN: u64 = 512;
@@ -60,9 +62,10 @@ impl Staging<'_> {
             touch(self.context.records, self.root, self.catalog, &mut self.state.stage)?;
             let admitted = (self.context.admit)(&mut self.state, only_deletes);
             let Err(error) = admitted else { return Ok(()) };
-            if error.kind() != ErrorKind::DiskFull || !(self.context.make_room)(&mut self.state, &mut tries)?
+            if error.kind() != engine::ErrorKind::DiskFull
+                || !(self.context.make_room)(&mut self.state, &mut tries)?
             {
-                return Err(error);
+                return Err(error.into());
             }
             // A checkpoint may have taken pages out of memory: they are read again.
             self.state.stage.forget_groups();
@@ -272,7 +275,7 @@ pub(super) fn conflict(
 
 fn next_free(records: &Records, live: &Root, object: &ObjectLayout, row: RowId) -> Result<Option<RowId>> {
     let next = records.with_row(live, object, row, |state, slot| {
-        state.page(0).map_or(Ok(None), |page| header::read_next_free(page, slot))
+        state.page(0).map_or(Ok(None), |page| row_header::read_next_free(page, slot))
     })?;
     Ok(next.flatten())
 }
@@ -364,7 +367,7 @@ fn note_old_keys(
 ) -> Result<()> {
     let mut buffers = KeyBuffers::default();
     for index in &object.indexes {
-        records.with_row(live, object, row, |state, slot| {
+        records.with_row(live, object, row, |state, slot| -> Result<()> {
             for_each_key_in(state, object, index, slot, &mut buffers, |key| {
                 let hash = key_hash(records.hash_seed, key);
                 moved.push(Moved { tree: index.tree, hash, is_insert: false });
@@ -380,7 +383,7 @@ fn touch_row(
     object: &ObjectLayout,
     staged: &super::stage::Staged,
     slot: u32,
-) -> Result<()> {
+) -> engine::Result<()> {
     if state.is_resident() {
         return Ok(());
     }
@@ -411,16 +414,16 @@ fn append_and_apply(context: &Context<'_>, catalog: &Catalog, state: &mut Writer
     let applied = context.records.apply_under(catalog, pages, scratch, lsn, frame.body());
     std::mem::forget(guard);
     if let Err(error) = applied {
-        log.shared().poison(error.again());
-        return Err(Error::poisoned(&error, log.shared().durable()));
+        log.shared().poison(error.clone());
+        return Err(vellum_engine::wal::stopped(&error, log.shared().durable()).into());
     }
     Ok(lsn)
 }
 
-struct PoisonOnUnwind<'a>(&'a crate::wal::GroupCommit);
+struct PoisonOnUnwind<'a>(&'a vellum_engine::wal::GroupCommit);
 
 impl Drop for PoisonOnUnwind<'_> {
     fn drop(&mut self) {
-        self.0.poison(Error::new(crate::ErrorKind::Poisoned, "a panic while a commit was applied"));
+        self.0.poison(engine::Error::new(engine::ErrorKind::Poisoned, "a panic while a commit was applied"));
     }
 }

@@ -2,14 +2,16 @@
 //! writer lock, so that nothing comes in between. It reads all that the change itself will read (crash rule 8).
 
 use super::resolve::Staging;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AttributeId, GROUP_ROWS, RecordId, RowId};
-use crate::pagestore::GroupState;
 use crate::records::{Catalog, KeyBuffers, ObjectLayout, for_each_key_in, read_cell, read_header};
-use crate::schema::{Asked, AttributeSchema, Demand, ObjectSchema, Standing};
-use crate::value::{Value, key_hash};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use vellum_engine::index::key_hash;
+use vellum_engine::pagestore::GroupState;
+use vellum_engine::{GROUP_ROWS, RowId};
+use vellum_types::schema::{Asked, AttributeSchema, Demand, ObjectSchema, Standing};
+use vellum_types::value::Value;
+use vellum_types::{AttributeId, RecordId};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// Most records that an error names; their number says more.
 const NAMED_MAX: usize = 20;
@@ -165,7 +167,7 @@ impl Staging<'_> {
         let mut keys: Vec<(Vec<u8>, RecordId)> = Vec::new();
         let mut buffers = KeyBuffers::default();
         for (hash, row) in rows {
-            records.with_row(self.root, object, *row, |state, slot| {
+            records.with_row(self.root, object, *row, |state, slot| -> Result<()> {
                 let Some(header) = read_header(state, slot)? else { return Ok(()) };
                 for_each_key_in(state, object, index, slot, &mut buffers, |key| {
                     if key_hash(records.hash_seed, key) == *hash {

@@ -4,9 +4,9 @@
 use super::key::ObjectRef;
 use super::outcome::AttributeSet;
 use super::resolve::Staging;
-use crate::change::{Mode, Patch};
-use crate::error::Result;
-use crate::value::{Name, Value};
+use vellum_types::Result;
+use vellum_types::value::{Name, Value};
+use vellum_types::{Mode, Patch};
 
 /// A member that the object does not know, and its value; `None` where it is named and its value does not count.
 pub(super) type Unknown<'p> = (&'p str, Option<&'p Value>);

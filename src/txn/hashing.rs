@@ -46,7 +46,8 @@ impl Hasher for Seeded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{RecordId, TreeId};
+    use vellum_engine::TreeId;
+    use vellum_types::RecordId;
 
     #[test]
     fn equal_keys_have_equal_hashes_and_every_bit_counts() {

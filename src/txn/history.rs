@@ -6,14 +6,15 @@
 
 use super::resolve::Staging;
 use super::stage::Fate;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AttributeId, Lsn, ObjectId, RecordId, RowId};
-use crate::page::header::Header;
-use crate::pagestore::GroupGuard;
+use crate::records::row_header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, intervals, read_cell, read_header};
-use crate::schema::history as h;
-use crate::value::Timestamp;
 use std::ops::Range;
+use vellum_engine::pagestore::GroupGuard;
+use vellum_engine::{Lsn, RowId};
+use vellum_types::schema::history as h;
+use vellum_types::value::Timestamp;
+use vellum_types::{AttributeId, ObjectId, RecordId};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// An entry that is staged, and the staged record whose history it is part of.
 #[derive(Clone, Copy, Debug)]
@@ -264,7 +265,7 @@ impl Staging<'_> {
     fn stored_header(&self, staged: usize) -> Result<Option<Header>> {
         let record = self.state.stage.record(staged);
         let Some(group) = &record.group else { return Ok(None) };
-        in_group(group, record.row, read_header)
+        in_group(group, record.row, |state, slot| Ok(read_header(state, slot)?))
     }
 
     fn stored_cell(
@@ -275,7 +276,7 @@ impl Staging<'_> {
     ) -> Result<bool> {
         let record = self.state.stage.record(staged);
         let Some(group) = &record.group else { return Ok(false) };
-        in_group(group, record.row, |state, slot| read_cell(state, layout, slot, out))
+        in_group(group, record.row, |state, slot| Ok(read_cell(state, layout, slot, out)?))
     }
 
     /// The intervals in which attributes of the record had values.
@@ -284,7 +285,7 @@ impl Staging<'_> {
         let entries = records.entries(self.root, owner.history, header.id, header.history)?;
         let record = self.state.stage.record(owner.staged);
         let Some(group) = &record.group else { return Ok(Vec::new()) };
-        let present = in_group(group, record.row, |state, slot| {
+        let present = in_group(group, record.row, |state, slot| -> Result<_> {
             let mut cell = Vec::new();
             let mut present = Vec::new();
             for layout in owner.object.attributes.iter().filter(|layout| layout.history) {

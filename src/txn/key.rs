@@ -1,11 +1,11 @@
 //! Names and keys of a mutation: which object, which attribute, which index, and the key's bytes.
 
-use crate::change::Key;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::AttributeId;
 use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
-use crate::schema::{AttributeSchema, ObjectSchema, Standing};
-use crate::value::{Name, Value, append_key_bytes};
+use vellum_types::AttributeId;
+use vellum_types::Key;
+use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
+use vellum_types::value::{Name, Value, append_key_bytes};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// Schema and layout of the object that a mutation is about.
 #[derive(Clone, Copy)]

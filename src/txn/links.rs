@@ -5,12 +5,12 @@
 use super::key::{ObjectRef, object_ref};
 use super::relations::references;
 use super::resolve::Staging;
-use crate::change::{Absent, Action, Key, Link, Op, Patch, Terms};
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ObjectId, RecordId};
-use crate::schema::AttributeSchema;
-use crate::value::{Json, Name, Value, ValueType, excerpt};
 use std::borrow::Cow;
+use vellum_types::schema::AttributeSchema;
+use vellum_types::value::{Json, Name, Value, ValueType, excerpt};
+use vellum_types::{Absent, Action, Key, Link, Op, Patch, Terms};
+use vellum_types::{Error, ErrorKind, Result};
+use vellum_types::{ObjectId, RecordId};
 
 /// What stands before a name in the text of a reference.
 const NAME_MARK: char = '@';

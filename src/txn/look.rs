@@ -5,16 +5,18 @@ use super::key::{ObjectRef, attribute_ref, choose_index, encode_key, meets, obje
 use super::outcome::{AttributeSet, Outcome};
 use super::resolve::Staging;
 use super::stage::{Fate, Stage, StagedCell};
-use crate::change::Key;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ObjectId, RecordId, RowId};
-use crate::pagestore::{GroupGuard, GroupState};
 use crate::records::{
     AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, header_alone, in_group,
     prefetch, read_cell, read_header, read_record,
 };
-use crate::value::{Name, Record, Value, key_hash};
 use std::sync::Arc;
+use vellum_engine::RowId;
+use vellum_engine::index::key_hash;
+use vellum_engine::pagestore::{GroupGuard, GroupState};
+use vellum_types::Key;
+use vellum_types::value::{Name, Record, Value};
+use vellum_types::{Error, ErrorKind, Result};
+use vellum_types::{ObjectId, RecordId};
 
 /// A record that a mutation is about, as the transaction sees it.
 #[derive(Clone, Debug)]
@@ -136,7 +138,7 @@ impl Staging<'_> {
         match located {
             Located::Staged(staged) => self.staged_cell(*staged, layout, out),
             Located::Stored { row, group, .. } => {
-                in_group(group, *row, |state, slot| read_cell(state, layout, slot, out))
+                in_group(group, *row, |state, slot| Ok(read_cell(state, layout, slot, out)?))
             }
         }
     }
@@ -266,7 +268,9 @@ impl Staging<'_> {
             return Ok(false);
         }
         match &record.group {
-            Some(group) => in_group(group, record.row, |state, slot| read_cell(state, attribute, slot, out)),
+            Some(group) => {
+                in_group(group, record.row, |state, slot| Ok(read_cell(state, attribute, slot, out)?))
+            }
             None => Ok(false),
         }
     }

@@ -46,14 +46,13 @@ pub use once::Once;
 pub use outcome::{Other, Outcome};
 pub(crate) use stage::Stage;
 
-use crate::change::FrameBuilder;
-use crate::error::Result;
-use crate::id::RecordId;
-use crate::pagestore::Writer;
 use crate::records::{ApplyScratch, Records};
-use crate::sync::MutexGuard;
-use crate::value::{Actor, Timestamp};
-use crate::wal::Log;
+use crate::redo::FrameBuilder;
+use vellum_engine::pagestore::Writer;
+use vellum_engine::sync::MutexGuard;
+use vellum_engine::wal::Log;
+use vellum_types::RecordId;
+use vellum_types::value::{Actor, Timestamp};
 
 /// What the writer lock guards.
 #[derive(Debug)]
@@ -98,10 +97,10 @@ pub(crate) struct Context<'a> {
     /// Who commits.
     pub(crate) actor: Option<&'a Actor>,
     /// Asked before a frame is logged: whether there is room for it (crash rule 12).
-    pub(crate) admit: &'a dyn Fn(&mut WriterState, bool) -> Result<()>,
+    pub(crate) admit: &'a dyn Fn(&mut WriterState, bool) -> vellum_engine::Result<()>,
     /// Asked after a rejection for want of room: frees what can be freed, and answers whether to ask for
     /// admission again. Checkpoints have the lock meanwhile; other commits do not.
-    pub(crate) make_room: &'a dyn Fn(&mut Held<'_>, &mut Tries) -> Result<bool>,
+    pub(crate) make_room: &'a dyn Fn(&mut Held<'_>, &mut Tries) -> vellum_engine::Result<bool>,
 }
 
 impl std::fmt::Debug for Context<'_> {

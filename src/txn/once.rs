@@ -7,19 +7,21 @@
 use super::outcome::{AttributeSet, Outcome};
 use super::resolve::Staging;
 use super::stage::Fate;
-use crate::change::Mutation;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AttributeId, Lsn, ObjectId, RecordId, RowId};
-use crate::page::header::Header;
-use crate::pagestore::GroupGuard;
+use crate::records::row_header::Header;
 use crate::records::{Catalog, IndexKey, ObjectLayout, ROWS, in_group, read_cell, read_header};
-use crate::schema::REQUESTS;
-use crate::text::{format_record, read_values};
-use crate::value::{Actor, Record, Timestamp, ValueType, append_key_bytes, key_hash};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
+use vellum_engine::index::key_hash;
+use vellum_engine::pagestore::GroupGuard;
+use vellum_engine::{Lsn, RowId};
+use vellum_types::Mutation;
+use vellum_types::schema::REQUESTS;
+use vellum_types::text::{format_record, read_values};
+use vellum_types::value::{Actor, Record, Timestamp, ValueType, append_key_bytes};
+use vellum_types::{AttributeId, ObjectId, RecordId};
+use vellum_types::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Attributes of a stored request; see `schema::system`.
@@ -158,7 +160,7 @@ impl Staging<'_> {
     }
 
     fn read_request(&self, object: &ObjectLayout, row: RowId, group: GroupGuard) -> Result<Option<Met>> {
-        let read = in_group(&group, row, |state, slot| {
+        let read = in_group(&group, row, |state, slot| -> Result<_> {
             let Some(header) = read_header(state, slot)? else { return Ok(None) };
             let mut cells: [Vec<u8>; 3] = Default::default();
             for (cell, id) in cells.iter_mut().zip([BODY_HASH, EXPIRES_AT, OUTCOME]) {

@@ -1,10 +1,11 @@
 //! The answer of a mutation.
 
-use crate::error::Error;
-use crate::id::{AttributeId, Lsn, ObjectId, RecordId};
 use crate::records::Catalog;
-use crate::value::{Name, Record, Value};
 use std::sync::Arc;
+use vellum_engine::Lsn;
+use vellum_types::Error;
+use vellum_types::value::{Name, Record, Value};
+use vellum_types::{AttributeId, ObjectId, RecordId};
 
 /// A set of attributes; no allocation for the first 128 of an object.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -126,7 +127,7 @@ impl Outcome {
             .iter()
             .filter_map(|id| attributes.get(usize::from(id.0)))
             .filter(|attribute| {
-                !attribute.is_hidden() && attribute.standing() != crate::schema::Standing::Deleted
+                !attribute.is_hidden() && attribute.standing() != vellum_types::schema::Standing::Deleted
             })
             .map(|attribute| attribute.key())
     }

@@ -20,13 +20,13 @@ use super::look::Located;
 use super::outcome::{AttributeSet, Other, Outcome};
 use super::resolve::{Staging, is_cleared_by_replacing, missing_required};
 use super::stage::{Fate, Mark};
-use crate::change::{Action, Key, Mode, Mutation, Patch, Validation};
-use crate::error::{Conflict, Error, ErrorKind, Result};
-use crate::id::{AttributeId, RecordId};
-use crate::patch::{self, When};
 use crate::records::AttributeLayout;
-use crate::schema::{AttributeSchema, ObjectSchema};
-use crate::value::{Name, Value};
+use vellum_types::patch::{self, When};
+use vellum_types::schema::{AttributeSchema, ObjectSchema};
+use vellum_types::value::{Name, Value};
+use vellum_types::{Action, Key, Mode, Mutation, Patch, Validation};
+use vellum_types::{AttributeId, RecordId};
+use vellum_types::{Conflict, Error, ErrorKind, Result};
 
 /// Deepest nesting of mutations in links.
 pub(super) const DEPTH_MAX: usize = 8;
@@ -89,7 +89,7 @@ impl Problems {
 fn each(error: Error) -> Vec<Error> {
     match error.all() {
         [_] => vec![error],
-        several => several.iter().map(Error::again).collect(),
+        several => several.to_vec(),
     }
 }
 

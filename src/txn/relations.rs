@@ -19,13 +19,14 @@ use super::look::Located;
 use super::outcome::Outcome;
 use super::resolve::{Staging, missing_required};
 use super::stage::{Emptied, Mark, Restricted};
-use crate::change::Patch;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AttributeId, GROUP_ROWS, ObjectId, RecordId, RowId};
-use crate::page::Columns;
 use crate::records::{AttributeLayout, ObjectLayout, read_cell, read_header};
-use crate::schema::{AttributeSchema, Inverse, OnDelete};
-use crate::value::{Value, ValueType};
+use vellum_engine::page::Columns;
+use vellum_engine::{GROUP_ROWS, RowId};
+use vellum_types::Patch;
+use vellum_types::schema::{AttributeSchema, Inverse, OnDelete};
+use vellum_types::value::{Value, ValueType};
+use vellum_types::{AttributeId, ObjectId, RecordId};
+use vellum_types::{Error, ErrorKind, Result};
 
 /// The records that an attribute names.
 pub(super) type Partners = Vec<(AttributeId, Vec<RecordId>)>;
@@ -281,7 +282,9 @@ impl<'a> Staging<'a> {
             }
             for slot in 0..GROUP_ROWS {
                 let row = RowId(number * u64::from(GROUP_ROWS) + u64::from(slot));
-                let about = |error: Error| crate::pagestore::about_row(group.tree, row, &error);
+                let about = |error: vellum_engine::Error| {
+                    vellum_engine::pagestore::about_row(group.tree, row, &error)
+                };
                 if read_cell(&state, attribute, slot, &mut cell).map_err(about)?
                     && names(&cell, target)
                     && let Some(header) = read_header(&state, slot).map_err(about)?

@@ -6,15 +6,16 @@ use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
 use super::stage::Fate;
 use super::{Context, Held};
-use crate::change::{Action, Key, Mode, Mutation, Patch};
-use crate::error::{Conflict, Error, ErrorKind, Result};
-use crate::id::{AttributeId, RecordId, RowId};
-use crate::page::{Columns, slots, text};
-use crate::pagestore::{GroupGuard, GroupState, Root};
 use crate::records::{AttributeLayout, Catalog, header_alone, in_group};
-use crate::schema::{AttributeSchema, ObjectSchema, Standing};
-use crate::value::{Name, Value, ValueType};
 use std::sync::Arc;
+use vellum_engine::RowId;
+use vellum_engine::page::{Columns, slots, text};
+use vellum_engine::pagestore::{GroupGuard, GroupState, Root};
+use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
+use vellum_types::value::{Name, Value, ValueType};
+use vellum_types::{Action, Key, Mode, Mutation, Patch};
+use vellum_types::{AttributeId, RecordId};
+use vellum_types::{Conflict, Error, ErrorKind, Result};
 
 /// The staging half of a transaction.
 pub(crate) struct Staging<'a> {
@@ -572,7 +573,12 @@ fn names_no_reference(object: ObjectRef<'_>, patch: &Patch) -> bool {
 }
 
 /// Whether a slot holds exactly this value.
-fn cell_equals(state: &GroupState, layout: &AttributeLayout, slot: u32, new: Option<&[u8]>) -> Result<bool> {
+fn cell_equals(
+    state: &GroupState,
+    layout: &AttributeLayout,
+    slot: u32,
+    new: Option<&[u8]>,
+) -> vellum_engine::Result<bool> {
     let Some(page) = state.page(layout.column) else { return Ok(new.is_none()) };
     let Some(width) = layout.width else {
         return match new {
@@ -603,7 +609,11 @@ pub(super) fn missing_required(object: ObjectRef<'_>, id: AttributeId) -> Error 
 }
 
 /// Reads what changing a cell will read. The presence byte was read before.
-pub(super) fn touch_cell(state: &GroupState, layout: &AttributeLayout, slot: u32) -> Result<()> {
+pub(super) fn touch_cell(
+    state: &GroupState,
+    layout: &AttributeLayout,
+    slot: u32,
+) -> vellum_engine::Result<()> {
     let Some(page) = state.page(layout.column) else { return Ok(()) };
     match layout.width {
         None => text::touch(state, layout.column, slot),

@@ -3,8 +3,8 @@
 
 use super::key::ObjectRef;
 use super::resolve::Staging;
-use crate::error::Result;
 use crate::records::COUNTER;
+use vellum_types::Result;
 
 impl Staging<'_> {
     /// Gives a record in the making the number of each of its sequences.

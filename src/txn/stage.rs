@@ -2,15 +2,16 @@
 
 use super::hashing::Hashing;
 use super::history::{PastValue, StagedEntry};
-use crate::change::Origin;
-use crate::id::{AttributeId, ObjectId, RecordId, RowId, TreeId};
-use crate::index::Moved;
-use crate::pagestore::GroupGuard;
 use crate::records::KeyBuffers;
-use crate::schema::Schema;
-use crate::value::{Name, Timestamp};
+use crate::redo::Origin;
 use std::collections::HashMap;
 use std::ops::Range;
+use vellum_engine::index::Moved;
+use vellum_engine::pagestore::GroupGuard;
+use vellum_engine::{RowId, TreeId};
+use vellum_types::schema::Schema;
+use vellum_types::value::{Name, Timestamp};
+use vellum_types::{AttributeId, ObjectId, RecordId};
 
 /// Up to here a record is looked for by walking the list.
 const WALK_MAX: usize = 8;

@@ -9,12 +9,12 @@ use super::commit::conflict;
 use super::key::{ObjectRef, encode_key, is_shown};
 use super::outcome::AttributeSet;
 use super::resolve::Staging;
-use crate::change::Patch;
-use crate::error::Result;
-use crate::pagestore::GroupState;
 use crate::records::{IndexKey, IndexLayout, ObjectLayout, prefetch};
-use crate::schema::Standing;
-use crate::value::key_hash;
+use vellum_engine::index::key_hash;
+use vellum_engine::pagestore::GroupState;
+use vellum_types::Patch;
+use vellum_types::Result;
+use vellum_types::schema::Standing;
 
 impl Staging<'_> {
     /// Looks the keys of a create up that is the whole transaction, where nothing but them can refuse it; and notes

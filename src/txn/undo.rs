@@ -11,15 +11,16 @@ use super::outcome::{AttributeSet, Outcome};
 use super::relations::Partners;
 use super::resolve::Staging;
 use super::stage::Fate;
-use crate::change::{Key, Patch};
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{Lsn, ObjectId, RecordId, RowId};
-use crate::page::header::Header;
+use crate::records::row_header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
-use crate::schema::{AttributeSchema, Standing};
-use crate::value::{Timestamp, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use vellum_engine::{Lsn, RowId};
+use vellum_types::schema::{AttributeSchema, Standing};
+use vellum_types::value::{Timestamp, Value};
+use vellum_types::{Error, ErrorKind, Result};
+use vellum_types::{Key, Patch};
+use vellum_types::{ObjectId, RecordId};
 
 /// A record that was put back, and what its relations named before.
 type PutBack = (ObjectId, usize, Partners);
@@ -284,7 +285,9 @@ impl Staging<'_> {
             staged.object == object.layout.id && staged.fate == Fate::Delete
         };
         let staged = match current {
-            Some(Located::Stored { row, group, .. }) => return in_group(group, *row, read_header),
+            Some(Located::Stored { row, group, .. }) => {
+                return in_group(group, *row, |state, slot| Ok(read_header(state, slot)?));
+            }
             Some(Located::Staged(staged)) => Some(*staged),
             // One that the commit made may be gone along with another one that it made.
             None if step == Step::Remove => stage.find(id).filter(is_gone),
@@ -292,7 +295,9 @@ impl Staging<'_> {
         };
         let staged = staged.ok_or_else(|| changed_since(object, id, "it was deleted"))?;
         let staged = stage.record(staged);
-        staged.group.as_ref().map_or(Ok(None), |group| in_group(group, staged.row, read_header))
+        staged.group.as_ref().map_or(Ok(None), |group| {
+            in_group(group, staged.row, |state, slot| Ok(read_header(state, slot)?))
+        })
     }
 
     /// Removes a record that the commit made. Those whose required references this empties may be about to go too.

@@ -5,10 +5,10 @@ use crate::changes::{Change, Limits, What};
 use crate::compare::{Difference, ensure};
 use crate::model::Model;
 use crate::ops::value;
-use crate::rng::Rng;
 use crate::schema::{self, AttributeDef, ObjectDef, Standing, Type};
 use std::collections::BTreeSet;
 use vellum::{Error, Lsn, Name, RecordId, Value};
+use vellum_sim::Rng;
 
 /// Most objects of a run.
 const OBJECTS_MAX: usize = 5;

@@ -1,7 +1,6 @@
 //! Whether a store is what the model says: every record by iteration, by id and by each of its keys,
 //! counts, index entries; and the same again from a log that is replayed.
 
-use crate::mem::MemDisk;
 use crate::model::{Expected, Model, ModelRecord, Records};
 use crate::open;
 use crate::relations::Other;
@@ -11,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::disk::Disk;
 use vellum::{Config, Key, Once, Outcome, Record, RecordId, Snapshot, Store, Value};
+use vellum_sim::MemDisk;
 
 /// Why a store is not what the model says.
 pub type Difference = String;

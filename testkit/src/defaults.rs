@@ -5,11 +5,11 @@ use crate::history::By;
 use crate::model::Values;
 use crate::ops;
 use crate::plan::writable;
-use crate::rng::Rng;
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use crate::values::canonical;
 use std::collections::BTreeSet;
 use vellum::{Date, ErrorKind, Timestamp, Value};
+use vellum_sim::Rng;
 
 /// What stands in for a value of which nothing is said.
 #[derive(Clone, PartialEq, Debug)]

@@ -2,10 +2,10 @@
 //! this is the order of their names, the generator puts `work` behind `home` and `z` behind `n`. Written from
 //! docs/mutations.md.
 
-use crate::rng::Rng;
 use crate::schema::Type;
 use std::collections::BTreeMap;
 use vellum::{ErrorKind, Json, Op, Value};
+use vellum_sim::Rng;
 
 /// An op on members, for a type that has them.
 pub(crate) fn draw(rng: &mut Rng, of: Type) -> Op {

@@ -3,10 +3,10 @@
 
 use crate::model::Model;
 use crate::plan::{self, Choice};
-use crate::rng::Rng;
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use std::collections::VecDeque;
 use vellum::{Absent, Action, ErrorKind, Key, Link, Mutation, Name, Op, Patch, RecordId, Value};
+use vellum_sim::Rng;
 
 /// What happens to a reference when the record goes that it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

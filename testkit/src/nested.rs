@@ -4,9 +4,9 @@
 use crate::links::DEPTH_MAX;
 use crate::model::Model;
 use crate::ops;
-use crate::rng::Rng;
 use crate::schema::{AttributeDef, Type};
 use vellum::{Absent, Action, Key, Link, Mutation, Name, Op, Patch, RecordId, Value};
+use vellum_sim::Rng;
 
 /// Gives some mutations of an object with references a link.
 pub fn add(rng: &mut Rng, model: &Model, graveyard: &[RecordId], mutation: &mut Mutation) {

@@ -2,9 +2,9 @@
 //! one more; what fails uses up no number, and one that was given is not given again. Written from docs/types.md.
 
 use crate::model::{Model, Values};
-use crate::rng::Rng;
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use vellum::{ErrorKind, Value};
+use vellum_sim::Rng;
 
 /// How an autonumber counts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

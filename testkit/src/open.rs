@@ -3,10 +3,10 @@
 //! Written from docs/types.md and docs/mutations.md.
 
 use crate::plan::Choice;
-use crate::rng::Rng;
 use crate::schema::ObjectDef;
 use std::collections::BTreeMap;
 use vellum::{Date, ErrorKind, Json, Name, Op, Value};
+use vellum_sim::Rng;
 
 /// Members with their values.
 pub type Members = BTreeMap<String, Value>;

@@ -6,7 +6,6 @@ use crate::matching;
 use crate::model::{Model, Values};
 use crate::nested;
 use crate::open;
-use crate::rng::Rng;
 use crate::samples;
 use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
 use crate::terms;
@@ -14,6 +13,7 @@ use vellum::{
     Action, Actor, ActorKind, Date, Decimal, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp,
     Value,
 };
+use vellum_sim::Rng;
 
 /// An attribute of an object: one in use, but for now and then.
 pub fn attribute<'d>(rng: &mut Rng, def: &'d ObjectDef) -> &'d AttributeDef {

@@ -131,9 +131,9 @@ fn has_value_by_then(def: &ObjectDef, at: usize, before: Option<&Values>, chosen
 }
 
 fn linked_op(at: usize, op: &Op, link: Link<'_>) -> Result<Op, ErrorKind> {
-    let mut all = |values: &[Value], must_exist| match link(at, &Value::List(values.to_vec()), must_exist)? {
-        Value::List(values) => Ok(values),
-        _ => Ok(Vec::new()),
+    let mut all = |values: &[Value], must_exist| {
+        let linked = link(at, &Value::List(values.to_vec()), must_exist)?;
+        Ok::<_, ErrorKind>(if let Value::List(values) = linked { values } else { Vec::new() })
     };
     Ok(match op {
         Op::Set(value) => Op::Set(link(at, value, true)?),

@@ -7,13 +7,11 @@ use crate::compare::{compare, compare_snapshot, ensure, same_changes, same_other
 use crate::compare_past::compare_past_of_snapshot;
 use crate::history::Histories;
 use crate::links;
-use crate::mem::MemDisk;
 use crate::model::{Expected, Model, Records, Saved};
 use crate::nested;
 use crate::numbers;
 use crate::ops::{self, dummy_id};
 use crate::relations::Other;
-use crate::rng::Rng;
 use crate::schema::{self, ObjectDef};
 use crate::undo;
 use std::collections::BTreeMap;
@@ -22,6 +20,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use vellum::{
     Config, Durability, Error, ErrorKind, Mutation, Op, Outcome, RecordId, Schema, Snapshot, Store, Timestamp,
 };
+use vellum_sim::MemDisk;
+use vellum_sim::Rng;
 
 mod life;
 mod requests;

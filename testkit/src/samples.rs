@@ -2,9 +2,9 @@
 //! and some that are refused. Written from docs/types.md.
 
 use crate::entries;
-use crate::rng::Rng;
 use crate::schema::Type;
 use vellum::{Actor, ActorKind, ErrorKind, Json, Value};
+use vellum_sim::Rng;
 
 /// A value of the type.
 pub(crate) fn draw(rng: &mut Rng, of: Type) -> Value {

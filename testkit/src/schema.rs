@@ -3,10 +3,10 @@
 use crate::defaults::{self, DefaultDef};
 use crate::links::Refers;
 use crate::numbers::Sequence;
-use crate::rng::Rng;
 use crate::samples;
 use std::fmt::Write;
 use vellum::{Name, Value};
+use vellum_sim::Rng;
 
 /// What an attribute holds: types whose values come back as they were given, or in a form that
 /// is easy to say.

@@ -4,9 +4,9 @@ use crate::entries;
 use crate::model::Model;
 use crate::open;
 use crate::ops::{attribute, value};
-use crate::rng::Rng;
 use crate::schema::{AttributeDef, ObjectDef, Type};
 use vellum::{Action, Bounds, Comparison, Filter, Mutation, Name, Op, Validation, Value};
+use vellum_sim::Rng;
 
 /// Adds terms to a mutation of an object that exists.
 pub fn add(rng: &mut Rng, model: &Model, mutation: &mut Mutation) {

@@ -5,10 +5,10 @@ use crate::compare::{Difference, ensure};
 use crate::model::Model;
 use crate::ops::{self, value};
 use crate::past::Answer;
-use crate::rng::Rng;
 use crate::sim::is_placeholder;
 use std::collections::BTreeSet;
 use vellum::{Error, ErrorKind, Key, Lsn, Name, Outcome, RecordId, Store, Timestamp, Value};
+use vellum_sim::Rng;
 
 /// One request.
 #[derive(Clone, Debug)]

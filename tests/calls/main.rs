@@ -17,7 +17,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use vellum::{Config, Durability, Schema, Store, Timestamp, dump, load, patch, record, verify};
+use vellum::{Config, Durability, Schema, Store, Timestamp, patch, record};
+use vellum_admin::{dump, load, verify};
 
 /// The recorder knows one directory at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -103,7 +104,7 @@ fn life(root: &Path, mapped: bool) -> [String; 3] {
     store.close().unwrap();
     let store = config.open(&path).unwrap();
     change(&store, 150..260);
-    store.backup(root.join("backup")).unwrap();
+    vellum_admin::backup(&store, root.join("backup")).unwrap();
     change(&store, 260..300);
     let killed = root.join("killed");
     fs::create_dir(&killed).unwrap();

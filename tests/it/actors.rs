@@ -1,7 +1,8 @@
 //! Actors: who commits is on every record that the commit made or changed, whatever happens to the store.
 
 use crate::common::{Dir, companies, create, quick};
-use vellum::{Actor, ActorKind, Config, Key, Record, RecordId, Repair, Store, patch, record, verify};
+use vellum::{Actor, ActorKind, Config, Key, Record, RecordId, Store, patch, record};
+use vellum_admin::{Repair, verify};
 
 fn user(id: &str) -> Actor {
     Actor::new(ActorKind::User, id)
@@ -69,7 +70,7 @@ fn a_record_names_who_made_and_who_changed_it_through_log_checkpoint_and_backup(
     drop(store);
     let store = quick().open(dir.path()).unwrap();
     check(&store, &expected);
-    store.backup(copy.path()).unwrap();
+    vellum_admin::backup(&store, copy.path()).unwrap();
     drop(store);
     check(&Config::new().read_only(true).open(copy.path()).unwrap(), &expected);
     for dir in [&dir, &copy] {

@@ -7,7 +7,8 @@ use crate::common::companies;
 use crate::damage::{Random, World, bits_of, by_number, config, factor, make};
 use crate::history::on;
 use std::sync::Arc;
-use vellum::{Config, Durability, ErrorKind, Store, patch, verify_on};
+use vellum::{Config, Durability, ErrorKind, Store, patch};
+use vellum_admin::verify_on;
 use vellum_testkit::MemDisk;
 
 fn settings() -> Config {

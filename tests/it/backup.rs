@@ -6,7 +6,8 @@ use crate::damage::{Random, change, config, files, images, make, name_of, read_f
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use vellum::{Config, ErrorKind, Key, Record, RecordId, Store, Value, patch, record, verify, verify_on};
+use vellum::{Config, ErrorKind, Key, Record, RecordId, Store, Value, patch, record};
+use vellum_admin::{verify, verify_on};
 use vellum_testkit::{MemDisk, Rng};
 
 fn content(store: &Store) -> BTreeMap<RecordId, Record> {
@@ -23,7 +24,8 @@ fn a_copy_has_everything_and_a_restored_store_goes_on() {
     let (copy, restored) = (Dir::new("backup-copy"), Dir::new("backup-restored"));
     let mut told = Vec::new();
     let progress = std::sync::Mutex::new(&mut told);
-    let report = store.backup_with(copy.path(), &|at| progress.lock().unwrap().push(at)).unwrap();
+    let report =
+        vellum_admin::backup_with(&store, copy.path(), &|at| progress.lock().unwrap().push(at)).unwrap();
     assert_eq!(report.lsn, store.applied_lsn());
     assert!(told.windows(2).all(|pair| pair[0].done_count < pair[1].done_count) && !told.is_empty());
     let expected = content(&store);
@@ -33,7 +35,7 @@ fn a_copy_has_everything_and_a_restored_store_goes_on() {
     let backup = Config::new().read_only(true).open(copy.path()).unwrap();
     assert!(backup.recovery().clean);
     assert_eq!(content(&backup), expected);
-    backup.backup(restored.path()).unwrap();
+    vellum_admin::backup(&backup, restored.path()).unwrap();
     assert!(before == read_files(copy.path()), "restoring reads only");
     let store = config().open(restored.path()).unwrap();
     assert_eq!(content(&store), expected);
@@ -48,11 +50,11 @@ fn a_directory_that_is_not_empty_is_left_alone() {
     let dir = Dir::new("backup-onto");
     let store = create(&dir);
     make(&store, 1);
-    assert_eq!(store.backup(dir.path()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(vellum_admin::backup(&store, dir.path()).unwrap_err().kind(), ErrorKind::AlreadyExists);
     let other = Dir::new("backup-other");
     std::fs::create_dir_all(other.path()).unwrap();
     std::fs::write(other.path().join("letter"), "dear").unwrap();
-    assert_eq!(store.backup(other.path()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(vellum_admin::backup(&store, other.path()).unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(read_files(other.path()).len(), 1);
     make(&store, 2);
 }
@@ -67,7 +69,7 @@ fn a_damaged_page_is_never_copied() {
     std::fs::write(path, bytes).unwrap();
     let store = Config::new().read_only(true).open(dir.path()).unwrap();
     let copy = Dir::new("backup-damaged-copy");
-    let error = store.backup(copy.path()).unwrap_err();
+    let error = vellum_admin::backup(&store, copy.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert_eq!(error.place().unwrap().file, name_of(path));
     assert!(files(copy.path()).is_empty(), "nothing is left of it");
@@ -124,7 +126,7 @@ fn a_hundred_copies_beside_writers_each_verify_and_show_one_commit() {
         let mut last = vellum::Lsn(0);
         for number in 0..100 {
             let disk = MemDisk::new();
-            let report = store.backup_on(Arc::new(disk.clone()), &|_| {}).unwrap();
+            let report = vellum_admin::backup_on(&store, Arc::new(disk.clone()), &|_| {}).unwrap();
             assert!(report.lsn >= last, "copy {number}");
             last = report.lsn;
             let copy = Config::new().read_only(true).open_on(Arc::new(disk)).unwrap();
@@ -152,7 +154,7 @@ fn a_crash_or_an_error_at_any_point_leaves_no_copy_or_a_whole_one() {
     let expected = content(&store);
     let whole = MemDisk::new();
     whole.record();
-    store.backup_on(Arc::new(whole.clone()), &|_| {}).unwrap();
+    vellum_admin::backup_on(&store, Arc::new(whole.clone()), &|_| {}).unwrap();
     let calls = whole.trace();
     assert!(calls.len() > 10, "{calls:?}");
     let mut complete = 0;
@@ -165,7 +167,7 @@ fn a_crash_or_an_error_at_any_point_leaves_no_copy_or_a_whole_one() {
                 let fails = if once { count == failing + 1 } else { count > failing };
                 fails.then_some(std::io::ErrorKind::Other)
             });
-            let result = store.backup_on(Arc::new(disk.clone()), &|_| {});
+            let result = vellum_admin::backup_on(&store, Arc::new(disk.clone()), &|_| {});
             let what = format!("call {failing} {call:?}, once: {once}: {result:?}");
             disk.heal();
             let mut rng = Rng::new(failing as u64);

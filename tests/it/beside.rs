@@ -3,7 +3,8 @@
 use crate::common::{Dir, StopAtEnd, companies, quick};
 use crate::damage::{by_number, files, make, name_of, names_file};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use vellum::{patch, verify};
+use vellum::patch;
+use vellum_admin::verify;
 
 #[test]
 fn requirement_24_verify_beside_a_writer_is_clean_and_the_writer_goes_on() {

@@ -79,7 +79,7 @@ impl Crm {
     /// entries its indexes have.
     pub fn fingerprint(&self) -> String {
         let mut dump = Vec::new();
-        vellum::dump(&self.store.snapshot().unwrap(), &mut dump).unwrap();
+        vellum_admin::dump(&self.store.snapshot().unwrap(), &mut dump).unwrap();
         let indexes: Vec<_> = self.store.stats().unwrap().objects.iter().map(|o| format!("{o:?}")).collect();
         format!("{}\n{}", String::from_utf8(dump).unwrap(), indexes.join("\n"))
     }

@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use vellum::{
-    Config, Error, ErrorKind, Key, Record, Store, Timestamp, Value, VerifyReport, patch, record, verify,
-};
+use vellum::{Config, Error, ErrorKind, Key, Record, Store, Timestamp, Value, patch, record};
+use vellum_admin::{VerifyReport, verify};
 use vellum_testkit::{MemDisk, Op};
 
 /// Records are numbered below this.
@@ -758,7 +757,7 @@ fn verify_changes_nothing_and_outlives_every_failing_call() {
     }
     store.close().unwrap();
     disk.record();
-    let report = vellum::verify_on(Arc::new(disk.clone())).unwrap();
+    let report = vellum_admin::verify_on(Arc::new(disk.clone())).unwrap();
     assert!(report.is_clean(), "{report:#?}");
     let calls = disk.trace();
     assert!(!calls.iter().any(|call| call.op.changes()), "{calls:?}");
@@ -769,7 +768,7 @@ fn verify_changes_nothing_and_outlives_every_failing_call() {
             (count == failing + 1).then_some(std::io::ErrorKind::Other)
         });
         // A call that fails is an error or a finding, and never a clean store.
-        let report = vellum::verify_on(Arc::new(disk.clone()));
+        let report = vellum_admin::verify_on(Arc::new(disk.clone()));
         assert!(report.is_err() || report.is_ok_and(|report| !report.is_clean()), "{call:?}");
         disk.heal();
     }
@@ -778,7 +777,7 @@ fn verify_changes_nothing_and_outlives_every_failing_call() {
     });
     // What cannot be read is not mapped afterwards: on some systems a mapping would end the process.
     disk.record();
-    let report = vellum::verify_on(Arc::new(disk.clone())).unwrap();
+    let report = vellum_admin::verify_on(Arc::new(disk.clone())).unwrap();
     assert!(!report.is_clean());
     assert!(!disk.trace().iter().any(|call| call.op == Op::Map));
 }

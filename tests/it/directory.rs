@@ -5,7 +5,8 @@ use crate::damage::make;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vellum::{Config, Durability, ErrorKind, Store, verify};
+use vellum::{Config, Durability, ErrorKind, Store};
+use vellum_admin::verify;
 
 const DURABILITIES: [Durability; 3] = [Durability::Sync, Durability::Interval(5), Durability::Buffered];
 
@@ -212,7 +213,7 @@ fn a_backup_goes_where_its_directory_is_taken() {
     let store = quick().create(dir.path().join("data"), &companies()).unwrap();
     (0..2000).for_each(|n| make(&store, n));
     let (path, moved) = (dir.path().join("copy"), dir.path().join("moved"));
-    let report = store.backup_with(&path, &|_| {
+    let report = vellum_admin::backup_with(&store, &path, &|_| {
         if !moved.exists() {
             fs::rename(&path, &moved).unwrap();
             other_store(&path);

@@ -6,9 +6,9 @@ use crate::damage::{Random, config, make};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::{
-    Config, Date, Decimal, ErrorKind, Json, Record, RecordId, Schema, Store, Timestamp, Value, dump, load,
-    load_on, record, verify_on,
+    Config, Date, Decimal, ErrorKind, Json, Record, RecordId, Schema, Store, Timestamp, Value, record,
 };
+use vellum_admin::{dump, load, load_on, verify_on};
 use vellum_testkit::{MemDisk, Rng};
 
 const TYPES: &str = r#"{"objects":[

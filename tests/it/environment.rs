@@ -6,7 +6,8 @@ use crate::common::{Dir, StopAtEnd, companies, create, quick};
 use crate::damage::{Random, by_number, change, config, make, read_files, store_on_disk};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use vellum::{Config, Durability, Error, ErrorKind, Schema, Store, Timestamp, Value, patch, record, verify};
+use vellum::{Config, Durability, Error, ErrorKind, Schema, Store, Timestamp, Value, patch, record};
+use vellum_admin::verify;
 
 #[test]
 fn requirement_28_a_second_handle_is_refused_until_the_first_is_gone() {

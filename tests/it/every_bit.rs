@@ -8,7 +8,8 @@ use crate::damage::{World, bits_of, config, factor, make, names_file};
 use crate::history::on;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vellum::{Config, Durability, ErrorKind, VerifyReport, Work, verify_on};
+use vellum::{Config, Durability, ErrorKind, Work};
+use vellum_admin::{VerifyReport, verify_on};
 use vellum_testkit::MemDisk;
 
 fn smallest() -> Config {

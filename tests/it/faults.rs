@@ -3,7 +3,7 @@
 
 use crate::history::{History, config, create, is_sound, on};
 use vellum::{Config, ErrorKind, Store};
-use vellum_testkit::mem::{EIO, ENOSPC};
+use vellum_sim::{EIO, ENOSPC};
 use vellum_testkit::{Crash, Fault, MemDisk, Op, Rng};
 
 fn open(config: &Config, disk: &MemDisk) -> Store {

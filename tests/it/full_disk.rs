@@ -281,7 +281,7 @@ fn requirement_14_a_real_file_system_of_64_mib_is_filled_and_freed_beside_the_th
     }
     store.close().unwrap();
     holds(&config.open(small.path().join("store")).unwrap(), &known);
-    assert!(vellum::verify(small.path().join("store")).unwrap().is_clean());
+    assert!(vellum_admin::verify(small.path().join("store")).unwrap().is_clean());
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_reserve_that_a_power_cut_made_of_a_log_file_is_made_anew() {
     let log = std::fs::read(dir.path().join("log-00000001")).unwrap();
     let mut held = std::fs::OpenOptions::new().write(true).open(&reserve).unwrap();
     held.write_all(&log[..4096]).unwrap();
-    assert!(!vellum::verify(dir.path()).unwrap().is_clean(), "a log's header is in the reserve");
+    assert!(!vellum_admin::verify(dir.path()).unwrap().is_clean(), "a log's header is in the reserve");
     config.open(dir.path()).unwrap().close().unwrap();
-    assert!(vellum::verify(dir.path()).unwrap().is_clean(), "it was made anew");
+    assert!(vellum_admin::verify(dir.path()).unwrap().is_clean(), "it was made anew");
 }

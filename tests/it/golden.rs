@@ -286,7 +286,7 @@ fn golden_stores_open_with_every_record() {
             for (file, bytes) in stored(name) {
                 std::fs::write(dir.path().join(file), bytes).unwrap();
             }
-            assert!(vellum::verify(dir.path()).unwrap().is_clean());
+            assert!(vellum_admin::verify(dir.path()).unwrap().is_clean());
             let store = config().read_only(read_only).open(dir.path()).unwrap();
             assert_eq!(store.recovery().clean, name == "closed");
             assert_eq!(store.recovery().replayed > 0, name == "killed");

@@ -180,6 +180,7 @@ impl History {
 
 /// `verify` finds nothing.
 pub fn is_sound(disk: &MemDisk) -> std::result::Result<(), String> {
-    let report = vellum::verify_on(on(&disk.after_kill())).map_err(|error| format!("verify: {error}"))?;
+    let report =
+        vellum_admin::verify_on(on(&disk.after_kill())).map_err(|error| format!("verify: {error}"))?;
     if report.is_clean() { Ok(()) } else { Err(format!("verify: {:#?}", report.findings)) }
 }

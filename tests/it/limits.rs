@@ -5,8 +5,9 @@
 use crate::common::{Dir, companies, quick};
 use vellum::{
     Action, Actor, ActorKind, Comparison, Decimal, Error, ErrorKind, Filter, Json, Key, Mutation, Once,
-    Schema, Store, load, patch, record,
+    Schema, Store, patch, record,
 };
+use vellum_admin::load;
 
 /// A schema of one object with these attributes.
 fn of(attributes: &str) -> Result<Schema, Error> {

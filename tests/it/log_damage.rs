@@ -4,7 +4,8 @@
 use crate::common::{Dir, companies};
 use crate::damage::{World, bits_of, config, copy_dir, files, make, name_of, names_file, with_flip};
 use std::path::PathBuf;
-use vellum::{Action, Durability, ErrorKind, Mutation, patch, verify};
+use vellum::{Action, Durability, ErrorKind, Mutation, patch};
+use vellum_admin::verify;
 
 /// Frames of a log: where each starts, and where it ends.
 fn frames(log: &[u8]) -> Vec<(usize, usize)> {

@@ -5,7 +5,7 @@ use crate::history::{History, config, create, is_sound, on};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::{Config, ErrorKind, Result, Store, Work};
-use vellum_testkit::mem::{EIO, EMFILE, ENOMEM, ENOSPC, Kept};
+use vellum_sim::{EIO, EMFILE, ENOMEM, ENOSPC, Kept};
 use vellum_testkit::{Crash, Fault, MemDisk, Op, Rng};
 
 /// How a call fails.

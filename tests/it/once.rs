@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use vellum::{
     Action, Actor, ActorKind, Config, ErrorKind, Json, Key, Mutation, Once, Outcome, Patch, Schema, Store,
-    Timestamp, record, verify,
+    Timestamp, record,
 };
+use vellum_admin::verify;
 
 fn company(number: i64, name: &str) -> Mutation {
     let values = record! { "country" => "DE", "number" => number, "name" => name, "revenue" => "12.50",

@@ -3,8 +3,9 @@
 use crate::common::{Dir, quick};
 use crate::crm::{ids, mutation};
 use vellum::{
-    Action, ErrorKind, Key, Link, Mutation, Op, Outcome, Patch, RecordId, Schema, Store, Value, patch, verify,
+    Action, ErrorKind, Key, Link, Mutation, Op, Outcome, Patch, RecordId, Schema, Store, Value, patch,
 };
+use vellum_admin::verify;
 
 const TEAMS: &str = r#"{"objects":[
   {"key":"team","max_record_bytes":100,"attributes":[

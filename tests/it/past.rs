@@ -4,8 +4,9 @@
 use crate::common::{Dir, quick};
 use vellum::{
     Action, Actor, ActorKind, Config, ErrorKind, Key, Lsn, Mutation, Object, PastValue, Patch, Record,
-    RecordId, Repair, Schema, Store, Timestamp, Value, patch, record, verify,
+    RecordId, Schema, Store, Timestamp, Value, patch, record,
 };
+use vellum_admin::{Repair, verify};
 
 const DEALS: &str = r#"{"objects":[
     {"key":"deal","history":true,"attributes":[
@@ -130,12 +131,12 @@ fn a_record_reads_as_of_every_moment_as_it_was_through_reopening_and_salvage() {
     check(&store.object("deal").unwrap());
     // A dump has it all, too.
     let (loaded, mut text) = (Dir::new("past-loaded"), Vec::new());
-    vellum::dump(&store.snapshot().unwrap(), &mut text).unwrap();
-    vellum::load(&mut text.as_slice(), loaded.path()).unwrap();
+    vellum_admin::dump(&store.snapshot().unwrap(), &mut text).unwrap();
+    vellum_admin::load(&mut text.as_slice(), loaded.path()).unwrap();
     let store = quick().open(loaded.path()).unwrap();
     check(&store.object("deal").unwrap());
     let mut again = Vec::new();
-    vellum::dump(&store.snapshot().unwrap(), &mut again).unwrap();
+    vellum_admin::dump(&store.snapshot().unwrap(), &mut again).unwrap();
     // The first line has the new store's commit, and the last one a sum.
     let body = |text: &[u8]| {
         let text = String::from_utf8(text.to_vec()).unwrap();
@@ -250,8 +251,8 @@ fn a_deleted_record_is_restored_whole_and_its_history_goes_on() {
     // A record that is dead in a dump can be restored behind it.
     deals.delete(id).unwrap();
     let (loaded, mut text) = (Dir::new("past-dead"), Vec::new());
-    vellum::dump(&store.snapshot().unwrap(), &mut text).unwrap();
-    vellum::load(&mut text.as_slice(), loaded.path()).unwrap();
+    vellum_admin::dump(&store.snapshot().unwrap(), &mut text).unwrap();
+    vellum_admin::load(&mut text.as_slice(), loaded.path()).unwrap();
     let loaded = quick().open(loaded.path()).unwrap().object("deal").unwrap();
     let back = loaded.restore(id).unwrap().record.unwrap();
     assert_eq!((back.get("amount"), back.counter), (Some(&Value::Integer(2)), 1));

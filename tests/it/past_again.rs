@@ -3,8 +3,9 @@
 use crate::common::{Dir, quick};
 use vellum::{
     Action, Actor, ActorKind, ErrorKind, Key, Mutation, Patch, RecordId, Schema, Store, Timestamp, Value,
-    patch, record, verify,
+    patch, record,
 };
+use vellum_admin::verify;
 
 const DEALS: &str = r#"{"objects":[
     {"key":"deal","history":true,"attributes":[

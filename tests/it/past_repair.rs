@@ -4,7 +4,8 @@
 use crate::common::{Dir, quick};
 use crate::damage::{files, images, name_of, with_flip};
 use std::collections::BTreeMap;
-use vellum::{Config, RecordId, Repair, Schema, Store, patch, record, verify};
+use vellum::{Config, RecordId, Schema, Store, patch, record};
+use vellum_admin::{Repair, verify};
 
 const SCHEMA: &str = r#"{"objects":[{"key":"deal","history":true,"primary_key":["number"],"attributes":[
     {"key":"number","type":"integer","required":true},

@@ -9,7 +9,8 @@ use crate::damage::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use vellum::{Config, ErrorKind, Record, RecordId, Repair, RepairReport, Store, verify};
+use vellum::{Config, ErrorKind, Record, RecordId, Store};
+use vellum_admin::{Repair, RepairReport, verify};
 use vellum_testkit::MemDisk;
 
 type Records = BTreeMap<RecordId, Record>;
@@ -99,7 +100,7 @@ fn what_is_there_already_is_not_written_over() {
         path
     }] {
         let before = read_files(&into);
-        let error = vellum::repair(dir.path(), &into).unwrap_err();
+        let error = vellum_admin::repair(dir.path(), &into).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
         assert!(before == read_files(&into));
         if into != dir.path() {
@@ -108,10 +109,10 @@ fn what_is_there_already_is_not_written_over() {
     }
     let nothing = Dir::new("repair-nothing");
     let into = Dir::new("repair-into");
-    assert_eq!(vellum::repair(nothing.path(), into.path()).unwrap_err().kind(), ErrorKind::NotAStore);
+    assert_eq!(vellum_admin::repair(nothing.path(), into.path()).unwrap_err().kind(), ErrorKind::NotAStore);
     assert!(!into.path().exists());
     let store = Store::open(dir.path()).unwrap();
-    assert_eq!(vellum::repair(dir.path(), into.path()).unwrap_err().kind(), ErrorKind::Locked);
+    assert_eq!(vellum_admin::repair(dir.path(), into.path()).unwrap_err().kind(), ErrorKind::Locked);
     drop(store);
 }
 
@@ -119,7 +120,7 @@ fn what_is_there_already_is_not_written_over() {
 fn aged_store(closed: bool) -> (Dir, World) {
     let (young, _) = store_on_disk("repair-young", true);
     let dir = Dir::new("repair-aged");
-    vellum::repair(young.path(), dir.path()).unwrap();
+    vellum_admin::repair(young.path(), dir.path()).unwrap();
     let mut world = World::default();
     let store = crate::damage::config().open(dir.path()).unwrap();
     (1..150).step_by(4).for_each(|n| change(&store, n));
@@ -163,7 +164,7 @@ fn with_one_damaged_page_all_else_is_salvaged() {
                             // The schema is on one page, and in the log of a store that never let go of it.
                             if tree == 0 && kind == 1 {
                                 let into = Dir::new("repaired");
-                                if let Err(error) = vellum::repair(dir.path(), into.path()) {
+                                if let Err(error) = vellum_admin::repair(dir.path(), into.path()) {
                                     assert!(error.to_string().contains("schema"), "{what}: {error}");
                                     assert!(!into.path().join("superblock").exists());
                                     let how = Repair::new().schema(companies());
@@ -299,7 +300,7 @@ fn behind_a_damaged_frame_what_a_version_proves_is_salvaged() {
     for (number, at) in frames.iter().copied().enumerate().filter(|(number, _)| *number > 0 && *number < 29) {
         with_flip(&path, &bytes, at + 45, 0, || {
             let into = Dir::new("repaired");
-            let report = vellum::repair(dir.path(), into.path()).unwrap();
+            let report = vellum_admin::repair(dir.path(), into.path()).unwrap();
             assert!(!report.is_complete(), "frame {number}");
             let found = all_records(into.path());
             // Those created behind the damage are counted anew.

@@ -3,9 +3,10 @@
 
 use crate::common::{Dir, quick};
 use vellum::{
-    Action, Config, Error, ErrorKind, Mutation, Object, Patch, Record, RecordId, Repair, Schema, Store,
-    Timestamp, Value, patch, record, verify,
+    Action, Config, Error, ErrorKind, Mutation, Object, Patch, Record, RecordId, Schema, Store, Timestamp,
+    Value, patch, record,
 };
+use vellum_admin::{Repair, verify};
 
 const STOCK: &str = r#"{"objects":[
     {"key":"item","primary_key":["sku"],"history":true,"attributes":[

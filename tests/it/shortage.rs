@@ -340,7 +340,7 @@ fn a_real_file_system_is_full_when_nothing_more_can_be_freed() {
         // 330 bytes each, and what the store keeps.
         assert!(count > 45_000, "{config:?}: {count} records are all on 24 MiB");
         store.close().unwrap();
-        assert!(vellum::verify(&path).unwrap().is_clean());
+        assert!(vellum_admin::verify(&path).unwrap().is_clean());
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::history::{History, config, create, is_sound, on};
 use vellum::Durability;
-use vellum_testkit::mem::{EIO, Fault};
+use vellum_sim::{EIO, Fault};
 use vellum_testkit::{Crash, MemDisk, Op, Rng};
 
 /// A store whose process died in the middle of a write to its log, behind so many commits. What there is of

@@ -69,7 +69,7 @@ fn lists_references_and_structures_are_read_back_also_after_reopening() {
     check(&made);
     made.close().unwrap();
     check(&Config::new().open(dir.path()).unwrap());
-    assert!(vellum::verify(dir.path()).unwrap().is_clean());
+    assert!(vellum_admin::verify(dir.path()).unwrap().is_clean());
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn any_value_of_a_unique_list_finds_its_record_and_is_held_by_it() {
     companies.delete(other).unwrap();
     assert_eq!(found("acme.example"), None);
     store.close().unwrap();
-    assert!(vellum::verify(dir.path()).unwrap().is_clean());
+    assert!(vellum_admin::verify(dir.path()).unwrap().is_clean());
 }
 
 #[test]
@@ -190,8 +190,8 @@ fn an_open_object_keeps_what_it_does_not_know_and_a_closed_one_refuses_it() {
     // A dump has them beside the others, and a load puts them back.
     let copy = Dir::new("types");
     let mut lines = Vec::new();
-    vellum::dump(&store.snapshot().unwrap(), &mut lines).unwrap();
-    vellum::load(&mut lines.as_slice(), copy.path()).unwrap();
+    vellum_admin::dump(&store.snapshot().unwrap(), &mut lines).unwrap();
+    vellum_admin::load(&mut lines.as_slice(), copy.path()).unwrap();
     assert_eq!(unknown(&Config::new().open(copy.path()).unwrap()), r#"colour=blue deep={"a":[1.50]}"#);
     let replaced = tickets.update(id, patch! { "state" => "done", "new" => true }.replace()).unwrap();
     assert!(!replaced.is_unchanged());

@@ -12,9 +12,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use vellum::{
-    Action, Config, Error, ErrorKind, Mutation, Record, RecordId, Repair, RepairReport, Snapshot, Store,
-    Value, patch, record, verify_on,
+    Action, Config, Error, ErrorKind, Mutation, Record, RecordId, Snapshot, Store, Value, patch, record,
 };
+use vellum_admin::{Repair, RepairReport, verify_on};
 use vellum_testkit::MemDisk;
 
 /// What the device reads whole or not at all, as far as the page cache can tell.
@@ -81,7 +81,7 @@ fn repaired(disk: &MemDisk, world: &World, what: &str) -> RepairReport {
         let was = &expected[&record.id];
         assert_eq!(record.version, was.version, "{what}: {}", record.id);
         let lost = |name: &str| {
-            let about = |loss: &&vellum::Loss| loss.records.contains(&record.id);
+            let about = |loss: &&vellum_admin::Loss| loss.records.contains(&record.id);
             report.losses.iter().filter(about).any(|loss| loss.attributes.iter().any(|lost| lost == name))
         };
         for (name, value) in was.iter() {
@@ -282,7 +282,7 @@ fn a_backup_names_the_unreadable_sector_and_a_repair_saves_the_rest() {
         for config in settings() {
             let Ok(store) = config.open_on(on(&disk)) else { continue };
             let copy = MemDisk::new();
-            match store.backup_on(on(&copy), &|_| {}) {
+            match vellum_admin::backup_on(&store, on(&copy), &|_| {}) {
                 Ok(_) => assert_eq!(world.judge(&config.open_on(on(&copy)).unwrap()).len(), 0, "{what}"),
                 Err(error) => {
                     refused += 1;
@@ -436,12 +436,12 @@ fn on_a_device_that_ends(config: &Config) {
     store.close().unwrap();
     drop_caches();
     // Of the page table, which lies at the end, nothing can be read any more.
-    let report = vellum::verify(&path).unwrap();
+    let report = vellum_admin::verify(&path).unwrap();
     assert!(names_file(&report, "seg-00000001"), "{report:#?}");
     let error = config.open(&path).unwrap_err();
     assert!(error.place().is_some_and(|place| place.file.starts_with("seg-")), "{error}");
     let into = Dir::new("loop-repaired");
-    match vellum::repair(&path, into.path()) {
+    match vellum_admin::repair(&path, into.path()) {
         // All of it is in the log, which was never recycled.
         Ok(report) => {
             let (read, errors) = numbers_read(&config.open(into.path()).unwrap());

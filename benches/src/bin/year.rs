@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         store.close()?;
         println!("          {} bytes on disk after closing", dir_len(&path)?);
         if run == runs && args.number("verify", 0)? != 0 {
-            let report = vellum::verify(&path)?;
+            let report = vellum_admin::verify(&path)?;
             println!("verify    {}", if report.is_clean() { "clean" } else { "found damage" });
         }
         std::fs::remove_dir_all(&path)?;

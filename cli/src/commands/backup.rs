@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 pub(super) fn copy(from: &Path, to: &Path, doing: &'static str, output: &Output) -> Result<(), Failure> {
     let store = open::read_only(from, output)?;
     let bar = Progress::of_work(output, doing);
-    let report = store.backup_with(to, &|at| bar.reached_of(at.done_count, at.total_count));
+    let report = vellum_admin::backup_with(&store, to, &|at| bar.reached_of(at.done_count, at.total_count));
     bar.finish();
     let report = report?;
     let verified = &report.verified;

@@ -18,6 +18,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open::read_only(&args.store, output)?;
     let mut stream = output.stream();
-    vellum::dump(&store.snapshot()?, &mut stream)?;
+    vellum_admin::dump(&store.snapshot()?, &mut stream)?;
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let (done, total) = (input.done(), input.total());
     let bar = Progress::of_input(output, total);
     let text = Shown { text: input.decode()?, bar: bar.clone(), done, total };
-    let report = vellum::load(&mut BufReader::with_capacity(1 << 20, text), &args.store);
+    let report = vellum_admin::load(&mut BufReader::with_capacity(1 << 20, text), &args.store);
     bar.finish();
     let report = report?;
     let answer = Answer { record_count: report.record_count, lsn: report.lsn.0 };

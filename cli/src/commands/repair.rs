@@ -4,7 +4,8 @@ use crate::failure::Failure;
 use crate::output::{Output, counted};
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::{Loss, Repair, RepairReport, Schema};
+use vellum::Schema;
+use vellum_admin::{Loss, Repair, RepairReport};
 
 /// Salvage every intact record of a damaged store into a new one, and list what is lost
 ///

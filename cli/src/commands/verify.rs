@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::{Output, bytes, counted};
 use serde::Serialize;
 use std::path::PathBuf;
-use vellum::{Finding, VerifyReport};
+use vellum_admin::{Finding, VerifyReport};
 
 /// Check every checksum, every reference between structures, and the indexes against the records
 ///
@@ -43,7 +43,7 @@ struct Whom<'a> {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let report = vellum::verify(&args.store)?;
+    let report = vellum_admin::verify(&args.store)?;
     output.answer(&answer_of(&report), described(&report))?;
     if report.is_clean() {
         return Ok(());

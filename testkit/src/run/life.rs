@@ -2,12 +2,12 @@
 
 use super::{Checked, Run};
 use crate::compare::{compare, compare_requests, ensure, replay_check};
-use crate::mem::MemDisk;
 use crate::model::Model;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum::Durability;
 use vellum::disk::Disk;
+use vellum_sim::MemDisk;
 
 impl Run<'_> {
     /// Takes note of what the open store did, before it goes.

@@ -6,11 +6,9 @@ use crate::alter;
 use crate::compare::{compare, compare_snapshot, ensure, same_others};
 use crate::compare_past::compare_past_of_snapshot;
 use crate::history::Histories;
-use crate::mem::{Event, MemDisk, Op};
 use crate::model::{Expected, Model, Records};
 use crate::nested;
 use crate::ops;
-use crate::rng::Rng;
 use crate::run::Counts;
 use crate::schema::ObjectDef;
 use crate::undo;
@@ -20,6 +18,8 @@ use vellum::{
     Commit, Error, ErrorKind, Key, Mutation, Once, Outcome, RecordId, Result as StoreResult, Snapshot, Store,
     Value,
 };
+use vellum_sim::Rng;
+use vellum_sim::{Event, MemDisk, Op};
 
 pub(super) type Checked = Result<(), String>;
 
@@ -283,7 +283,7 @@ impl Clients {
     /// Changes of the schema, durable when this returns.
     pub(super) fn change_schema(&mut self) -> Checked {
         let changes = alter::draw(&mut self.rng, &self.oracle.model);
-        if crate::mem::told() {
+        if vellum_sim::told() {
             println!("{}", alter::to_json(&changes));
         }
         let store = self.store();

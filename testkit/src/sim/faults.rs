@@ -1,7 +1,7 @@
 //! Which calls fail in a session, by seed.
 
-use crate::mem::{EIO, EMFILE, ENOMEM, ENOSPC, Event, Fault, MemDisk, Op};
-use crate::rng::Rng;
+use vellum_sim::Rng;
+use vellum_sim::{EIO, EMFILE, ENOMEM, ENOSPC, Event, Fault, MemDisk, Op};
 
 /// What goes wrong in a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

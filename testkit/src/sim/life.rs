@@ -5,16 +5,16 @@ use super::faults::{Plan, is_page_read};
 use super::surroundings::Others;
 use crate::compare::{compare_requests, ensure};
 use crate::links;
-use crate::mem::{Crash, FileSystem, MemDisk, MemPath};
 use crate::model::Model;
 use crate::numbers;
-use crate::rng::Rng;
 use crate::run::Counts;
 use crate::schema::{self, ObjectDef};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use vellum::disk::Disk;
 use vellum::{Config, Durability, ErrorKind, Schema, Store, Timestamp, Work};
+use vellum_sim::Rng;
+use vellum_sim::{Crash, FileSystem, MemDisk, MemPath};
 
 pub(super) struct Life {
     pub(super) rng: Rng,
@@ -93,7 +93,7 @@ impl Life {
     }
 
     fn tell(&self, what: impl FnOnce() -> String) {
-        if crate::mem::told() {
+        if vellum_sim::told() {
             println!("{}", what());
         }
     }
@@ -476,7 +476,7 @@ impl Life {
     }
 
     fn verify(&self) -> Checked {
-        let report = vellum::verify_on(Arc::new(self.disk.after_kill()));
+        let report = vellum_admin::verify_on(Arc::new(self.disk.after_kill()));
         let report = report.map_err(|error| format!("verify: {error}"))?;
         ensure!(report.is_clean(), "verify: {:#?}", report.findings);
         self.count("verified");

@@ -7,10 +7,11 @@
 use super::clients::Checked;
 use super::life::Life;
 use crate::compare::ensure;
-use crate::mem::{MemDisk, Taken};
-use crate::rng::Rng;
 use std::collections::BTreeMap;
-use vellum::{Durability, Schema, verify_on};
+use vellum::{Durability, Schema};
+use vellum_admin::verify_on;
+use vellum_sim::Rng;
+use vellum_sim::{MemDisk, Taken};
 
 /// Stores that came to stand at a path while another one was open.
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl Life {
     }
 
     fn other_store(&mut self) -> Result<MemDisk, String> {
-        let disk = MemDisk::seeded(self.rng.draw(), crate::mem::FileSystem::default());
+        let disk = MemDisk::seeded(self.rng.draw(), vellum_sim::FileSystem::default());
         let schema = Schema::from_json(SCHEMA).map_err(|error| error.to_string())?;
         let made = self.config().create_on(std::sync::Arc::new(disk.clone()), &schema);
         made.and_then(|store| {
