@@ -46,8 +46,6 @@
 #[doc(hidden)]
 pub mod records;
 #[doc(hidden)]
-pub mod recover;
-#[doc(hidden)]
 pub mod redo;
 #[cfg(all(test, vellum_shuttle))]
 mod schedules;
@@ -57,21 +55,17 @@ mod txn;
 /// What `vellum-admin` takes of a store's inside, with the hidden rooms above: no promise to other callers.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::store::ConfigSource;
+    pub use vellum_engine::Random;
 }
 
-pub use recover::RecoveryReport;
-#[doc(hidden)]
-pub use store::Work;
-pub use store::{
-    Commit, Config, Durability, Health, IndexStats, Object, ObjectStats, PastValue, Progress, Snapshot,
-    Stats, Store, Txn,
-};
+pub use store::{Commit, Config, IndexStats, Object, ObjectStats, PastValue, Snapshot, Stats, Store, Txn};
 pub use txn::{Once, Other, Outcome};
 #[doc(hidden)]
 pub use vellum_disk as disk;
-pub use vellum_engine::Lsn;
+#[doc(hidden)]
+pub use vellum_engine::Work;
 pub use vellum_engine::pagestore::CheckpointReport;
+pub use vellum_engine::{Durability, Health, Lsn, Progress, RecoveryReport};
 pub use vellum_types::text;
 pub use vellum_types::{
     Absent, Action, Actor, ActorKind, Bounds, Comparison, Conflict, CurrencyCode, Date, Decimal, Error,

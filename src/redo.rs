@@ -184,6 +184,13 @@ pub enum Change<'a> {
     Schema { bytes: &'a [u8] },
 }
 
+/// The changes of one transaction, as a log record has them. They are parsed as they are applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Redo<'a> {
+    /// The record.
+    pub bytes: &'a [u8],
+}
+
 /// Splits a frame body into its head and its changes.
 ///
 /// # Errors
@@ -357,6 +364,13 @@ impl FrameBuilder {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The body so far, to be logged and applied.
+    #[inline]
+    #[must_use]
+    pub fn redo(&self) -> Redo<'_> {
+        Redo { bytes: &self.bytes }
     }
 }
 

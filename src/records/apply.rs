@@ -11,7 +11,7 @@ use super::layout::{Catalog, IndexLayout, ObjectLayout};
 use super::read::{id_value, missing_object};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
 use crate::records::row_header::{self, Header};
-use crate::redo::{Cell, Cells, Change, FrameHead, Origin, Target, parse};
+use crate::redo::{Cell, Cells, Change, FrameHead, Origin, Redo, Target, parse};
 use std::sync::Arc;
 use vellum_engine::index;
 use vellum_engine::index::key_hash;
@@ -31,6 +31,8 @@ pub struct ApplyScratch {
     /// Index number and hash of each key that a change takes out, and puts in.
     old_keys: Vec<(usize, u64)>,
     new_keys: Vec<(usize, u64)>,
+    /// The catalog of the newest record, once one was applied.
+    catalog: Option<Arc<Catalog>>,
     /// Hashes of the keys that a create has in one index.
     hashes: Vec<u64>,
     /// Numbers of indexes whose key cannot be read before a change, or after it.
@@ -39,35 +41,26 @@ pub struct ApplyScratch {
 }
 
 impl Records {
-    /// Applies one frame, see [`Records::apply_under`].
+    /// Applies one redo record. The only place where records change.
     ///
     /// # Errors
-    /// As there.
-    pub fn apply(
+    /// `Corrupt`: the record does not parse, or the table on the way to a page is damaged.
+    #[inline]
+    pub(super) fn apply_redo(
         &self,
         writer: &mut Writer,
         scratch: &mut ApplyScratch,
         lsn: Lsn,
-        body: &[u8],
-    ) -> Result<()> {
-        self.apply_under(&self.catalog(), writer, scratch, lsn, body)
-    }
-
-    /// Applies one frame. The only place where records change. `catalog` is that of the state before it.
-    ///
-    /// # Errors
-    /// `Corrupt`: the body does not parse, or the table on the way to a page is damaged.
-    pub fn apply_under(
-        &self,
-        catalog: &Catalog,
-        writer: &mut Writer,
-        scratch: &mut ApplyScratch,
-        lsn: Lsn,
-        body: &[u8],
+        redo: Redo<'_>,
     ) -> Result<()> {
         assert!(lsn == self.applied().next(), "apply out of order: {lsn} after {}", self.applied());
         self.sequence.fetch_add(1, Ordering::AcqRel);
-        let result = self.apply_changes(writer, scratch, catalog, body);
+        // Only this function replaces the catalog, so that the one in the buffers is the current one.
+        let catalog = scratch.catalog.take().unwrap_or_else(|| self.catalog().clone());
+        let result = self.apply_changes(writer, scratch, &catalog, redo.bytes);
+        if result.is_ok() {
+            scratch.catalog.get_or_insert(catalog);
+        }
         self.applied.store(lsn.0, Ordering::Release);
         self.sequence.fetch_add(1, Ordering::AcqRel);
         result
@@ -102,6 +95,7 @@ impl Records {
                 Change::Schema { bytes } => replaced = Some(self.replace_schema(writer, bytes)?),
             }
         }
+        scratch.catalog = replaced;
         Ok(())
     }
 

@@ -29,6 +29,7 @@ mod history;
 pub mod intervals;
 mod keys;
 mod layout;
+mod machine;
 mod read;
 pub mod row_header;
 
@@ -36,6 +37,7 @@ pub use apply::ApplyScratch;
 pub use history::{Entry, EntryKind, read_entry};
 pub use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
 pub use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
+pub use machine::{hash_seed, read_schema};
 pub use read::{
     AboutRow, Found, IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key,
     read_record, split_id_value,
@@ -66,7 +68,7 @@ pub const COUNTER: usize = 3;
 /// The records of an open store.
 #[derive(Debug)]
 pub struct Records {
-    pub pages: PageStore,
+    pub pages: Arc<PageStore>,
     pub hash_seed: u64,
     catalog: ArcSwap<Catalog>,
     /// Odd while a frame is applied.
@@ -78,7 +80,7 @@ pub struct Records {
 
 impl Records {
     /// The records in `pages`, as of `lsn`.
-    pub fn new(pages: PageStore, hash_seed: u64, schema: Schema, lsn: Lsn, commit_time: i64) -> Records {
+    pub fn new(pages: Arc<PageStore>, hash_seed: u64, schema: Schema, lsn: Lsn, commit_time: i64) -> Records {
         Records {
             pages,
             hash_seed,

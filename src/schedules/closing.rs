@@ -3,9 +3,9 @@
 use super::disk::TestDisk;
 use super::explore;
 use super::reading::{config, set, store};
-use crate::store::Durability;
 use crate::{ErrorKind, Store, Value};
 use std::sync::Arc;
+use vellum_engine::Durability;
 use vellum_engine::sync::{Mutex, thread};
 
 fn balance(store: &Store, number: i64) -> i64 {

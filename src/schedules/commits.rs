@@ -6,10 +6,10 @@ use super::explore;
 use std::sync::Arc;
 use std::task::Poll;
 use vellum_disk::Disk;
+use vellum_engine::ErrorKind;
 use vellum_engine::Lsn;
 use vellum_engine::sync::{Mutex, thread};
 use vellum_engine::wal::{self, FlusherWork, GroupCommit, Kind, Log, LogConfig, Resume};
-use vellum_types::ErrorKind;
 
 const STORE: [u8; 16] = *b"a store's own id";
 /// The smallest files, so that a few commits roll over.

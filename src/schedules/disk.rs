@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_disk::{Access, Disk, File, FileId, Lock, LogTail, Region};
 use vellum_engine::sync::point;
-use vellum_types::{Error, Result};
+use vellum_engine::{Error, Result};
 
 /// Clones are the same disk. The locks are the standard library's: nobody waits while he holds one.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::disk::TestDisk;
 use super::explore;
-use crate::store::{Config, Durability, Store};
+use crate::{Config, Durability, Store};
 use crate::{Key, Mutation, RecordId, Schema, Timestamp, Value};
 use std::sync::Arc;
 use vellum_engine::page::image::{ImageHead, Kind};

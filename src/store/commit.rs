@@ -1,11 +1,11 @@
 //! A commit that can be waited for or awaited.
 
-use super::{Durability, Inner};
+use super::Engine;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use vellum_engine::Lsn;
+use vellum_engine::{Durability, Lsn};
 use vellum_types::Result;
 
 /// A commit that is applied and may not be durable yet. Waiting for it, or awaiting it on any runtime,
@@ -13,13 +13,13 @@ use vellum_types::Result;
 #[derive(Clone, Debug)]
 #[must_use = "a commit that nobody waits for is not promised to be durable"]
 pub struct Commit {
-    inner: Arc<Inner>,
+    engine: Arc<Engine>,
     lsn: Lsn,
 }
 
 impl Commit {
-    pub(crate) fn new(inner: &Arc<Inner>, lsn: Lsn) -> Commit {
-        Commit { inner: inner.clone(), lsn }
+    pub(crate) fn new(engine: &Arc<Engine>, lsn: Lsn) -> Commit {
+        Commit { engine: engine.clone(), lsn }
     }
 
     /// Its number.
@@ -33,7 +33,7 @@ impl Commit {
     /// # Errors
     /// `Poisoned` when the log stopped: the commit may or may not be there after reopening.
     pub fn wait(&self) -> Result<()> {
-        self.wait_for(self.inner.config.durability)
+        self.wait_for(self.engine.options.durability)
     }
 
     /// Waits as `durability` says, whatever the store's setting. An interval starts the sync at once in
@@ -42,16 +42,15 @@ impl Commit {
     /// # Errors
     /// As [`Commit::wait`].
     pub fn wait_for(&self, durability: Durability) -> Result<()> {
-        let Some(writing) = &self.inner.writing else { return Ok(()) };
         if matches!(durability, Durability::Interval(_))
-            && !matches!(self.inner.config.durability, Durability::Interval(_))
+            && !matches!(self.engine.options.durability, Durability::Interval(_))
         {
             let nobody = std::task::Waker::noop();
-            if let Poll::Ready(result) = writing.shared.poll_durable(self.lsn, nobody) {
+            if let Poll::Ready(result) = self.engine.poll_durable(self.lsn, nobody) {
                 return Ok(result?);
             }
         }
-        self.inner.settle(self.lsn, durability)
+        Ok(self.engine.wait(self.lsn, durability)?)
     }
 }
 
@@ -59,11 +58,9 @@ impl Future for Commit {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match (&self.inner.writing, self.inner.config.durability) {
-            (Some(writing), Durability::Sync) => {
-                writing.shared.poll_durable(self.lsn, context.waker()).map_err(Into::into)
-            }
-            _ => Poll::Ready(Ok(())),
+        match self.engine.options.durability {
+            Durability::Sync => self.engine.poll_durable(self.lsn, context.waker()).map_err(Into::into),
+            Durability::Interval(_) | Durability::Buffered => Poll::Ready(Ok(())),
         }
     }
 }

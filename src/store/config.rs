@@ -1,42 +1,20 @@
 //! Settings, and where time and randomness come from.
 
 use super::Store;
+use crate::records::Records;
 use crate::txn::Source;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use vellum_disk::{Disk, OsDisk};
-use vellum_engine::pagestore::{Cache, Keeping};
+use vellum_engine::{Durability, Engine, Options, Progress};
 use vellum_types::RecordId;
 use vellum_types::Result;
 use vellum_types::schema::Schema;
 use vellum_types::value::Timestamp;
 
-/// What a commit waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Durability {
-    /// Stable storage: the commit survives a power cut.
-    #[default]
-    Sync,
-    /// Nothing; stable storage follows within this many milliseconds.
-    Interval(u64),
-    /// The operating system: the commit survives the death of the process, not a power cut.
-    Buffered,
-}
-
-/// How far a recovery has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Progress {
-    /// Log bytes read.
-    pub done_len: u64,
-    /// Log bytes to read at most.
-    pub total_len: u64,
-}
-
-type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
-type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub(super) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Settings of an open store.
 ///
@@ -45,57 +23,15 @@ type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// let store = Config::new().durability(Durability::Buffered).open("crm.vellum")?;
 /// # Ok::<(), vellum::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Config {
-    pub(crate) durability: Durability,
-    pub(crate) read_only: bool,
-    pub(crate) lock_wait: Duration,
-    pub(crate) dirty_budget: u64,
-    pub(crate) checkpoint_log_len: u64,
-    pub(crate) log_mapped: bool,
-    pub(crate) segments_mapped: bool,
-    pub(crate) segment_cache_len: u64,
-    pub(crate) background: bool,
-    pub(crate) threads: bool,
-    pub(crate) log_file_len: Option<(u64, u64)>,
-    pub(crate) on_progress: Option<OnProgress>,
+    pub(crate) engine: Options,
     pub(crate) clock: Option<Clock>,
-    pub(crate) seed: Option<u64>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            durability: Durability::Sync,
-            read_only: false,
-            lock_wait: Duration::ZERO,
-            dirty_budget: 256 << 20,
-            checkpoint_log_len: 64 << 20,
-            log_mapped: true,
-            segments_mapped: true,
-            segment_cache_len: 64 << 20,
-            background: true,
-            threads: true,
-            log_file_len: None,
-            on_progress: None,
-            clock: None,
-            seed: None,
-        }
-    }
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("durability", &self.durability)
-            .field("read_only", &self.read_only)
-            .field("lock_wait", &self.lock_wait)
-            .field("dirty_budget", &self.dirty_budget)
-            .field("checkpoint_log_len", &self.checkpoint_log_len)
-            .field("log_mapped", &self.log_mapped)
-            .field("segments_mapped", &self.segments_mapped)
-            .field("background", &self.background)
-            .finish_non_exhaustive()
+        f.debug_struct("Config").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
 
@@ -109,14 +45,14 @@ impl Config {
     /// What commits wait for unless they say otherwise.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Config {
-        self.durability = durability;
+        self.engine.durability = durability;
         self
     }
 
     /// Whether the store is opened for reading: nothing is written, and writes are refused.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Config {
-        self.read_only = read_only;
+        self.engine.read_only = read_only;
         self
     }
 
@@ -124,7 +60,7 @@ impl Config {
     /// default. Readers neither wait nor make a writer wait.
     #[must_use]
     pub fn lock_wait(mut self, wait: Duration) -> Config {
-        self.lock_wait = wait;
+        self.engine.lock_wait = wait;
         self
     }
 
@@ -133,14 +69,14 @@ impl Config {
     /// wait at twice as much. Three quarters as many bytes of clean pages may stay in memory.
     #[must_use]
     pub fn dirty_budget(mut self, bytes: u64) -> Config {
-        self.dirty_budget = bytes.max(1 << 20);
+        self.engine.dirty_budget = bytes.max(1 << 20);
         self
     }
 
     /// Bytes of log after which a checkpoint starts: what a recovery has to read.
     #[must_use]
     pub fn checkpoint_log_len(mut self, bytes: u64) -> Config {
-        self.checkpoint_log_len = bytes;
+        self.engine.checkpoint_log_len = bytes;
         self
     }
 
@@ -148,7 +84,7 @@ impl Config {
     /// for file systems without shared mappings.
     #[must_use]
     pub fn log_mapped(mut self, mapped: bool) -> Config {
-        self.log_mapped = mapped;
+        self.engine.log_mapped = mapped;
         self
     }
 
@@ -165,7 +101,7 @@ impl Config {
     /// its first touch, and again after the cache let it go; one file descriptor a segment stays open.
     #[must_use]
     pub fn segments_mapped(mut self, mapped: bool) -> Config {
-        self.segments_mapped = mapped;
+        self.engine.segments_mapped = mapped;
         self
     }
 
@@ -173,21 +109,15 @@ impl Config {
     /// transaction reads stays until it was applied, and may be more.
     #[must_use]
     pub fn segment_cache_len(mut self, bytes: u64) -> Config {
-        self.segment_cache_len = bytes;
+        self.engine.segment_cache_len = bytes;
         self
-    }
-
-    /// What of pages may stay in memory.
-    pub(crate) fn keeping(&self) -> Keeping {
-        let cache = (!self.segments_mapped).then(|| Cache::new(self.segment_cache_len));
-        Keeping { keep_len: self.dirty_budget, cache }
     }
 
     /// Whether checkpoints start by themselves. Without, the caller takes them, and memory grows until then; only
     /// a commit that finds no room on the disk takes them itself.
     #[must_use]
     pub fn background(mut self, background: bool) -> Config {
-        self.background = background && self.threads;
+        self.engine.background = background && self.engine.threads;
         self
     }
 
@@ -196,8 +126,8 @@ impl Config {
     #[doc(hidden)]
     #[must_use]
     pub fn threads(mut self, threads: bool) -> Config {
-        self.threads = threads;
-        self.background &= threads;
+        self.engine.threads = threads;
+        self.engine.background &= threads;
         self
     }
 
@@ -206,14 +136,14 @@ impl Config {
     #[doc(hidden)]
     #[must_use]
     pub fn log_file_len(mut self, min: u64, max: u64) -> Config {
-        self.log_file_len = Some((min, max));
+        self.engine.log_file_len = Some((min, max));
         self
     }
 
     /// Called now and then while a recovery reads the log.
     #[must_use]
     pub fn on_progress(mut self, on_progress: Arc<dyn Fn(Progress) + Send + Sync>) -> Config {
-        self.on_progress = Some(on_progress);
+        self.engine.on_progress = Some(on_progress);
         self
     }
 
@@ -229,7 +159,7 @@ impl Config {
     /// each opening: with a clock that stands still, so do the ids.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Config {
-        self.seed = Some(seed);
+        self.engine.seed = Some(seed);
         self
     }
 
@@ -262,44 +192,26 @@ impl Config {
     }
 }
 
-/// Clock and randomness of one store.
-pub struct ConfigSource {
+/// Where a store's time and ids come from.
+pub(crate) struct StoreSource {
     clock: Option<Clock>,
-    seed: u64,
-    drawn: AtomicU64,
+    engine: Arc<Engine<Records>>,
 }
 
-impl ConfigSource {
-    /// Those that the settings name, or the system's.
-    #[must_use]
-    pub fn new(config: &Config) -> ConfigSource {
-        let seed = config.seed.unwrap_or_else(system_random);
-        ConfigSource { clock: config.clock.clone(), seed, drawn: AtomicU64::new(0) }
-    }
-
-    /// 64 bits that nobody drew before: a counter through XXH3 under a random seed.
-    #[must_use]
-    pub fn random(&self) -> u64 {
-        let drawn = self.drawn.fetch_add(1, Relaxed);
-        vellum_engine::index::key_hash(self.seed, &drawn.to_le_bytes())
-    }
-
-    /// 128 such bits.
-    #[must_use]
-    pub fn random_id(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.random().to_le_bytes());
-        bytes[8..].copy_from_slice(&self.random().to_le_bytes());
-        bytes
+impl StoreSource {
+    pub(crate) fn new(clock: Option<Clock>, engine: Arc<Engine<Records>>) -> StoreSource {
+        StoreSource { clock, engine }
     }
 }
 
-/// The standard library seeds its hash maps from the operating system; that is the one source of
-/// randomness that needs no further crate.
-fn system_random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    let time = system_now().0 as u64;
-    RandomState::new().hash_one(time) ^ RandomState::new().hash_one(std::process::id()).rotate_left(32)
+impl fmt::Debug for StoreSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSource").finish_non_exhaustive()
+    }
+}
+
+pub(super) fn now(clock: Option<&Clock>) -> Timestamp {
+    clock.map_or_else(system_now, |clock| clock())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the system's clock comes in")]
@@ -308,16 +220,16 @@ fn system_now() -> Timestamp {
     Timestamp(since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
 }
 
-impl Source for ConfigSource {
+impl Source for StoreSource {
     fn now(&self) -> Timestamp {
-        self.clock.as_ref().map_or_else(system_now, |clock| clock())
+        now(self.clock.as_ref())
     }
 
     /// UUID version 7: milliseconds, then random bits, so that inserts stay near each other.
     fn new_id(&self, now: Timestamp) -> RecordId {
         let millis = u64::try_from(now.0 / 1_000_000).unwrap_or(0);
         let mut random = [0; 10];
-        random.copy_from_slice(&self.random_id()[..10]);
+        random.copy_from_slice(&self.engine.random.draw_id()[..10]);
         RecordId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 }

@@ -2,14 +2,14 @@
 //! was deleted, revert of a commit.
 
 use super::object::find_at;
-use super::{Inner, Object, Snapshot, Store};
+use super::{Object, Snapshot, Store};
 use crate::records::row_header::Header;
 use crate::records::{Catalog, Entry, ObjectLayout, Records, intervals, read_cell, read_record};
 use crate::txn::Outcome;
 use crate::txn::key::{ObjectRef, object_ref};
 use std::sync::Arc;
 use vellum_engine::pagestore::Root;
-use vellum_engine::{self as engine, Lsn};
+use vellum_engine::{ErrorKind as EngineErrorKind, Lsn};
 use vellum_types::Key;
 use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
 use vellum_types::value::{Actor, Record, Timestamp, Value};
@@ -91,20 +91,20 @@ impl Object {
     /// # Errors
     /// `NotHistoric` when the object keeps no history, and as [`Object::get`].
     pub fn get_as_of(&self, key: impl Into<Key>, at: Timestamp) -> Result<Option<Record>> {
-        let (inner, key) = (self.store().inner(), key.into());
-        let catalog = inner.records.catalog().clone();
-        inner.past(&catalog, self.name(), &key, |past, root| past.as_of(&inner.records, root, at))
+        let (engine, key) = (self.store().engine(), key.into());
+        let catalog = engine.machine.catalog().clone();
+        self.store().past(&catalog, self.name(), &key, |past, root| past.as_of(&engine.machine, root, at))
     }
 
     fn values(&self, key: &Key, attribute: Option<&str>) -> Result<Vec<PastValue>> {
-        let inner = self.store().inner();
-        let catalog = inner.records.catalog().clone();
+        let engine = self.store().engine();
+        let catalog = engine.machine.catalog().clone();
         let only = match attribute {
             None => None,
             Some(name) => Some(historic(catalog.schema.object(self.name())?, name)?),
         };
-        let found = inner.past(&catalog, self.name(), key, |past, root| {
-            past.values(&inner.records, root, only).map(Some)
+        let found = self.store().past(&catalog, self.name(), key, |past, root| {
+            past.values(&engine.machine, root, only).map(Some)
         })?;
         let object = catalog.schema.object(self.name())?;
         found.ok_or_else(|| crate::txn::key::not_found(object, key))
@@ -177,7 +177,7 @@ pub(crate) fn historic(object: &ObjectSchema, name: &str) -> Result<AttributeId>
     Err(Error::attribute(ErrorKind::NotHistoric, object.key(), name, reason))
 }
 
-impl Inner {
+impl Store {
     fn past<R>(
         &self,
         catalog: &Catalog,
@@ -185,17 +185,18 @@ impl Inner {
         key: &Key,
         mut read: impl FnMut(Past<'_>, &Root) -> Result<Option<R>>,
     ) -> Result<Option<R>> {
-        self.check_open()?;
-        let records = &self.records;
+        let engine = self.engine();
+        engine.check_open()?;
+        let records = &engine.machine;
         let mut attempt = |root: &Root| match Past::read(records, catalog, root, object, key)? {
             Some(past) => read(past, root),
             None => Ok(None),
         };
-        records.read_live(&mut attempt, |attempt| match self.lock_writer() {
+        records.read_live(&mut attempt, |attempt| match engine.lock_writer() {
             Ok(_writer) => attempt(&records.pages.live()),
             // Nothing is applied in a store that is read, or inside a transaction of this thread.
             Err(error)
-                if matches!(error.kind(), engine::ErrorKind::NestedWrite | engine::ErrorKind::ReadOnly) =>
+                if matches!(error.kind(), EngineErrorKind::NestedWrite | EngineErrorKind::ReadOnly) =>
             {
                 attempt(&records.pages.live())
             }

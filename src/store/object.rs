@@ -1,6 +1,6 @@
 //! One object's records: the methods that a record server calls most.
 
-use super::{Inner, Store};
+use super::{Engine, Store};
 use crate::records::{
     AttributeLayout, Catalog, IndexKey, Records, header_alone, read_cell, read_key, read_record,
 };
@@ -25,7 +25,7 @@ pub struct Object {
 
 impl Object {
     pub(crate) fn new(store: &Store, name: &str) -> Result<Object> {
-        let id = store.inner().records.catalog().schema.object(name)?.id();
+        let id = store.engine().machine.catalog().schema.object(name)?.id();
         Ok(Object { store: store.clone(), id, name: name.into() })
     }
 
@@ -105,7 +105,7 @@ impl Object {
     /// As [`Object::get`]; `UnknownAttribute`.
     pub fn get_attributes(&self, key: impl Into<Key>, names: &[&str]) -> Result<Option<Record>> {
         let ids = {
-            let catalog = self.store.inner().records.catalog();
+            let catalog = self.store.engine().machine.catalog();
             let object = catalog.schema.object(&self.name)?;
             names.iter().map(|name| object.attribute(name).map(|a| a.id())).collect::<Result<Vec<_>>>()?
         };
@@ -115,9 +115,9 @@ impl Object {
     /// How many records there are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        let inner = self.store.inner();
-        let catalog = inner.records.catalog();
-        catalog.object(self.id).map_or(0, |object| inner.records.count(&inner.records.pages.live(), object))
+        let engine = self.store.engine();
+        let catalog = engine.machine.catalog();
+        catalog.object(self.id).map_or(0, |object| engine.machine.count(&engine.pages.live(), object))
     }
 
     /// The seeded XXH3-64 hash of a record's primary key, as the index has it. `None` without such a
@@ -126,45 +126,43 @@ impl Object {
     /// # Errors
     /// As [`Object::get`].
     pub fn primary_key_hash(&self, key: impl Into<Key>) -> Result<Option<u64>> {
-        let inner = self.store.inner();
-        inner.check_open()?;
-        let (catalog, key) = (inner.records.catalog().clone(), key.into());
-        let found = find(inner, &catalog, &self.name, &key, &mut |object, _, state, slot| {
+        let engine = self.store.engine();
+        engine.check_open()?;
+        let (catalog, key) = (engine.machine.catalog().clone(), key.into());
+        let found = find(engine, &catalog, &self.name, &key, &mut |object, _, state, slot| {
             let Some(index) = object.indexes.iter().find(|index| index.primary) else { return Ok(None) };
             let (mut bytes, mut cell) = (Vec::new(), Vec::new());
             let has = read_key(state, object, index, slot, &mut bytes, &mut cell)?;
-            Ok(has.then(|| key_hash(inner.records.hash_seed, &bytes)))
+            Ok(has.then(|| key_hash(engine.machine.hash_seed, &bytes)))
         })?;
         Ok(found.flatten())
     }
 
     fn read(&self, key: &Key, wanted: &dyn Fn(&AttributeLayout) -> bool) -> Result<Option<Record>> {
-        let inner = self.store.inner();
-        inner.check_open()?;
-        let catalog = inner.records.catalog().clone();
-        let mut found = find(inner, &catalog, &self.name, key, &mut |object, header, state, slot| {
+        let engine = self.store.engine();
+        engine.check_open()?;
+        let catalog = engine.machine.catalog().clone();
+        let mut found = find(engine, &catalog, &self.name, key, &mut |object, header, state, slot| {
             read_record(&catalog, object, header, state, slot, wanted)
         })?;
         if let Some(record) = &mut found
             && record.has_actors()
         {
-            inner.name_actors(record)?;
+            name_actors(engine, record)?;
         }
         Ok(found)
     }
 }
 
-impl Inner {
-    /// Names the actors of a record that was read from the live state.
-    #[cold]
-    fn name_actors(&self, record: &mut Record) -> Result<()> {
-        let records = &self.records;
-        let named = records.read_live(
-            |root| records.name_actors(root, record).map(Some),
-            |attempt| attempt(&records.pages.live()),
-        );
-        named.map(drop)
-    }
+/// Names the actors of a record that was read from the live state.
+#[cold]
+fn name_actors(engine: &Engine, record: &mut Record) -> Result<()> {
+    let records = &engine.machine;
+    let named = records.read_live(
+        |root| records.name_actors(root, record).map(Some),
+        |attempt| attempt(&records.pages.live()),
+    );
+    named.map(drop)
 }
 
 /// What is done with a record under its group's latch.
@@ -176,20 +174,20 @@ pub(crate) type ReadRow<'r, R> = &'r mut dyn FnMut(
 ) -> Result<R>;
 
 fn find<R>(
-    inner: &Inner,
+    engine: &Engine,
     catalog: &Catalog,
     object: &str,
     key: &Key,
     read: ReadRow<'_, R>,
 ) -> Result<Option<R>> {
-    with_key(&inner.records, catalog, object, key, |look| {
-        inner.records.read_live(
+    with_key(&engine.machine, catalog, object, key, |look| {
+        engine.machine.read_live(
             |root| look.at(root, read),
-            |attempt| match inner.lock_writer() {
-                Ok(_writer) => attempt(&inner.records.pages.live()),
+            |attempt| match engine.lock_writer() {
+                Ok(_writer) => attempt(&engine.pages.live()),
                 // Inside a transaction of this thread nothing is applied meanwhile.
                 Err(error) if error.kind() == vellum_engine::ErrorKind::NestedWrite => {
-                    attempt(&inner.records.pages.live())
+                    attempt(&engine.pages.live())
                 }
                 Err(error) => Err(error.into()),
             },

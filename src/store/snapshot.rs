@@ -1,12 +1,12 @@
 //! A view of the store at one commit.
 
+use super::Store;
 use super::object::find_at;
-use super::{Handle, Inner, Store};
-use crate::records::{COUNTER, Catalog, ObjectLayout, read_header, read_record};
+use crate::records::{COUNTER, Catalog, ObjectLayout, Records, read_header, read_record};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use vellum_engine::pagestore::View;
-use vellum_engine::{GROUP_ROWS, Lsn};
+use vellum_engine::{GROUP_ROWS, Handle, Lsn};
 use vellum_types::Key;
 use vellum_types::Result;
 use vellum_types::value::Record;
@@ -15,7 +15,7 @@ use vellum_types::value::Record;
 /// memory is freed when it goes. It keeps the store open.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    handle: Arc<Handle>,
+    handle: Arc<Handle<Records>>,
     view: View,
     catalog: Arc<Catalog>,
     lsn: Lsn,
@@ -23,7 +23,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn take(store: &Store) -> Result<Snapshot> {
-        let (view, lsn, catalog) = store.inner().freeze()?;
+        let (view, lsn, catalog) = store.freeze()?;
         Ok(Snapshot { handle: store.handle.clone(), view, catalog, lsn })
     }
 
@@ -38,7 +38,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Object::get`](crate::Object::get).
     pub fn get(&self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
-        let records = &self.handle.inner.records;
+        let records = &self.handle.engine().machine;
         let mut found = find_at(
             records,
             &self.catalog,
@@ -68,7 +68,7 @@ impl Snapshot {
     /// # Errors
     /// `ObjectNotFound`.
     pub fn count(&self, object: &str) -> Result<u64> {
-        Ok(self.handle.inner.records.count(&self.view.root, self.layout(object)?))
+        Ok(self.handle.engine().machine.count(&self.view.root, self.layout(object)?))
     }
 
     /// All records of an object, in the order of their rows. A damaged record is an `Err` item; the
@@ -78,7 +78,7 @@ impl Snapshot {
     /// `ObjectNotFound`.
     pub fn iter(&self, object: &str) -> Result<impl Iterator<Item = Result<Record>> + '_> {
         let object = self.layout(object)?;
-        let groups = self.handle.inner.records.group_count(&self.view.root, object);
+        let groups = self.handle.engine().machine.group_count(&self.view.root, object);
         Ok((0..groups).flat_map(move |group| self.read_group(object, group)))
     }
 
@@ -91,7 +91,7 @@ impl Snapshot {
     /// A time that no commit in it is behind.
     #[doc(hidden)]
     pub fn commit_time(&self) -> crate::Timestamp {
-        crate::Timestamp(self.handle.inner.records.commit_time())
+        crate::Timestamp(self.handle.engine().machine.commit_time())
     }
 
     /// The counter of the newest record that an object ever had.
@@ -103,7 +103,7 @@ impl Snapshot {
 
     #[doc(hidden)]
     pub fn records(&self) -> &crate::records::Records {
-        &self.handle.inner.records
+        &self.handle.engine().machine
     }
 
     #[doc(hidden)]
@@ -128,7 +128,7 @@ impl Snapshot {
 
     /// One group at a time: the latch is held for as long as its records take to read.
     fn read_group(&self, object: &ObjectLayout, number: u64) -> Vec<Result<Record>> {
-        let records = &self.handle.inner.records;
+        let records = &self.handle.engine().machine;
         let group = match records.pages.group(&self.view.root, object.tree, number) {
             Ok(Some(group)) => group,
             Ok(None) => return Vec::new(),
@@ -156,19 +156,11 @@ impl Snapshot {
     }
 }
 
-impl Inner {
+impl Store {
     /// The state as it is now, its commit and its schema.
     pub(crate) fn freeze(&self) -> Result<(View, Lsn, Arc<Catalog>)> {
-        self.check_open()?;
-        let records = &self.records;
-        let lsn_and_schema = || (records.applied(), records.catalog().clone());
-        if self.writing.is_none() {
-            // Nobody writes: the live state is as good as frozen.
-            let (lsn, catalog) = lsn_and_schema();
-            return Ok((records.pages.still(), lsn, catalog));
-        }
-        let mut writer = self.lock_writer()?;
-        let (lsn, catalog) = lsn_and_schema();
-        Ok((records.pages.snapshot(&mut writer.pages), lsn, catalog))
+        let (view, (lsn, catalog)) =
+            self.engine().view(|records| (records.applied(), records.catalog().clone()))?;
+        Ok((view, lsn, catalog))
     }
 }

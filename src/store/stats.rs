@@ -5,7 +5,6 @@ use crate::records::{CATALOG_TREE, Catalog, ID_TREE};
 use vellum_engine::Lsn;
 use vellum_engine::TreeId;
 use vellum_engine::index::{BUCKET_COUNT, ENTRY_COUNT};
-use vellum_engine::sync::atomic::Ordering;
 use vellum_types::Result;
 
 /// Sizes and counters at one moment.
@@ -75,51 +74,16 @@ pub struct IndexStats {
     pub buckets: u64,
 }
 
-/// Whether the background work of a store goes well.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Why the store stopped, if it did.
-    pub poisoned: Option<String>,
-    /// Why the newest checkpoint failed, if it did; it is tried again.
-    pub checkpoint: Option<String>,
-    /// Why the log's background work failed last, if it did.
-    pub log: Option<String>,
-    /// Checkpoints since opening.
-    pub checkpoint_count: u64,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct HealthState {
-    pub(crate) checkpoint: Option<vellum_engine::Error>,
-    pub(crate) log: Option<vellum_engine::Error>,
-    pub(crate) checkpoint_count: u64,
-    pub(crate) written_len: u64,
-}
-
 impl Store {
-    /// Whether background work goes well. Errors there are kept here until they are overcome.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let inner = self.inner();
-        let state = inner.health.lock();
-        Health {
-            poisoned: inner.writing.as_ref().and_then(|w| w.shared.poisoned()).map(|error| error.to_string()),
-            checkpoint: state.checkpoint.as_ref().map(ToString::to_string),
-            log: state.log.as_ref().map(ToString::to_string),
-            checkpoint_count: state.checkpoint_count,
-        }
-    }
-
     /// Sizes and counters. Walks the page table for the bytes by kind, not the pages.
     ///
     /// # Errors
     /// `Io`, `Corrupt`.
     pub fn stats(&self) -> Result<Stats> {
-        let inner = self.inner();
-        let records = &inner.records;
-        let (view, _, catalog) = inner.freeze()?;
+        let (engine, records) = (self.engine(), self.records());
+        let images_read = engine.pages.images_read();
+        let (view, _, catalog) = self.freeze()?;
         let live = &view.root;
-        let images_read = records.pages.images_read();
         let index = |name: String, tree| {
             let meta = |word| live.tree(tree).map_or(0, |tree| tree.meta(word));
             IndexStats { name, entries: meta(ENTRY_COUNT), buckets: meta(BUCKET_COUNT).max(1) }
@@ -134,41 +98,30 @@ impl Store {
                 indexes.push(index(format!("{}.{names}", schema.key()), key.tree));
             }
         }
-        let mut stats = Stats { objects, indexes, images_read, ..Stats::default() };
-        self.add_files(&mut stats)?;
-        stats.bytes_by_kind =
-            records.pages.bytes_by_kind(live, &|tree, column| page_name(&catalog, tree, column))?;
-        Ok(stats)
-    }
-
-    fn add_files(&self, stats: &mut Stats) -> Result<()> {
-        let inner = self.inner();
-        {
-            let table = inner.records.pages.table.lock();
-            stats.segment_count = table.entries.len() as u64;
-            stats.segment_len = table.entries.values().map(|entry| entry.len).sum();
-            stats.live_len = table.entries.values().map(|entry| entry.live_len).sum();
-            stats.dead_len = stats.segment_len.saturating_sub(stats.live_len);
-        }
-        for name in
-            inner.disk.list()?.iter().filter(|name| name.starts_with("log-") || name.starts_with("spare-"))
-        {
-            stats.log_file_count += 1;
-            // A file that is given back or renamed meanwhile counts for nothing.
-            let file = inner.disk.open(name, vellum_disk::Access::Read);
-            stats.log_len += file.and_then(|file| file.len()).unwrap_or(0);
-        }
-        let superblocks = inner.superblocks();
-        stats.checkpoint_lsn = superblocks.live.log.lsn;
-        stats.checkpoint_generation = superblocks.live.generation;
-        stats.log_since_checkpoint = inner.log_since.load(Ordering::Relaxed);
-        stats.applied_lsn = inner.records.applied();
-        stats.durable_lsn = inner.durable();
-        stats.dirty_len = inner.records.pages.memory.dirty();
-        stats.memory_len = inner.records.pages.memory.held();
-        (stats.segment_cache_len, stats.segment_cache_peak_len) = inner.records.pages.cache_len();
-        stats.checkpoint_written_len = inner.health.lock().written_len;
-        Ok(())
+        let files = engine.file_stats()?;
+        let name = |tree, column| page_name(&catalog, tree, column);
+        Ok(Stats {
+            objects,
+            indexes,
+            segment_count: files.segment_count,
+            segment_len: files.segment_len,
+            live_len: files.live_len,
+            dead_len: files.segment_len.saturating_sub(files.live_len),
+            bytes_by_kind: records.pages.bytes_by_kind(live, &name)?,
+            log_file_count: files.log_file_count,
+            log_len: files.log_len,
+            log_since_checkpoint: files.log_since_checkpoint,
+            applied_lsn: records.applied(),
+            durable_lsn: engine.durable(),
+            checkpoint_lsn: files.checkpoint_lsn,
+            checkpoint_generation: files.checkpoint_generation,
+            dirty_len: files.dirty_len,
+            memory_len: files.memory_len,
+            segment_cache_len: files.segment_cache_len,
+            segment_cache_peak_len: files.segment_cache_peak_len,
+            checkpoint_written_len: files.checkpoint_written_len,
+            images_read,
+        })
     }
 }
 

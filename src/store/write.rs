@@ -1,14 +1,12 @@
 //! Writing: one mutation, a batch, or a closure over several records, each one transaction.
 
+use super::Store;
 use super::commit::Commit;
-use super::{Durability, IN_TRANSACTION, Inner, Store};
 use crate::txn::resolve::Staging;
-use crate::txn::{Context, Held, Once, Outcome, Tries, WriterState};
+use crate::txn::{Context, Held, Once, Outcome};
 use vellum_engine::Lsn;
-use vellum_engine::sync::atomic::Ordering;
-use vellum_engine::wal;
 use vellum_types::schema::Schema;
-use vellum_types::value::{Actor, Name, Record, Value};
+use vellum_types::value::{Name, Record, Value};
 use vellum_types::{Action, Key, Mutation, Patch};
 use vellum_types::{ErrorKind, Result};
 
@@ -74,21 +72,6 @@ impl Txn<'_> {
     }
 }
 
-/// Marks the thread as inside a transaction, so that a nested write is an error and not a deadlock.
-struct Inside(usize);
-
-impl Inside {
-    fn enter(inner: &Inner) -> Inside {
-        Inside(IN_TRANSACTION.replace(std::ptr::from_ref(inner) as usize))
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        IN_TRANSACTION.set(self.0);
-    }
-}
-
 impl Store {
     /// Carries out one mutation and waits as the store's durability says.
     ///
@@ -106,7 +89,7 @@ impl Store {
     /// As [`Store::apply`].
     pub fn submit(&self, mutation: &Mutation) -> Result<(Outcome, Commit)> {
         let (outcome, lsn) = self.commit_one(mutation)?;
-        Ok((outcome, Commit::new(self.inner(), lsn)))
+        Ok((outcome, Commit::new(self.engine(), lsn)))
     }
 
     /// Carries out mutations as one transaction, all or nothing, and waits.
@@ -124,13 +107,11 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let actor = self.actor.as_deref();
-        let (mut outcomes, lsn) =
-            self.inner().write(actor, false, |staging| stage_all(staging, mutations))?;
+        let (mut outcomes, lsn) = self.write(false, |staging| stage_all(staging, mutations))?;
         for outcome in &mut outcomes {
             outcome.lsn = lsn;
         }
-        Ok((outcomes, Commit::new(self.inner(), lsn)))
+        Ok((outcomes, Commit::new(self.engine(), lsn)))
     }
 
     /// Carries out mutations as one transaction, once: the key is stored with their effect. The same request
@@ -170,7 +151,7 @@ impl Store {
         let (mut names, mut newest) = (Vec::new(), None);
         let mut answers = Vec::with_capacity(mutations.len());
         for (position, mutation) in mutations.iter().enumerate() {
-            let result = self.inner().write(self.actor.as_deref(), false, |staging| {
+            let result = self.write(false, |staging| {
                 staging.state.stage.names.clone_from(&names);
                 staging.state.stage.position = position;
                 let outcome = staging.mutate(mutation)?;
@@ -200,7 +181,7 @@ impl Store {
     /// # Errors
     /// As [`Store::apply_batch`].
     pub fn dry_run(&self, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
-        self.inner().write_with(self.actor.as_deref(), |context, state| {
+        self.write_with(|context, state| {
             let (catalog, root) = (context.records.catalog(), context.records.pages.live());
             let mut staging = Staging { state, context, catalog: &catalog, root: &root, single: false };
             let mut outcomes = stage_all(&mut staging, mutations)?;
@@ -228,17 +209,17 @@ impl Store {
     /// # Errors
     /// As [`Store::transaction`].
     pub fn submit_transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<(T, Commit)> {
-        let (value, lsn) = self.inner().write_with(self.actor.as_deref(), |context, state| {
-            let inside = Inside::enter(self.inner());
+        let (value, lsn) = self.write_with(|context, state| {
+            let inside = self.engine().enter_transaction();
             let (catalog, root) = (context.records.catalog(), context.records.pages.live());
             let (catalog, root) = (&*catalog, &**root);
             let mut txn = Txn { staging: Staging { state, context, catalog, root, single: false } };
             let value = body(&mut txn);
             drop(inside);
             let value = value?;
-            Ok((value, self.inner().commit(&mut txn.staging)?))
+            Ok((value, self.commit(&mut txn.staging)?))
         })?;
-        Ok((value, Commit::new(self.inner(), lsn)))
+        Ok((value, Commit::new(self.engine(), lsn)))
     }
 
     /// Adds an object: one in the neutral schema form, as JSON.
@@ -285,7 +266,7 @@ impl Store {
     }
 
     fn alter(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
-        let ((), lsn) = self.inner().write(self.actor.as_deref(), false, |staging| {
+        let ((), lsn) = self.write(false, |staging| {
             let mut schema = staging.catalog.schema.clone();
             change(&mut schema)?;
             staging.state.stage.schema = Some(schema);
@@ -296,15 +277,14 @@ impl Store {
     }
 
     fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
-        let (mut outcome, lsn) =
-            self.inner().write(self.actor.as_deref(), true, |staging| staging.mutate(mutation))?;
+        let (mut outcome, lsn) = self.write(true, |staging| staging.mutate(mutation))?;
         outcome.lsn = lsn;
         Ok((outcome, lsn))
     }
 
     /// Stages with `body` as one transaction, and waits.
     pub(super) fn outcomes<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
-        let (value, lsn) = self.inner().write(self.actor.as_deref(), false, body)?;
+        let (value, lsn) = self.write(false, body)?;
         self.settle(lsn)?;
         Ok((value, lsn))
     }
@@ -320,7 +300,7 @@ impl Store {
     }
 
     fn settle(&self, lsn: Lsn) -> Result<()> {
-        self.inner().settle(lsn, self.inner().config.durability)
+        Ok(self.engine().wait(lsn, self.durability())?)
     }
 }
 
@@ -334,74 +314,29 @@ fn stage_all(staging: &mut Staging<'_>, mutations: &[Mutation]) -> Result<Vec<Ou
     Ok(outcomes)
 }
 
-impl Inner {
-    /// Waits for a commit as `durability` says.
-    pub(crate) fn settle(&self, lsn: Lsn, durability: Durability) -> Result<()> {
-        match (durability, &self.writing) {
-            (Durability::Sync, Some(writing)) => Ok(writing.shared.wait(lsn)?),
-            _ => Ok(()),
-        }
-    }
-
+impl Store {
     /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
     /// nothing changed.
-    fn write<T>(
-        &self,
-        actor: Option<&Actor>,
-        single: bool,
-        body: impl FnOnce(&mut Staging<'_>) -> Result<T>,
-    ) -> Result<(T, Lsn)> {
-        self.write_with(actor, |context, state| {
-            let (catalog, root) = (self.records.catalog(), self.records.pages.live());
+    fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+        self.write_with(|context, state| {
+            let (catalog, root) = (context.records.catalog(), context.records.pages.live());
             let mut staging = Staging { state, context, catalog: &catalog, root: &root, single };
             let value = body(&mut staging)?;
             Ok((value, self.commit(&mut staging)?))
         })
     }
 
-    fn write_with<T>(
-        &self,
-        actor: Option<&Actor>,
-        body: impl FnOnce(&Context<'_>, Held<'_>) -> Result<T>,
-    ) -> Result<T> {
-        self.wait_for_room()?;
-        let mut state = self.lock_writer()?;
-        if state.lent {
-            self.wait_for_the_lender(&mut state)?;
-        }
-        let _hold = self.records.pages.hold();
+    fn write_with<T>(&self, body: impl FnOnce(&Context<'_>, Held<'_>) -> Result<T>) -> Result<T> {
+        let engine = &**self.engine();
+        let mut state = engine.writer()?;
+        let _hold = engine.pages.hold();
         state.stage.clear();
-        let admit = |state: &mut WriterState, only_deletes: bool| self.admit(state, only_deletes);
-        let make_room = |state: &mut Held<'_>, tries: &mut Tries| self.make_room(state, tries);
-        let context = Context {
-            records: &self.records,
-            source: &self.source,
-            actor,
-            admit: &admit,
-            make_room: &make_room,
-        };
-        body(&context, state)
+        let (source, actor) = (&*self.source, self.actor.as_deref());
+        body(&Context { engine, records: &engine.machine, source, actor }, state)
     }
 
     /// Commits what is staged. The LSN is that of the newest commit before when nothing changed.
     fn commit(&self, staging: &mut Staging<'_>) -> Result<Lsn> {
-        let Some(lsn) = staging.commit()? else { return Ok(self.records.applied()) };
-        // Under the writer lock still: a checkpoint counts from its place in the log.
-        self.after_commit(staging.state.frame.body().len());
-        Ok(lsn)
-    }
-
-    /// Counts what was logged, and wakes the checkpointer when it is time.
-    #[inline]
-    fn after_commit(&self, body_len: usize) {
-        let frame_len = wal::frame_len(body_len) as u64;
-        let log_since = self.log_since.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
-        let dirty = self.records.pages.memory.dirtied_since_checkpoint();
-        let log_len_max = self.config.checkpoint_log_len.max(dirty / 8);
-        let pinned = self.records.pages.memory.pinned_since_checkpoint();
-        let budget = self.config.dirty_budget;
-        if log_since >= log_len_max || dirty >= budget / 2 || pinned >= budget {
-            self.ask_for_checkpoint();
-        }
+        Ok(staging.commit()?.unwrap_or_else(|| self.records().applied()))
     }
 }

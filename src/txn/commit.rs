@@ -3,7 +3,7 @@
 use super::key::{ObjectRef, key_names};
 use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage, Staged};
-use super::{Context, Tries, WriterState};
+use super::{Context, WriterState};
 use crate::records::row_header::{self, SLOT_LEN};
 use crate::records::{
     AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, ROWS,
@@ -14,8 +14,7 @@ use vellum_engine::index::key_hash;
 use vellum_engine::index::{self, Moved};
 use vellum_engine::page::{Columns, slots};
 use vellum_engine::pagestore::{GroupState, Root};
-use vellum_engine::wal::Kind;
-use vellum_engine::{self as engine, Lsn, RowId};
+use vellum_engine::{self as engine, Lsn, Room, RowId};
 use vellum_types::RecordId;
 use vellum_types::value::Timestamp;
 use vellum_types::{Conflict, Error, Result};
@@ -48,28 +47,19 @@ impl Staging<'_> {
             self.link_entries();
         }
         build_frame(&mut self.state, time);
-        self.find_room()?;
-        append_and_apply(self.context, self.catalog, &mut self.state).map(Some)
-    }
-
-    /// Crash rules 8 and 12: what apply will read can be read, and the frame and the images of all that will be dirty
-    /// have room. A commit that finds none is
-    /// rejected after everything that can be freed was freed; what is staged stays as it is meanwhile.
-    fn find_room(&mut self) -> Result<()> {
-        let only_deletes = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
-        let mut tries = Tries::default();
-        loop {
-            touch(self.context.records, self.root, self.catalog, &mut self.state.stage)?;
-            let admitted = (self.context.admit)(&mut self.state, only_deletes);
-            let Err(error) = admitted else { return Ok(()) };
-            if error.kind() != engine::ErrorKind::DiskFull
-                || !(self.context.make_room)(&mut self.state, &mut tries)?
-            {
-                return Err(error.into());
+        let stage = &self.state.stage;
+        let only_frees = stage.records().iter().all(|staged| staged.fate == Fate::Delete);
+        let room = Room::new(stage.dirties, only_frees);
+        let Context { engine, records, .. } = *self.context;
+        let (root, catalog, mut is_again) = (self.root, self.catalog, false);
+        let lsn = engine.commit(&mut self.state, room, |writer| {
+            if std::mem::replace(&mut is_again, true) {
+                // A checkpoint may have taken pages out of memory: they are read again.
+                writer.stage.forget_groups();
             }
-            // A checkpoint may have taken pages out of memory: they are read again.
-            self.state.stage.forget_groups();
-        }
+            touch(records, root, catalog, &mut writer.stage)
+        })?;
+        Ok(Some(lsn))
     }
 
     /// Times rise from commit to commit, so that a moment tells one state from the next.
@@ -316,7 +306,7 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 }
 
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
-fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -> Result<()> {
+fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -> engine::Result<()> {
     let mut moved = std::mem::take(&mut stage.moved);
     moved.clear();
     for staged in stage.records() {
@@ -364,10 +354,10 @@ fn note_old_keys(
     object: &ObjectLayout,
     row: RowId,
     moved: &mut Vec<Moved>,
-) -> Result<()> {
+) -> engine::Result<()> {
     let mut buffers = KeyBuffers::default();
     for index in &object.indexes {
-        records.with_row(live, object, row, |state, slot| -> Result<()> {
+        records.with_row(live, object, row, |state, slot| -> engine::Result<()> {
             for_each_key_in(state, object, index, slot, &mut buffers, |key| {
                 let hash = key_hash(records.hash_seed, key);
                 moved.push(Moved { tree: index.tree, hash, is_insert: false });
@@ -398,32 +388,5 @@ fn touch_row(
     match staged.fate {
         Fate::Delete => object.attributes.iter().try_for_each(touch),
         _ => staged.cells.iter().filter_map(|cell| object.attribute(cell.attribute)).try_for_each(touch),
-    }
-}
-
-/// Logs the frame and applies it. Crash rule 9: if the log fails, or damage appears in between, memory
-/// and disk disagree and the store stops.
-fn append_and_apply(context: &Context<'_>, catalog: &Catalog, state: &mut WriterState) -> Result<Lsn> {
-    let WriterState { pages, log, frame, scratch, stage, .. } = state;
-    pages.expect(stage.first_group());
-    let lsn = context.records.applied().next();
-    let durable = log.shared().durable();
-    log.append(Kind::Commit, lsn, durable, frame.body())?;
-    // A panic between the frame and the end of apply must stop the store too (crash rule 8).
-    let guard = PoisonOnUnwind(log.shared());
-    let applied = context.records.apply_under(catalog, pages, scratch, lsn, frame.body());
-    std::mem::forget(guard);
-    if let Err(error) = applied {
-        log.shared().poison(error.clone());
-        return Err(vellum_engine::wal::stopped(&error, log.shared().durable()).into());
-    }
-    Ok(lsn)
-}
-
-struct PoisonOnUnwind<'a>(&'a vellum_engine::wal::GroupCommit);
-
-impl Drop for PoisonOnUnwind<'_> {
-    fn drop(&mut self) {
-        self.0.poison(engine::Error::new(engine::ErrorKind::Poisoned, "a panic while a commit was applied"));
     }
 }

@@ -46,41 +46,25 @@ pub use once::Once;
 pub use outcome::{Other, Outcome};
 pub(crate) use stage::Stage;
 
-use crate::records::{ApplyScratch, Records};
+use crate::records::Records;
 use crate::redo::FrameBuilder;
-use vellum_engine::pagestore::Writer;
-use vellum_engine::sync::MutexGuard;
-use vellum_engine::wal::Log;
+use vellum_engine::Engine;
 use vellum_types::RecordId;
 use vellum_types::value::{Actor, Timestamp};
 
-/// What the writer lock guards.
-#[derive(Debug)]
-pub(crate) struct WriterState {
-    pub(crate) pages: Writer,
-    pub(crate) log: Log,
+/// What transactions keep under the writer lock, between commits too.
+#[derive(Debug, Default)]
+pub struct WriterState {
     pub(crate) stage: Stage,
     pub(crate) frame: FrameBuilder,
-    pub(crate) scratch: ApplyScratch,
-    /// Who committed last, and that actor's number.
+    /// The actor of the newest commit, and that actor's number.
     pub(crate) last_actor: Option<(Actor, u32)>,
-    /// The row of stored requests that is looked at next for one that is kept no longer.
+    /// The row of stored requests that is checked next for one that has expired.
     pub(crate) next_swept: u64,
-    /// A commit that found no room has lent the lock to a checkpoint: other writers wait until it has it back.
-    pub(crate) lent: bool,
 }
 
 /// The writer lock, held by the transaction that stages.
-pub(crate) type Held<'a> = MutexGuard<'a, WriterState>;
-
-/// What was done already to make room for one commit.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tries {
-    /// Waits for checkpoints of other threads.
-    pub(crate) waits: usize,
-    pub(crate) checkpointed: bool,
-    pub(crate) compacted: bool,
-}
+pub(crate) type Held<'a> = vellum_engine::Held<'a, Records>;
 
 /// Where time and randomness come from; `Config` provides them.
 pub(crate) trait Source: Send + Sync {
@@ -92,15 +76,11 @@ pub(crate) trait Source: Send + Sync {
 
 /// What a commit needs beside the writer's state.
 pub(crate) struct Context<'a> {
+    pub(crate) engine: &'a Engine<Records>,
     pub(crate) records: &'a Records,
     pub(crate) source: &'a dyn Source,
     /// Who commits.
     pub(crate) actor: Option<&'a Actor>,
-    /// Asked before a frame is logged: whether there is room for it (crash rule 12).
-    pub(crate) admit: &'a dyn Fn(&mut WriterState, bool) -> vellum_engine::Result<()>,
-    /// Asked after a rejection for want of room: frees what can be freed, and answers whether to ask for
-    /// admission again. Checkpoints have the lock meanwhile; other commits do not.
-    pub(crate) make_room: &'a dyn Fn(&mut Held<'_>, &mut Tries) -> vellum_engine::Result<bool>,
 }
 
 impl std::fmt::Debug for Context<'_> {

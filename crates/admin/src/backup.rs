@@ -14,7 +14,7 @@ use crate::build::{self, Build, Identity};
 use crate::verify::{VerifyReport, verify_on};
 use std::path::Path;
 use std::sync::Arc;
-use vellum::internal::ConfigSource;
+use vellum::internal::Random;
 use vellum::{Config, Store};
 use vellum_disk::{Disk, OsDisk};
 use vellum_engine::Lsn;
@@ -96,7 +96,7 @@ pub fn backup_on(
         build.abandon();
         return Err(error);
     }
-    let salt = ConfigSource::new(&Config::new()).random() as u32;
+    let salt = Random::new(None).draw() as u32;
     build.finish(salt).inspect_err(|_| build::clear(&*to))?;
     let verified = check(&to, lsn).inspect_err(|_| build::clear(&*to))?;
     build::settle(&*to);

@@ -18,8 +18,8 @@ mod record;
 pub(crate) use record::{NewRecord, Refused};
 
 use std::sync::Arc;
+use vellum::records::hash_seed;
 use vellum::records::{ApplyScratch, Records};
-use vellum::recover::hash_seed;
 use vellum::redo::FrameBuilder;
 use vellum_disk::{Disk, LOCK_NAME, Lock};
 use vellum_engine::page::{Columns, PageWrite};
@@ -75,7 +75,7 @@ impl Build {
         pages.memory.set_patient(true);
         let lsn = Lsn(identity.lsn.0.max(1));
         let seed = hash_seed(&identity.store_id);
-        let records = Records::new(pages, seed, Schema::default(), lsn, identity.commit_time);
+        let records = Records::new(Arc::new(pages), seed, Schema::default(), lsn, identity.commit_time);
         let (scratch, frame) = (ApplyScratch::default(), FrameBuilder::default());
         let commit_time = identity.commit_time;
         let fillers = Vec::new();

@@ -12,6 +12,7 @@ use vellum::records::{
 };
 use vellum::redo::{Cell, Cells, Change, FrameBuilder, FrameHead, Origin, Target};
 use vellum_engine::RowId;
+use vellum_engine::engine::commit::replay;
 use vellum_engine::index::key_hash;
 use vellum_types::schema::Schema;
 use vellum_types::value::Timestamp;
@@ -72,7 +73,7 @@ impl Build {
 
     fn apply(&mut self) -> Result<()> {
         let lsn = self.records.applied().next();
-        Ok(self.records.apply(&mut self.writer, &mut self.scratch, lsn, self.frame.body())?)
+        Ok(replay(&self.records, &mut self.writer, &mut self.scratch, lsn, self.frame.body())?)
     }
 
     /// Adds a record behind all others of its object.

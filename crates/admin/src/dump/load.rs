@@ -7,7 +7,7 @@ use crate::verify::verify_on;
 use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
-use vellum::{Config, internal::ConfigSource};
+use vellum::internal::Random;
 use vellum_bytes::Crc32;
 use vellum_disk::{Disk, OsDisk};
 use vellum_engine::Lsn;
@@ -80,16 +80,15 @@ pub fn load_on(input: &mut dyn BufRead, into: Arc<dyn Disk>) -> Result<LoadRepor
         .next()
         .and_then(|line| read::head(line.ok_or_else(|| Error::invalid_input("the dump is empty"))?));
     let head = head.map_err(|error| at_line(1, &error))?;
-    let source = ConfigSource::new(&Config::new());
-    let identity =
-        Identity { store_id: source.random_id(), lsn: Lsn(head.lsn), commit_time: head.commit_time };
+    let random = Random::new(None);
+    let identity = Identity { store_id: random.draw_id(), lsn: Lsn(head.lsn), commit_time: head.commit_time };
     let mut build = Build::begin(into.clone(), &identity, Some(&head.schema))?;
     if let Err(error) = fill(&mut build, &head.schema, &mut lines) {
         build.abandon();
         return Err(at_line(lines.count, &error));
     }
     let record_count = build.record_count();
-    let lsn = build.finish(source.random() as u32).inspect_err(|_| build::clear(&*into))?;
+    let lsn = build.finish(random.draw() as u32).inspect_err(|_| build::clear(&*into))?;
     let verified = verify_on(into.clone()).inspect_err(|_| build::clear(&*into))?;
     if let Some(finding) = verified.findings.first() {
         build::clear(&*into);

@@ -38,7 +38,7 @@ use report::Losses;
 use state::States;
 use std::path::Path;
 use std::sync::Arc;
-use vellum::{Config, internal::ConfigSource};
+use vellum::internal::Random;
 use vellum_disk::{Disk, OsDisk};
 use vellum_types::schema::Schema;
 use vellum_types::{Error, ErrorKind, Result};
@@ -46,7 +46,7 @@ use vellum_types::{Error, ErrorKind, Result};
 /// How to salvage.
 ///
 /// ```no_run
-/// let report = vellum::Repair::new().run("crm.vellum", "crm-salvaged.vellum")?;
+/// let report = vellum_admin::Repair::new().run("crm.vellum", "crm-salvaged.vellum")?;
 /// for loss in &report.losses {
 ///     eprintln!("{loss}");
 /// }
@@ -114,9 +114,9 @@ impl Repair {
         let mut losses = Losses::default();
         let sources = Sources::read(&from, &mut losses)?;
         let states = States::open(&from, &sources, self, &mut losses)?;
-        let source = ConfigSource::new(&Config::new());
+        let random = Random::new(None);
         let identity = Identity {
-            store_id: source.random_id(),
+            store_id: random.draw_id(),
             lsn: states.end(),
             commit_time: states.commit_time().max(0),
         };
@@ -131,7 +131,7 @@ impl Repair {
             return Err(error);
         }
         let record_count = build.record_count();
-        build.finish(source.random() as u32).inspect_err(|_| build::clear(&*into))?;
+        build.finish(random.draw() as u32).inspect_err(|_| build::clear(&*into))?;
         check(&into)?;
         Ok(losses.into_report(record_count))
     }

@@ -6,8 +6,9 @@ use super::report::Losses;
 use std::cell::Cell;
 use std::sync::Arc;
 use vellum::records::{ApplyScratch, CATALOG_TREE, COUNTER, Catalog, ROWS, Records, read_header};
-use vellum::recover::{hash_seed, read_schema};
+use vellum::records::{hash_seed, read_schema};
 use vellum_disk::Disk;
+use vellum_engine::engine::commit;
 use vellum_engine::pagestore::superblock::Superblock;
 use vellum_engine::pagestore::{FoundImages, Keeping, PageStore, Root, Writer, read_root_as_is};
 use vellum_engine::wal::{self, Kind, Known, Salvaged};
@@ -146,7 +147,7 @@ fn from_checkpoint(
     let (records, writer) = match start.root {
         None => {
             let (pages, writer) = PageStore::create(disk.clone(), sources.store_id, KEEP_LEN);
-            (Records::new(pages, seed, Schema::default(), start.log.lsn, i64::MIN), writer)
+            (Records::new(Arc::new(pages), seed, Schema::default(), start.log.lsn, i64::MIN), writer)
         }
         Some(root) => {
             let (pages, writer, node) = PageStore::open_as_is(
@@ -157,7 +158,7 @@ fn from_checkpoint(
                 root,
             )?;
             let schema = read_schema(&pages).or_else(|error| scanned.cloned().ok_or(error))?;
-            (Records::new(pages, seed, schema, start.log.lsn, node.commit_time), writer)
+            (Records::new(Arc::new(pages), seed, schema, start.log.lsn, node.commit_time), writer)
         }
     };
     let has_whole_log = replay(&**disk, start, &records, writer, losses)?;
@@ -178,7 +179,7 @@ fn from_scan(disk: &Arc<dyn Disk>, sources: &Sources) -> Result<(Records, Writer
     let (pages, writer) =
         PageStore::of_found(disk.clone(), store_id, keeping(sources), segments, images, *lsn, &metas)?;
     let schema = read_schema(&pages).unwrap_or_default();
-    let records = Records::new(pages, hash_seed(&store_id), schema, start.log.lsn, 0);
+    let records = Records::new(Arc::new(pages), hash_seed(&store_id), schema, start.log.lsn, 0);
     if root.is_none() {
         count_anew(&records);
     }
@@ -212,7 +213,7 @@ fn replay(
     let failed = Cell::new(false);
     records.pages.memory.set_patient(true);
     let mut apply = |lsn, body: &[u8]| {
-        records.apply(&mut writer, &mut scratch, lsn, body).inspect_err(|_| failed.set(true))
+        commit::replay(records, &mut writer, &mut scratch, lsn, body).inspect_err(|_| failed.set(true))
     };
     let known = Known { floor: start.attested.max(start.log.lsn), newest: None, closed: start.seal };
     let scanned = wal::scan(disk, start.store_id, &start.log, &known, &mut |frame| match frame.kind {

@@ -22,9 +22,10 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use vellum::records::Records;
 use vellum::records::{CATALOG_TREE, Catalog, ID_TREE};
-use vellum::recover::{self, Recovered};
 use vellum_disk::{Access, Disk, OsDisk};
+use vellum_engine::engine::recover::{self, Recovered};
 use vellum_engine::page::image::Kind;
 use vellum_engine::pagestore::{Keeping, superblock};
 use vellum_engine::{Address, GROUP_ROWS, TreeId};
@@ -266,16 +267,20 @@ fn look(disk: &Arc<dyn Disk>) -> Result<VerifyReport> {
     let mut report = Report::default();
     let mut files = files::read(&**disk, &mut report)?;
     let recovered = recover_state(disk, &files, &mut report);
-    let catalog = recovered.as_ref().map(|recovered| recovered.records.catalog().clone());
+    let catalog = recovered.as_ref().map(|recovered| recovered.machine.catalog().clone());
     files.tell(catalog.as_deref(), recovered.as_ref().map(|recovered| &recovered.scan), &mut report);
     if let Some(recovered) = &recovered {
-        state::check(&recovered.records, &mut report);
+        state::check(&recovered.machine, &mut report);
     }
     Ok(report.finish())
 }
 
 /// The state that an opening for reading would have.
-fn recover_state(disk: &Arc<dyn Disk>, files: &files::Files, report: &mut Report) -> Option<Recovered> {
+fn recover_state(
+    disk: &Arc<dyn Disk>,
+    files: &files::Files,
+    report: &mut Report,
+) -> Option<Recovered<Records>> {
     let found = files.found.as_ref().filter(|_| !files.unreadable)?;
     let keeping = Keeping { keep_len: KEEP_LEN, cache: files.cache.clone() };
     match recover::recover(disk, found, keeping, None) {

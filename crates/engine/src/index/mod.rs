@@ -46,6 +46,7 @@ pub struct Hits {
 }
 
 impl Hits {
+    #[inline]
     fn push(&mut self, value: u64) {
         match self.first.get_mut(self.count) {
             Some(place) => *place = value,
@@ -55,6 +56,7 @@ impl Hits {
     }
 
     /// The rows found, in the order of their entries.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.first[..self.count.min(2)].iter().chain(&self.more).copied()
     }
@@ -73,6 +75,7 @@ fn in_bucket(group: &Group, error: &Error) -> Error {
     about(&Address { tree: group.tree, number: group.number, column: 0 }, error)
 }
 
+#[inline]
 fn bucket_group(store: &PageStore, root: &Root, tree: TreeId, hash: u64) -> Result<Option<GroupGuard>> {
     let Some(index) = root.tree(tree) else { return Ok(None) };
     store.group(root, tree, bucket_of(hash, index.meta(BUCKET_COUNT)))

@@ -60,6 +60,7 @@ impl Width {
 
 /// Offset of a slot's first byte.
 #[must_use]
+#[inline]
 pub fn slot_offset(width: Width, slot: u32) -> usize {
     width.offset(slot)
 }

@@ -76,24 +76,29 @@ impl Memory {
     }
 
     /// Bytes written since the last checkpoint, and those in a running one.
+    #[inline]
     pub fn dirty(&self) -> u64 {
         self.now.written.load(Relaxed) + self.in_checkpoint.written.load(Relaxed)
     }
 
     /// Bytes of memory that only a checkpoint can free.
+    #[inline]
     pub fn pinned(&self) -> u64 {
         self.dirty() + self.now.owned.load(Relaxed) + self.in_checkpoint.owned.load(Relaxed)
     }
 
     /// At most what the images of all that is dirty take: a page that was, and what was written since.
+    #[inline]
     pub fn images_len_max(&self) -> u64 {
         self.dirty() + self.now.pages.load(Relaxed) + self.in_checkpoint.pages.load(Relaxed)
     }
 
+    #[inline]
     pub fn dirtied_since_checkpoint(&self) -> u64 {
         self.now.written.load(Relaxed)
     }
 
+    #[inline]
     pub fn pinned_since_checkpoint(&self) -> u64 {
         self.now.written.load(Relaxed) + self.now.owned.load(Relaxed)
     }

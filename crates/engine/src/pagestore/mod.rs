@@ -52,7 +52,7 @@ pub use node::{ImageRef, RootNode, SegmentEntry};
 pub use page::{Page, about};
 pub use salvage::{FoundImages, Segments, open_all, read_root_as_is};
 use segment::Segment;
-#[cfg(all(test, vellum_shuttle))]
+#[cfg(vellum_shuttle)]
 pub use tree::Slots;
 pub use tree::{Group, GroupGuard, GroupState, Root, Tree};
 
@@ -64,7 +64,7 @@ use node::CHUNK_GROUPS;
 use segment::StoredImage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-#[cfg(not(all(test, vellum_shuttle)))]
+#[cfg(not(vellum_shuttle))]
 use tree::Slots;
 use tree::{Chunk, Slot};
 use vellum_bytes::{Error, Result};

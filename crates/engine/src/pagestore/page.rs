@@ -151,7 +151,7 @@ pub struct Page {
 }
 
 /// Bytes at the front of a page in memory that a read of one without deltas touches.
-#[cfg_attr(all(test, vellum_shuttle), expect(dead_code, reason = "a scheduler's latch has another length"))]
+#[cfg_attr(vellum_shuttle, expect(dead_code, reason = "a scheduler's latch has another length"))]
 pub(super) const READ_LEN: usize = std::mem::offset_of!(Page, credit);
 
 impl Page {

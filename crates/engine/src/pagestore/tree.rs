@@ -33,6 +33,7 @@ pub struct Slots<T> {
 
 impl<T> Slots<T> {
     /// Places whose content is on disk, where there is any.
+    #[inline]
     pub fn new(stored: impl Iterator<Item = Option<StoredImage>>) -> Slots<T> {
         let stored: Box<[_]> = stored.map(|stored| Mutex::new(stored.map(Arc::new))).collect();
         Slots { loaded: stored.iter().map(|_| SharedSwap::new(None)).collect(), stored }
@@ -154,6 +155,7 @@ pub struct Tree {
 
 impl Tree {
     /// A tree whose topmost node is `node`.
+    #[inline]
     pub fn new(id: TreeId, epoch: u64, node: Option<StoredImage>, meta: Meta) -> Tree {
         Tree {
             id,
@@ -243,7 +245,7 @@ pub struct Group {
     pub number: u64,
 }
 
-#[cfg(not(all(test, vellum_shuttle)))]
+#[cfg(not(vellum_shuttle))]
 const _: () = assert!(size_of::<u64>() + size_of::<RwLock<()>>() + super::page::READ_LEN <= 64);
 
 /// A page that starts a cache line.
@@ -430,6 +432,7 @@ impl GroupState {
     }
 
     /// Whether all of it is in memory: then nothing that reads or changes it can fail.
+    #[inline]
     pub fn is_resident(&self) -> bool {
         self.iter().all(|(_, page)| page.is_resident())
     }

@@ -399,6 +399,7 @@ impl GroupCommit {
     }
 
     /// The error that everybody gets after [`GroupCommit::poison`].
+    #[inline]
     pub fn poisoned(&self) -> Option<Error> {
         if !self.poisoned.load(Ordering::Acquire) {
             return None;

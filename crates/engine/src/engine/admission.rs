@@ -10,15 +10,15 @@
 //! twice, and a transaction's closure runs once. What was freed in vain is remembered as the room that there was then:
 //! the next commit that finds none is rejected at once, until there is noticeably more to gain.
 
-use super::Inner;
 use super::background::IDLE;
-use crate::txn::{Held, Tries, WriterState};
+use super::{Engine, Held, Room, WriterState};
+use crate::machine::StateMachine;
+use crate::pagestore::Compaction;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, MutexGuard};
 use std::cell::Cell as ThreadCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use vellum_engine::pagestore::Compaction;
-use vellum_engine::sync::atomic::{AtomicU64, Ordering};
-use vellum_engine::sync::{Condvar, MutexGuard};
-use vellum_engine::{Error, ErrorKind, Result};
+use vellum_bytes::{Error, ErrorKind, Result};
 
 /// Disk space is looked at again after an eighth more is dirty or logged, or after this many bytes.
 const ADMISSION_STEP_MAX: u64 = 4 << 20;
@@ -33,6 +33,15 @@ thread_local! {
     /// The store of which this thread takes a checkpoint: a commit from inside one, as a hook of the disk may
     /// make, cannot wait for it.
     static IN_CHECKPOINT: ThreadCell<usize> = const { ThreadCell::new(0) };
+}
+
+/// What was done already to make room for one commit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tries {
+    /// Waits for checkpoints of other threads.
+    waits: usize,
+    checkpointed: bool,
+    compacted: bool,
 }
 
 /// What commits know of a full disk.
@@ -54,12 +63,12 @@ impl Default for Shortage {
 pub(super) struct InCheckpoint(usize);
 
 impl InCheckpoint {
-    pub(super) fn enter(inner: &Inner) -> InCheckpoint {
-        InCheckpoint(IN_CHECKPOINT.replace(std::ptr::from_ref(inner) as usize))
+    pub(super) fn enter<S: StateMachine>(engine: &Engine<S>) -> InCheckpoint {
+        InCheckpoint(IN_CHECKPOINT.replace(std::ptr::from_ref(engine) as usize))
     }
 
-    fn is_in(inner: &Inner) -> bool {
-        IN_CHECKPOINT.get() == std::ptr::from_ref(inner) as usize
+    fn is_in<S: StateMachine>(engine: &Engine<S>) -> bool {
+        IN_CHECKPOINT.get() == std::ptr::from_ref(engine) as usize
     }
 }
 
@@ -89,27 +98,27 @@ impl Need {
     }
 }
 
-impl Inner {
+impl<S: StateMachine> Engine<S> {
     /// Crash rule 12: a commit is accepted only if the log and the images of all that is dirty have room
     /// on the disk. Deletes go on in what is left to them: they make room.
-    pub(super) fn admit(&self, state: &mut WriterState, only_deletes: bool) -> Result<()> {
-        if !self.config.threads {
+    #[inline]
+    pub(super) fn admit(&self, state: &mut WriterState<S>, room: &Room) -> Result<()> {
+        if !self.options.threads {
             self.check_files_now_and_then()?;
         }
         self.mark_open()?;
-        let body_len = state.frame.body().len();
-        let frame_len = body_len as u64;
-        let images_len = self.records.pages.memory.images_len_max();
-        let now = images_len + self.log_since.load(Ordering::Relaxed) + frame_len + state.stage.dirties;
+        let frame_len = room.record_len as u64;
+        let images_len = self.pages.memory.images_len_max();
+        let now = images_len + self.log_since.load(Ordering::Relaxed) + frame_len + room.images_len;
         if now < self.admitted_until.load(Ordering::Relaxed) && frame_len < LONG_FRAME_LEN {
-            return state.log.reserve(body_len);
+            return state.log.reserve(room.record_len);
         }
-        self.admit_by_space(state, now, only_deletes)
+        self.admit_by_space(state, now, room)
     }
 
     /// What a thread does otherwise: checks the files once 200 ms lie between commits.
     fn check_files_now_and_then(&self) -> Result<()> {
-        let (now, checked) = (self.records.commit_time(), self.checked_at.load(Ordering::Relaxed));
+        let (now, checked) = (self.machine.time(), self.checked_at.load(Ordering::Relaxed));
         if now.saturating_sub(checked) < IDLE.as_nanos() as i64 {
             return Ok(());
         }
@@ -118,12 +127,13 @@ impl Inner {
     }
 
     #[cold]
-    fn admit_by_space(&self, state: &mut WriterState, now: u64, only_deletes: bool) -> Result<()> {
-        let need = self.need(state, now);
+    fn admit_by_space(&self, state: &mut WriterState<S>, now: u64, room: &Room) -> Result<()> {
+        let need = self.need(state, now, room);
+        let only_deletes = room.only_frees;
         let disk = &*self.disk;
         let is_free = !self.reserve.is_given_up();
         if is_free && self.keep_log_reserve()? && self.reserve.cover(disk, need.reserved(), need.log_file)? {
-            state.log.reserve(state.frame.body().len()).map_err(|error| self.with_need(error, &need))?;
+            state.log.reserve(room.record_len).map_err(|error| self.with_need(error, &need))?;
             self.admitted_until.store(now + self.step(now), Ordering::Relaxed);
             if !self.reserve.is_wanted() {
                 self.reserve.want();
@@ -135,9 +145,9 @@ impl Inner {
         let held = self.reserve.held();
         let dirty = need.images + need.frame;
         // Where nothing is dirty one delete goes on in any case: it takes little more than it gives.
-        let is_clean = self.records.pages.memory.images_len_max() == 0;
+        let is_clean = self.pages.memory.images_len_max() == 0;
         if is_free && only_deletes && (is_clean || dirty + self.reserve.base / 4 <= held) {
-            state.log.reserve(state.frame.body().len()).map_err(|error| self.with_need(error, &need))?;
+            state.log.reserve(room.record_len).map_err(|error| self.with_need(error, &need))?;
             if dirty > held / 2 {
                 self.short_of_space.store(true, Ordering::Relaxed);
                 self.ask_for_checkpoint();
@@ -152,10 +162,10 @@ impl Inner {
         (now / 8).clamp(self.reserve.base / 8, ADMISSION_STEP_MAX)
     }
 
-    fn need(&self, state: &WriterState, now: u64) -> Need {
-        let images_len = self.records.pages.memory.images_len_max() + state.stage.dirties;
+    fn need(&self, state: &WriterState<S>, now: u64, room: &Room) -> Need {
+        let images_len = self.pages.memory.images_len_max() + room.images_len;
         let step = self.step(now);
-        let frame = state.frame.body().len();
+        let frame = room.record_len;
         Need {
             frame: frame as u64,
             images: images_len + images_len / 4,
@@ -203,10 +213,10 @@ impl Inner {
 }
 
 /// Freeing.
-impl Inner {
+impl<S: StateMachine> Engine<S> {
     /// Waits until the commit that lent the writer lock has it back.
     #[cold]
-    pub(super) fn wait_for_the_lender(&self, state: &mut Held<'_>) -> Result<()> {
+    pub(super) fn wait_for_the_lender(&self, state: &mut Held<'_, S>) -> Result<()> {
         while state.lent {
             self.shortage.returned.wait(state);
         }
@@ -219,7 +229,7 @@ impl Inner {
     /// # Errors
     /// `Poisoned`, `Closed`.
     #[cold]
-    pub(super) fn make_room(&self, state: &mut Held<'_>, tries: &mut Tries) -> Result<bool> {
+    pub(super) fn make_room(&self, state: &mut Held<'_, S>, tries: &mut Tries) -> Result<bool> {
         if InCheckpoint::is_in(self) || self.shared()?.is_led_here() {
             return Ok(false);
         }
@@ -246,7 +256,7 @@ impl Inner {
     }
 
     /// Gives the writer lock away while `free` runs. Other commits wait until this one has it back.
-    fn lend(&self, state: &mut Held<'_>, free: impl FnOnce()) -> Result<()> {
+    fn lend(&self, state: &mut Held<'_, S>, free: impl FnOnce()) -> Result<()> {
         state.pages.forget();
         state.lent = true;
         // A panic must not leave the others waiting for a lender that ended.
@@ -275,7 +285,7 @@ impl Inner {
     /// What is free, and what a checkpoint can make so.
     fn to_gain(&self) -> u64 {
         let free = self.disk.free_len().unwrap_or(0);
-        let images = self.records.pages.memory.images_len_max();
+        let images = self.pages.memory.images_len_max();
         free + self.reserve.held() + images + self.log_since.load(Ordering::Relaxed)
     }
 }
@@ -283,24 +293,25 @@ impl Inner {
 #[cfg(all(test, not(vellum_shuttle)))]
 mod tests {
     use super::*;
-    use crate::{Config, Schema, record};
+    use crate::key_value::{KeyValue, put};
+    use crate::{Handle, Options};
+    use std::sync::Arc;
+    use vellum_sim::MemDisk;
 
     /// The writer lock is back after a checkpoint that panicked: the next commit does not wait for the lender.
     #[test]
     fn a_panic_while_the_writer_lock_is_lent_leaves_no_commit_waiting() {
-        let dir = std::env::temp_dir().join(format!("vellum-lent-{}", std::process::id()));
-        let attributes = r#"{"objects":[{"key":"company","attributes":[{"key":"name","type":"text"}]}]}"#;
-        let schema = Schema::from_json(attributes).unwrap();
-        let store = Config::new().threads(false).create(&dir, &schema).unwrap();
-        let inner = &store.handle.inner;
+        let first = || KeyValue::encode(&(b"key", b"value"), &mut Vec::new()).to_vec();
+        let options = Options { threads: false, background: false, ..Options::default() };
+        let store = Handle::<KeyValue>::create(Arc::new(MemDisk::new()), options, first).unwrap();
+        let engine = store.engine();
         let lent = catch_unwind(AssertUnwindSafe(|| {
-            let mut state = inner.lock_writer().unwrap();
-            inner.lend(&mut state, || panic!("a checkpoint that panics"))
+            let mut held = engine.lock_writer().unwrap();
+            engine.lend(&mut held, || panic!("a checkpoint that panics"))
         }));
         assert!(lent.is_err(), "the panic is passed on");
-        assert!(!inner.lock_writer().unwrap().lent, "the next commit would wait without end");
-        store.object("company").unwrap().create(record! { "name" => "after the panic" }).unwrap();
+        assert!(!engine.lock_writer().unwrap().lent, "the next commit would wait without end");
+        put(engine, b"key", b"after the panic").unwrap();
         store.close().unwrap();
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -20,12 +20,12 @@
 
 pub(crate) use vellum_disk::RESERVE_NAME as FILE_NAME;
 
-use super::Config;
+use crate::options::Options;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use vellum_bytes::{ErrorKind, Result};
 use vellum_disk::{Access, Disk, File};
-use vellum_engine::sync::Mutex;
-use vellum_engine::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use vellum_engine::{ErrorKind, Result};
 
 /// There always once a commit was made: as long as two log files of the least length.
 const BASE_LEN: u64 = 2 << 20;
@@ -53,8 +53,8 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    pub(crate) fn new(config: &Config) -> Reserve {
-        let base = config.log_file_len.map_or(BASE_LEN, |(len_min, _)| BASE_LEN.min(2 * len_min));
+    pub(crate) fn new(options: &Options) -> Reserve {
+        let base = options.log_file_len.map_or(BASE_LEN, |(len_min, _)| BASE_LEN.min(2 * len_min));
         Reserve {
             base,
             held: AtomicU64::new(0),
