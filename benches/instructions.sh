@@ -44,7 +44,7 @@ measured=$(
   each patch patch .
   each get get .
   # The frame's append is inlined into the commit: its lines are told by their files.
-  each append patch 'crates/engine/src/wal/|crates/disk/src/|crc32fast'
+  each append patch 'crates/engine/src/log/|crates/disk/src/|crc32fast'
   # One attribute set, and one option of a set of 64 added or removed.
   each set set .
   each option option .

@@ -37,7 +37,7 @@
 //!
 //! # How to read the code
 //!
-//! From the floor up: `change` (what flows), `wal` (where it is kept), `page` and `pagestore` (where
+//! From the floor up: `change` (what flows), `log` (where it is kept), `page` and `pages` (where
 //! it goes), `records::apply` (how it gets there), `txn` (what is checked before), `recover` (the same
 //! after a crash), `store` (who calls whom). ARCHITECTURE.md has the map.
 
@@ -64,7 +64,7 @@ pub use txn::{Once, Other, Outcome};
 pub use vellum_disk as disk;
 #[doc(hidden)]
 pub use vellum_engine::Work;
-pub use vellum_engine::pagestore::CheckpointReport;
+pub use vellum_engine::pages::CheckpointReport;
 pub use vellum_engine::{Durability, Health, Lsn, Progress, RecoveryReport};
 pub use vellum_types::text;
 pub use vellum_types::{

@@ -13,10 +13,10 @@ use vellum_disk::Disk;
 use vellum_engine::page::delta::Delta;
 use vellum_engine::page::image::{self, ImageHead, ImageView, Kind};
 use vellum_engine::page::slots::{self, Width};
-use vellum_engine::page::{Columns, PageRead, bucket, text};
-use vellum_engine::pagestore::node;
-use vellum_engine::pagestore::superblock;
-use vellum_engine::wal::{self, Kind as FrameKind, Log, LogConfig, Resume, Scan};
+use vellum_engine::page::{Columns, PageRead, bucket, varlen};
+use vellum_engine::pages::node;
+use vellum_engine::pages::superblock;
+use vellum_engine::log::{self, Kind as FrameKind, Log, LogConfig, Resume, Scan};
 use vellum_engine::{Address, GROUP_ROWS, Lsn, TreeId};
 use vellum_engine::{Error, ErrorKind, Result};
 use vellum_types::schema::Schema;
@@ -175,23 +175,23 @@ fn read_text(views: &[u8], heap: &[u8], probe: u64) {
     let mut pages = Pages(BTreeMap::from([(TEXT, views.to_vec()), (TEXT + 1, heap.to_vec())]));
     let slot = probe as u32 % GROUP_ROWS;
     let mut value = Vec::new();
-    if text::read(&pages, TEXT, slot, &mut value).is_ok_and(|found| found) {
-        assert!(text::equals(&pages, TEXT, slot, &value).expect("it was read"), "a value unlike itself");
+    if varlen::read(&pages, TEXT, slot, &mut value).is_ok_and(|found| found) {
+        assert!(varlen::equals(&pages, TEXT, slot, &value).expect("it was read"), "a value unlike itself");
     }
-    let _ = text::equals(&pages, TEXT, slot, b"thirteen bytes");
-    let _ = text::verify(&pages, TEXT, slot + 1);
-    let _ = text::touch(&pages, TEXT, slot);
+    let _ = varlen::equals(&pages, TEXT, slot, b"thirteen bytes");
+    let _ = varlen::verify(&pages, TEXT, slot + 1);
+    let _ = varlen::touch(&pages, TEXT, slot);
     for len in [(probe >> 16) as usize % 64, (probe >> 32) as usize % 0x8000] {
         let new = vec![probe as u8; len];
-        text::set(&mut pages, TEXT, slot, &new);
+        varlen::set(&mut pages, TEXT, slot, &new);
         value.clear();
         // Views that lie about their buffers may take the new value's with them: that is noticed.
-        if let Ok(found) = text::read(&pages, TEXT, slot, &mut value) {
+        if let Ok(found) = varlen::read(&pages, TEXT, slot, &mut value) {
             assert!(found && value == new, "another value than was just set");
         }
     }
-    text::clear(&mut pages, TEXT, slot);
-    assert!(!text::read(&pages, TEXT, slot, &mut value).expect("it was just cleared"));
+    varlen::clear(&mut pages, TEXT, slot);
+    assert!(!varlen::read(&pages, TEXT, slot, &mut value).expect("it was just cleared"));
 }
 
 fn read_schema(payload: &[u8]) -> Result<()> {
@@ -324,9 +324,9 @@ pub fn write_log(
         Some(end) => {
             if let Some(scan) = &end.scan {
                 if let Some(torn) = &scan.torn {
-                    wal::keep_torn_tail(&**disk, torn)?;
+                    log::keep_torn_tail(&**disk, torn)?;
                 }
-                wal::make_durable(&**disk, scan.durable_until, end.resume.position)?;
+                log::make_durable(&**disk, scan.durable_until, end.resume.position)?;
             }
             Log::start_generation(disk.clone(), STORE, SALT + 1, &end.resume, config)?
         }
@@ -354,7 +354,7 @@ pub fn write_log(
 pub fn read_log(disk: &dyn Disk) -> Result<(Vec<PlacedFrame>, LogEnd)> {
     let start = first_place(disk)?;
     let mut frames = Vec::new();
-    let scan = wal::scan(disk, STORE, &start, &wal::Known::default(), &mut |frame| {
+    let scan = log::scan(disk, STORE, &start, &log::Known::default(), &mut |frame| {
         if frame.kind == FrameKind::NextFile {
             // The log's own: no caller appends it.
             return Ok(());
@@ -369,10 +369,10 @@ pub fn read_log(disk: &dyn Disk) -> Result<(Vec<PlacedFrame>, LogEnd)> {
 
 /// What a superblock would say of where the log begins.
 fn first_place(disk: &dyn Disk) -> Result<Resume> {
-    let name = wal::log_name(1);
+    let name = log::log_name(1);
     let file = disk.open(&name, vellum_disk::Access::Read)?;
-    let (_, prev_crc) = wal::FileHeader::read(&*file, STORE, 1)?;
-    let position = wal::Position { file: 1, offset: wal::FRAMES_AT };
+    let (_, prev_crc) = log::FileHeader::read(&*file, STORE, 1)?;
+    let position = log::Position { file: 1, offset: log::FRAMES_AT };
     Ok(Resume { position, lsn: Lsn(0), prev_crc, generation: 1 })
 }
 

@@ -6,7 +6,7 @@ use super::read::{read_cell, read_header};
 use std::collections::HashMap;
 use std::sync::Arc;
 use vellum_engine::RowId;
-use vellum_engine::pagestore::Root;
+use vellum_engine::pages::Root;
 use vellum_engine::sync::Mutex;
 use vellum_types::schema::{ACTOR, ACTORS};
 use vellum_types::value::{Actor, Record};

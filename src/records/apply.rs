@@ -6,8 +6,8 @@
 //! error here is damage that appeared in between: the store is poisoned. Recovery calls it with
 //! frames whose checksum matched; a damaged page it meets is set aside (crash rule 8).
 
+use super::catalog::{Catalog, IndexLayout, ObjectLayout};
 use super::keys::{KeyBuffers, changed_cell, for_each_key_in, for_each_key_of};
-use super::layout::{Catalog, IndexLayout, ObjectLayout};
 use super::read::{id_value, missing_object};
 use super::{CATALOG_TREE, COUNTER, FREE_HEAD, ID_TREE, RECORDS, ROWS, Records};
 use crate::records::row_header::{self, Header};
@@ -15,8 +15,8 @@ use crate::redo::{Cell, Cells, Change, FrameHead, Origin, Redo, Target, parse};
 use std::sync::Arc;
 use vellum_engine::index;
 use vellum_engine::index::key_hash;
-use vellum_engine::page::{Columns, PageWrite, slots, text};
-use vellum_engine::pagestore::{GroupState, Writer};
+use vellum_engine::page::{Columns, PageWrite, slots, varlen};
+use vellum_engine::pages::{GroupState, Writer};
 use vellum_engine::planted::planted;
 use vellum_engine::sync::atomic::Ordering;
 use vellum_engine::{Error, Result};
@@ -377,7 +377,7 @@ fn write_cells(state: &mut GroupState, object: &ObjectLayout, slot: u32, mut cel
         };
         match (bytes, attribute.width) {
             (None, _) => clear_cell(state, attribute, slot),
-            (Some(bytes), None) => text::set(state, attribute.column, slot, bytes),
+            (Some(bytes), None) => varlen::set(state, attribute.column, slot, bytes),
             (Some(bytes), Some(width)) if bytes.len() == width.cell_len() => {
                 slots::set_fixed(state.page_mut(attribute.column), width, slot, bytes);
             }
@@ -396,7 +396,7 @@ fn clear_cell(state: &mut GroupState, attribute: &super::AttributeLayout, slot: 
         state.page(attribute.column).is_some_and(|page| slots::is_present(page, slot).unwrap_or(true));
     match attribute.width {
         _ if !present => {}
-        None => text::clear(state, attribute.column, slot),
+        None => varlen::clear(state, attribute.column, slot),
         Some(width) => slots::clear(state.page_mut(attribute.column), width, slot),
     }
 }

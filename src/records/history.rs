@@ -9,12 +9,12 @@
 //! (for a birth the first one), its creation the moment and the actor of the change. A link is a row + 1.
 //! Entries are never taken out, so a row stays what it is, and commits lie in the order of the rows.
 
-use super::layout::{AttributeLayout, Catalog, ObjectLayout};
+use super::catalog::{AttributeLayout, Catalog, ObjectLayout};
 use super::read::{IndexKey, read_cell, read_header};
 use super::{ROWS, Records};
 use crate::records::row_header::Header;
 use vellum_engine::index::key_hash;
-use vellum_engine::pagestore::{GroupGuard, GroupState, Root};
+use vellum_engine::pages::{GroupGuard, GroupState, Root};
 use vellum_engine::{Lsn, RowId};
 use vellum_types::schema::history as h;
 use vellum_types::value::{Timestamp, ValueType, append_key_bytes};
@@ -115,7 +115,7 @@ impl Records {
         append_key_bytes(&mut key, ValueType::Uuid, &record.bytes());
         let hash = key_hash(self.hash_seed, &key);
         let key = IndexKey { index: &history.indexes[0], bytes: &key, hash };
-        let found = self.find_key(root, history, &key, super::header_alone, |found, header, state| {
+        let found = self.find_key(root, history, &key, super::no_prefetch, |found, header, state| {
             read_entry(history, header, state, found.row.slot(), found.row)
         })?;
         Ok(found.and_then(|(entry, group)| Some((entry?, group))))

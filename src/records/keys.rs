@@ -1,11 +1,11 @@
 //! The keys that a record has in an index: one, or one for each of its values where the attribute has
 //! several; none where a component has no value.
 
-use super::layout::{AttributeLayout, IndexLayout, ObjectLayout};
+use super::catalog::{AttributeLayout, IndexLayout, ObjectLayout};
 use super::read::{IndexKey, read_cell};
 use crate::redo::Cells;
-use vellum_engine::page::{Columns, slots, text};
-use vellum_engine::pagestore::GroupState;
+use vellum_engine::page::{Columns, slots, varlen};
+use vellum_engine::pages::GroupState;
 use vellum_engine::{Error, Result};
 use vellum_types::AttributeId;
 use vellum_types::value::{ValueType, append_key_bytes};
@@ -128,7 +128,7 @@ pub fn has_key(state: &GroupState, object: &ObjectLayout, key: &IndexKey<'_>, sl
         let Some((component, tail)) = tail.split_at_checked(len) else { return Ok(false) };
         rest = tail;
         let equal = match attribute.width {
-            None => text::equals(state, attribute.column, slot, component)?,
+            None => varlen::equals(state, attribute.column, slot, component)?,
             Some(width) => {
                 let mut cell = [0; 16];
                 let Some(page) = state.page(attribute.column) else { return Ok(false) };

@@ -6,7 +6,7 @@ use crate::txn::WriterState;
 use std::sync::Arc;
 use vellum_engine::index::{self, key_hash};
 use vellum_engine::page::Columns;
-use vellum_engine::pagestore::{GroupGuard, PageStore, Root, Tree, Writer, superblock};
+use vellum_engine::pages::{GroupGuard, PageStore, Root, Tree, Writer, superblock};
 use vellum_engine::{Error, Lsn, Result, StateAt, StateMachine};
 use vellum_types::schema::Schema;
 

@@ -24,27 +24,27 @@
 
 mod actors;
 mod apply;
-mod convert;
+mod catalog;
 mod history;
 pub mod intervals;
 mod keys;
-mod layout;
 mod machine;
+mod migrate;
 mod read;
 pub mod row_header;
 
 pub use apply::ApplyScratch;
+pub use catalog::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub use history::{Entry, EntryKind, read_entry};
 pub use keys::{KeyBuffers, for_each_key, for_each_key_in, has_key};
-pub use layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 pub use machine::{hash_seed, read_schema};
 pub use read::{
-    AboutRow, Found, IndexKey, header_alone, id_value, in_group, prefetch, read_cell, read_header, read_key,
+    AboutRow, Found, IndexKey, id_value, in_group, no_prefetch, prefetch, read_cell, read_header, read_key,
     read_record, split_id_value,
 };
 
 use std::sync::Arc;
-use vellum_engine::pagestore::{PageStore, Root};
+use vellum_engine::pages::{PageStore, Root};
 use vellum_engine::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use vellum_engine::sync::{ArcSwap, Guard};
 use vellum_engine::{Lsn, TreeId};

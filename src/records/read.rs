@@ -1,15 +1,15 @@
 //! Reading records: find a row by id or key, confirm it against its own slots, read cells.
 
+use super::catalog::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::keys::has_key;
-use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::{ID_TREE, RECORDS, ROWS, Records};
 use crate::records::row_header::{Header, SLOT_LEN};
 use std::sync::Arc;
 use vellum_engine::index;
 use vellum_engine::index::key_hash;
 use vellum_engine::page::slots::Width;
-use vellum_engine::page::{Columns, slots, text};
-use vellum_engine::pagestore::{Group, GroupGuard, GroupState, Page, Root, about_row};
+use vellum_engine::page::{Columns, slots, varlen};
+use vellum_engine::pages::{Group, GroupGuard, GroupState, Page, Root, about_row};
 use vellum_engine::{self as engine, Error};
 use vellum_engine::{GROUP_ROWS, RowId, TreeId};
 use vellum_types::Result;
@@ -89,7 +89,7 @@ pub fn prefetch<'a>(state: &GroupState, slot: u32, attributes: impl Iterator<Ite
 }
 
 /// A look-up that reads nothing but the header.
-pub fn header_alone(_: &ObjectLayout, _: &GroupState, _: u32) {}
+pub fn no_prefetch(_: &ObjectLayout, _: &GroupState, _: u32) {}
 
 /// Puts an attribute's cell into `out` (emptied first); false where there is no value.
 #[inline]
@@ -101,7 +101,7 @@ pub fn read_cell(
 ) -> engine::Result<bool> {
     out.clear();
     let Some(width) = attribute.width else {
-        return text::read(state, attribute.column, slot, out);
+        return varlen::read(state, attribute.column, slot, out);
     };
     let Some(page) = state.page(attribute.column) else { return Ok(false) };
     let mut cell = [0; 16];
@@ -321,7 +321,7 @@ struct Ahead<'r> {
     layout: &'r AttributeLayout,
     attribute: &'r AttributeSchema,
     page: Option<&'r Page>,
-    view: Option<[u8; text::VIEW_LEN]>,
+    view: Option<[u8; varlen::VIEW_LEN]>,
     buffer: Option<&'r Page>,
 }
 
@@ -366,9 +366,9 @@ impl<'r> Round<'r> {
         let texts = self.cells[..self.count].iter_mut().flatten().filter(|cell| cell.layout.width.is_none());
         for (cell, place) in texts.zip(&mut values) {
             let Some(page) = cell.page else { continue };
-            cell.view = text::read_view_in(page, slot)?;
+            cell.view = varlen::read_view_in(page, slot)?;
             if let Some((column, value)) =
-                cell.view.as_ref().and_then(|view| text::place(cell.layout.column, slot, view))
+                cell.view.as_ref().and_then(|view| varlen::place(cell.layout.column, slot, view))
                 && let Some(buffer) = state.page(column)
             {
                 vellum_memory::prefetch(buffer);
@@ -391,7 +391,7 @@ impl<'r> Round<'r> {
         for Ahead { layout, attribute, page, view, buffer } in self.cells[..self.count].iter().flatten() {
             let value = match (layout.width, page, view) {
                 (None, _, Some(view)) => {
-                    text::with_view(|_| *buffer, self.slot, view, |cell| attribute.decode(cell))?
+                    varlen::with_view(|_| *buffer, self.slot, view, |cell| attribute.decode(cell))?
                 }
                 (Some(width), Some(page), _) => {
                     let mut cell = [0; 16];

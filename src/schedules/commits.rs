@@ -8,8 +8,8 @@ use std::task::Poll;
 use vellum_disk::Disk;
 use vellum_engine::ErrorKind;
 use vellum_engine::Lsn;
+use vellum_engine::log::{self, FlusherWork, GroupCommit, Kind, Log, LogConfig, Resume};
 use vellum_engine::sync::{Mutex, thread};
-use vellum_engine::wal::{self, FlusherWork, GroupCommit, Kind, Log, LogConfig, Resume};
 
 const STORE: [u8; 16] = *b"a store's own id";
 /// The smallest files, so that a few commits roll over.
@@ -44,7 +44,7 @@ impl World {
     /// What was acknowledged is there after a power cut at this moment.
     fn check(&self, acknowledged: Lsn) {
         let disk = self.disk.power_cut();
-        let scan = wal::scan(&disk as &dyn Disk, STORE, &self.start, &wal::Known::default(), &mut |_| Ok(()));
+        let scan = log::scan(&disk as &dyn Disk, STORE, &self.start, &log::Known::default(), &mut |_| Ok(()));
         let end = scan.expect("what was synced is whole").end.lsn;
         assert!(end >= acknowledged, "lsn {acknowledged} was acknowledged, the disk ends at lsn {end}");
     }
@@ -193,7 +193,7 @@ fn the_logs_reserve_is_the_writers_or_a_checkpoints_and_never_both() {
     // of one that was gone.
     explore(4, || {
         let world = world();
-        world.shared.be_frugal(true);
+        world.shared.set_reserve_only(true);
         world.shared.keep_reserve().expect("a sound disk");
         let writer = spawn(&world, |world| {
             (0..3).for_each(|_| drop(world.commit(3000)));

@@ -8,10 +8,10 @@ use crate::records::{Catalog, Entry, ObjectLayout, Records, intervals, read_cell
 use crate::txn::Outcome;
 use crate::txn::key::{ObjectRef, object_ref};
 use std::sync::Arc;
-use vellum_engine::pagestore::Root;
+use vellum_engine::pages::Root;
 use vellum_engine::{ErrorKind as EngineErrorKind, Lsn};
 use vellum_types::Key;
-use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
+use vellum_types::schema::{AttributeSchema, ObjectSchema, Status};
 use vellum_types::value::{Actor, Record, Timestamp, Value};
 use vellum_types::{AttributeId, RecordId};
 use vellum_types::{Error, ErrorKind, Result};
@@ -254,8 +254,7 @@ impl<'c> Past<'c> {
     fn value_of(&self, interval: &intervals::Interval<'_>) -> Result<Option<(&'c AttributeSchema, Value)>> {
         let schema = self.object.schema;
         let attribute = schema.attribute_by_id(interval.attribute);
-        let Some(attribute) = attribute.filter(|a| a.standing() != Standing::Deleted && !a.is_hidden())
-        else {
+        let Some(attribute) = attribute.filter(|a| a.standing() != Status::Deleted && !a.is_hidden()) else {
             return Ok(None);
         };
         let value = match (interval.entry, &self.current) {
@@ -339,7 +338,7 @@ impl<'c> Past<'c> {
 /// Attributes with history that have a value.
 fn present_in(
     object: &ObjectLayout,
-    state: &vellum_engine::pagestore::GroupState,
+    state: &vellum_engine::pages::GroupState,
     slot: u32,
 ) -> Result<Vec<AttributeId>> {
     let (mut present, mut cell) = (Vec::new(), Vec::new());

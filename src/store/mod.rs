@@ -26,7 +26,7 @@ use config::StoreSource;
 use std::path::Path;
 use std::sync::Arc;
 use vellum_disk::Disk;
-use vellum_engine::pagestore::{CheckpointReport, Compaction, Writer};
+use vellum_engine::pages::{CheckpointReport, Compaction, Writer};
 use vellum_engine::{Durability, Handle, Health, Lsn, RecoveryReport, Work};
 use vellum_types::Result;
 use vellum_types::schema::Schema;

@@ -2,14 +2,14 @@
 
 use super::{Engine, Store};
 use crate::records::{
-    AttributeLayout, Catalog, IndexKey, Records, header_alone, read_cell, read_key, read_record,
+    AttributeLayout, Catalog, IndexKey, Records, no_prefetch, read_cell, read_key, read_record,
 };
 use crate::txn::Outcome;
 use crate::txn::key::{ObjectRef, choose_index, encode_key, meets, object_ref, refiners};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vellum_engine::index::key_hash;
-use vellum_engine::pagestore::{GroupState, Root};
+use vellum_engine::pages::{GroupState, Root};
 use vellum_types::ObjectId;
 use vellum_types::value::{Name, Record, Value, values_from};
 use vellum_types::{Action, Key, Mutation, Patch};
@@ -169,7 +169,7 @@ fn name_actors(engine: &Engine, record: &mut Record) -> Result<()> {
 pub(crate) type ReadRow<'r, R> = &'r mut dyn FnMut(
     &crate::records::ObjectLayout,
     &crate::records::row_header::Header,
-    &vellum_engine::pagestore::GroupState,
+    &vellum_engine::pages::GroupState,
     u32,
 ) -> Result<R>;
 
@@ -226,19 +226,18 @@ impl Look<'_> {
         let object = self.object;
         match &self.by {
             By::Key(key, names, refiners) => {
-                let hit =
-                    self.records.find_key(root, object, key, header_alone, |found, header, state| {
-                        let slot = found.row.slot();
-                        match refiners.is_empty() || refined(*names, state, slot, refiners)? {
-                            true => read(object, header, state, slot).map(Some),
-                            false => Ok(None),
-                        }
-                    })?;
+                let hit = self.records.find_key(root, object, key, no_prefetch, |found, header, state| {
+                    let slot = found.row.slot();
+                    match refiners.is_empty() || refined(*names, state, slot, refiners)? {
+                        true => read(object, header, state, slot).map(Some),
+                        false => Ok(None),
+                    }
+                })?;
                 Ok(hit.and_then(|(read, _)| read))
             }
             By::Id(id) => {
                 let hit =
-                    self.records.find_id(root, self.catalog, *id, header_alone, |found, header, state| {
+                    self.records.find_id(root, self.catalog, *id, no_prefetch, |found, header, state| {
                         match found.object == object.id {
                             true => read(object, header, state, found.row.slot()).map(Some),
                             false => Ok(None),

@@ -5,7 +5,7 @@ use super::object::find_at;
 use crate::records::{COUNTER, Catalog, ObjectLayout, Records, read_header, read_record};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use vellum_engine::pagestore::View;
+use vellum_engine::pages::View;
 use vellum_engine::{GROUP_ROWS, Handle, Lsn};
 use vellum_types::Key;
 use vellum_types::Result;
@@ -117,7 +117,7 @@ impl Snapshot {
     }
 
     #[doc(hidden)]
-    pub fn root(&self) -> &vellum_engine::pagestore::Root {
+    pub fn root(&self) -> &vellum_engine::pages::Root {
         &self.view.root
     }
 

@@ -2,7 +2,7 @@
 
 use super::resolve::Staging;
 use super::stage::Fate;
-use crate::records::{IndexKey, header_alone};
+use crate::records::{IndexKey, no_prefetch};
 use vellum_engine::RowId;
 use vellum_engine::index::key_hash;
 use vellum_types::schema::{ACTOR, ACTORS};
@@ -27,7 +27,7 @@ impl Staging<'_> {
         append_key_bytes(&mut key, ValueType::Text, &cell);
         let key =
             IndexKey { index: &object.indexes[0], bytes: &key, hash: key_hash(records.hash_seed, &key) };
-        let found = records.find_key(self.root, object, &key, header_alone, |found, _, _| Ok(found.row))?;
+        let found = records.find_key(self.root, object, &key, no_prefetch, |found, _, _| Ok(found.row))?;
         if let Some((row, _)) = found {
             let number = number_of(row)?;
             self.state.stage.actor = number;

@@ -13,7 +13,7 @@ use crate::redo::{Cell, FrameHead, Target};
 use vellum_engine::index::key_hash;
 use vellum_engine::index::{self, Moved};
 use vellum_engine::page::{Columns, slots};
-use vellum_engine::pagestore::{GroupState, Root};
+use vellum_engine::pages::{GroupState, Root};
 use vellum_engine::{self as engine, Lsn, Room, RowId};
 use vellum_types::RecordId;
 use vellum_types::value::Timestamp;
@@ -90,7 +90,8 @@ impl Staging<'_> {
             self.check_restricted()?;
         }
         let stage = &self.state.stage;
-        Ok(stage.schema.is_some() || stage.records().iter().any(|staged| staged.fate != Fate::Gone))
+        Ok(stage.schema.is_some()
+            || stage.records().iter().any(|staged| staged.fate != Fate::CreatedAndDeleted))
     }
 
     /// Every key that a staged record has at the end and did not have before, and every key it gives up.
@@ -202,7 +203,7 @@ impl Staging<'_> {
 
     /// Gives creates their rows: free ones first, in the order in which `apply` will take them.
     fn give_rows(&mut self) -> Result<()> {
-        let needs_row = |staged: &Staged| matches!(staged.fate, Fate::Create | Fate::Spent);
+        let needs_row = |staged: &Staged| matches!(staged.fate, Fate::Create | Fate::ConsumedNumber);
         if !self.state.stage.records().iter().any(needs_row) {
             return Ok(());
         }
@@ -278,8 +279,9 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
         frame.schema(&schema.encode());
     }
     for fate in [Fate::Create, Fate::Update, Fate::Delete] {
-        let is_here =
-            |staged: &&Staged| staged.fate == fate || staged.fate == Fate::Spent && fate != Fate::Update;
+        let is_here = |staged: &&Staged| {
+            staged.fate == fate || staged.fate == Fate::ConsumedNumber && fate != Fate::Update
+        };
         for staged in stage.records().iter().filter(is_here) {
             let target = Target {
                 object: staged.object,
@@ -311,7 +313,7 @@ fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -
     moved.clear();
     for staged in stage.records() {
         let Some(object) = catalog.object(staged.object) else { continue };
-        if staged.fate == Fate::Gone {
+        if staged.fate == Fate::CreatedAndDeleted {
             continue;
         }
         match (&staged.group, staged.fate) {

@@ -9,7 +9,7 @@ use super::stage::Fate;
 use crate::records::row_header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, intervals, read_cell, read_header};
 use std::ops::Range;
-use vellum_engine::pagestore::GroupGuard;
+use vellum_engine::pages::GroupGuard;
 use vellum_engine::{Lsn, RowId};
 use vellum_types::schema::history as h;
 use vellum_types::value::Timestamp;
@@ -67,7 +67,7 @@ impl Staging<'_> {
             let Some(history) = catalog.history_of(object) else { continue };
             let at = record.at.unwrap_or(commit_time);
             // Of a record that came and went nothing is told, and so no time of it either.
-            if at > commit_time && !matches!(record.fate, Fate::Gone | Fate::Spent) {
+            if at > commit_time && !matches!(record.fate, Fate::CreatedAndDeleted | Fate::ConsumedNumber) {
                 let reason = format!("{at} is in the future, and history ends with the present");
                 return Err(Error::attribute(ErrorKind::HistoryOverlap, self.name_of(object), "", reason));
             }
@@ -78,7 +78,7 @@ impl Staging<'_> {
                 Fate::Create => self.note_birth(&mut owner)?,
                 Fate::Update => self.note_changes(&mut owner, commit_time)?,
                 Fate::Delete => self.note_death(&mut owner)?,
-                Fate::Gone | Fate::Spent => {}
+                Fate::CreatedAndDeleted | Fate::ConsumedNumber => {}
             }
         }
         Ok(())

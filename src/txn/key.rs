@@ -3,7 +3,7 @@
 use crate::records::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use vellum_types::AttributeId;
 use vellum_types::Key;
-use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
+use vellum_types::schema::{AttributeSchema, ObjectSchema, Status};
 use vellum_types::value::{Name, Value, append_key_bytes};
 use vellum_types::{Error, ErrorKind, Result};
 
@@ -137,14 +137,14 @@ fn is_same(attribute: &AttributeSchema, a: &[u8], b: &[u8]) -> bool {
 
 /// Whether an attribute has this name; one that was deleted gave it up.
 fn name_is(object: &ObjectSchema, id: AttributeId, name: &str) -> bool {
-    let present = object.attribute_by_id(id).filter(|attribute| attribute.standing() != Standing::Deleted);
+    let present = object.attribute_by_id(id).filter(|attribute| attribute.standing() != Status::Deleted);
     present.is_some_and(|attribute| attribute.key() == name)
 }
 
 /// Whether records are found by an index: not by one of an attribute that was deleted.
 pub(crate) fn is_shown(object: &ObjectSchema, index: &IndexLayout) -> bool {
     let mut attributes = index.attributes.iter().filter_map(|id| object.attribute_by_id(*id));
-    attributes.all(|attribute| attribute.standing() != Standing::Deleted)
+    attributes.all(|attribute| attribute.standing() != Status::Deleted)
 }
 
 /// Names of an index's attributes, in key order.

@@ -15,34 +15,34 @@
 //! versions are given at commit.
 //!
 //! A plain patch (`resolve`) is one record's values set or cleared. All else a mutation may have (`plan`)
-//! goes another way, which may stage several records: links (`links`), other sides of relations and what a
+//! goes another way, which may stage several records: links (`references`), other sides of relations and what a
 //! delete does (`relations`).
 //!
 //! Checks look at the end state: delete-then-create of a key, writing a key's own value, and swapping
 //! two keys all work in one transaction.
 
 mod actor;
-mod choice;
 mod commit;
-mod demands;
-mod fill;
+mod defaults;
+mod duplicate;
+mod find;
 mod hashing;
 mod history;
+mod idempotency;
 pub(crate) mod key;
-mod links;
-mod look;
-mod once;
 mod outcome;
 mod plan;
+mod precedence;
+mod references;
 mod relations;
 pub(crate) mod resolve;
+mod revert;
+mod schema_change;
 mod sequence;
 mod stage;
-mod taken;
-mod undo;
 
 pub(crate) use history::PastValue;
-pub use once::Once;
+pub use idempotency::Once;
 pub use outcome::{Other, Outcome};
 pub(crate) use stage::Stage;
 

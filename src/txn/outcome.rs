@@ -127,7 +127,7 @@ impl Outcome {
             .iter()
             .filter_map(|id| attributes.get(usize::from(id.0)))
             .filter(|attribute| {
-                !attribute.is_hidden() && attribute.standing() != vellum_types::schema::Standing::Deleted
+                !attribute.is_hidden() && attribute.standing() != vellum_types::schema::Status::Deleted
             })
             .map(|attribute| attribute.key())
     }

@@ -14,14 +14,14 @@
 //! Several records are staged on the way. When the mutation is refused, all of them go back to what they
 //! were ([`Stage::rollback`](super::stage::Stage::rollback)).
 
+use super::find::Located;
 use super::key::{ObjectRef, not_found};
-use super::links::Scope;
-use super::look::Located;
 use super::outcome::{AttributeSet, Other, Outcome};
+use super::references::Scope;
 use super::resolve::{Staging, is_cleared_by_replacing, missing_required};
 use super::stage::{Fate, Mark};
 use crate::records::AttributeLayout;
-use vellum_types::patch::{self, When};
+use vellum_types::mutation::evaluate::{self, When};
 use vellum_types::schema::{AttributeSchema, ObjectSchema};
 use vellum_types::value::{Name, Value};
 use vellum_types::{Action, Key, Mode, Mutation, Patch, Validation};
@@ -131,7 +131,7 @@ impl<'a> Staging<'a> {
     ) -> Result<Outcome> {
         let patch = &mutation.patch;
         let condition = patch.terms.as_ref().and_then(|terms| terms.condition.as_ref());
-        condition.map_or(Ok(()), |filter| patch::check(object.schema, filter))?;
+        condition.map_or(Ok(()), |filter| evaluate::check(object.schema, filter))?;
         let mut problems = Problems::new(patch);
         let mut outcome = match (mutation.action, &mutation.key) {
             (Action::Create, None) => self.make(object, None, &[], patch, depth, &mut problems),
@@ -215,7 +215,7 @@ impl<'a> Staging<'a> {
             let layout = object.layout.attribute(id).expect("a layout for each attribute of the schema");
             self.located_cell(located, layout, cell)
         };
-        match patch::holds(object.schema, filter, &mut read)? {
+        match evaluate::holds(object.schema, filter, &mut read)? {
             true => Ok(()),
             false => Err(Error::condition(object.schema.key(), id, version)),
         }
@@ -239,7 +239,7 @@ impl<'a> Staging<'a> {
             None => (self.context.source.new_id(self.context.source.now()), 1),
             Some(id) => (id, self.version_for_given_id(object, id)?),
         };
-        let given = patch::given(patch, parts, When::Create);
+        let given = evaluate::given(patch, parts, When::Create);
         let mut scope = Scope::new(patch, depth, (object.layout.id, id));
         let choice = self.chosen(object, &given, None, &mut scope, problems)?;
         if let Some(id) = given_id {
@@ -288,7 +288,7 @@ impl<'a> Staging<'a> {
         problems: &mut Problems,
     ) -> Result<Outcome> {
         let (id, _) = self.identity(&located);
-        let given = patch::given(patch, &[], When::Update);
+        let given = evaluate::given(patch, &[], When::Update);
         let mut scope = Scope::new(patch, depth, (object.layout.id, id));
         let wants_before = patch.terms.as_ref().is_some_and(|terms| terms.before);
         let before = match wants_before || may_change_itself(object, patch) {
@@ -333,7 +333,7 @@ impl<'a> Staging<'a> {
             outcome.more_mut().before = values_before;
         }
         if !is_changed {
-            self.close_unchanged(pushed);
+            self.discard_if_unchanged(pushed);
         }
         Ok(outcome)
     }
@@ -379,10 +379,10 @@ impl<'a> Staging<'a> {
     }
 
     /// Takes back that a record was opened, where nothing came of it.
-    pub(super) fn close_unchanged(&mut self, pushed: bool) {
+    pub(super) fn discard_if_unchanged(&mut self, pushed: bool) {
         match pushed {
             true => self.state.stage.pop(None),
-            false => self.state.stage.unkeep(),
+            false => self.state.stage.drop_undo(),
         }
     }
 
@@ -414,7 +414,7 @@ impl<'a> Staging<'a> {
         patch: &Patch,
         changed: &mut AttributeSet,
     ) -> Result<()> {
-        let given = patch::given(patch, &[], When::Update);
+        let given = evaluate::given(patch, &[], When::Update);
         let ops = patch.terms.as_ref().map_or(&[][..], |terms| &terms.ops);
         let parts = if let Key::Attributes(parts) = key { parts.as_slice() } else { &[] };
         for (schema, layout) in object.schema.attributes().iter().zip(&object.layout.attributes) {

@@ -14,8 +14,8 @@
 //! much as a scan of that column. What happens is the referring attribute's choice (`on_delete`); that a
 //! record may not go while it is named is judged at the end of the transaction.
 
+use super::find::Located;
 use super::key::ObjectRef;
-use super::look::Located;
 use super::outcome::Outcome;
 use super::resolve::{Staging, missing_required};
 use super::stage::{Emptied, Mark, Restricted};
@@ -137,7 +137,7 @@ impl<'a> Staging<'a> {
             self.check_record_len(object, staged)?;
             return self.opened_is_changed(object, staged, pushed, &Patch::default());
         }
-        self.close_unchanged(pushed);
+        self.discard_if_unchanged(pushed);
         Ok(())
     }
 
@@ -282,9 +282,8 @@ impl<'a> Staging<'a> {
             }
             for slot in 0..GROUP_ROWS {
                 let row = RowId(number * u64::from(GROUP_ROWS) + u64::from(slot));
-                let about = |error: vellum_engine::Error| {
-                    vellum_engine::pagestore::about_row(group.tree, row, &error)
-                };
+                let about =
+                    |error: vellum_engine::Error| vellum_engine::pages::about_row(group.tree, row, &error);
                 if read_cell(&state, attribute, slot, &mut cell).map_err(about)?
                     && names(&cell, target)
                     && let Some(header) = read_header(&state, slot).map_err(about)?

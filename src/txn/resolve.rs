@@ -1,17 +1,17 @@
 //! Staging: one mutation against the store and what the transaction staged before it.
 
-use super::fill::plain_unknown;
+use super::defaults::plain_unknown;
+use super::find::Located;
 use super::key::{ObjectRef, attribute_ref, not_found, object_ref};
-use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
 use super::stage::Fate;
 use super::{Context, Held};
-use crate::records::{AttributeLayout, Catalog, header_alone, in_group};
+use crate::records::{AttributeLayout, Catalog, in_group, no_prefetch};
 use std::sync::Arc;
 use vellum_engine::RowId;
-use vellum_engine::page::{Columns, slots, text};
-use vellum_engine::pagestore::{GroupGuard, GroupState, Root};
-use vellum_types::schema::{AttributeSchema, ObjectSchema, Standing};
+use vellum_engine::page::{Columns, slots, varlen};
+use vellum_engine::pages::{GroupGuard, GroupState, Root};
+use vellum_types::schema::{AttributeSchema, ObjectSchema, Status};
 use vellum_types::value::{Name, Value, ValueType};
 use vellum_types::{Action, Key, Mode, Mutation, Patch};
 use vellum_types::{AttributeId, RecordId};
@@ -38,7 +38,7 @@ impl Drop for Staging<'_> {
     /// The next transaction finds the buffers empty, and no page is kept for it.
     fn drop(&mut self) {
         self.state.stage.clear();
-        self.state.pages.forget();
+        self.state.pages.clear_hint();
     }
 }
 
@@ -58,7 +58,7 @@ impl<'a> Staging<'a> {
         }
         self.state.stage.keys_are_free = false;
         let outcome = self.mutate_whole(object, mutation, 0);
-        self.state.stage.forget_undo();
+        self.state.stage.clear_undo();
         outcome
     }
 
@@ -111,7 +111,7 @@ impl<'a> Staging<'a> {
             Some(id) => (id, self.version_for_given_id(object, id)?),
         };
         if key.is_none() {
-            self.refuse_taken(object, patch)?;
+            self.reject_duplicate(object, patch)?;
         }
         let before = self.state.stage.find(id);
         let staged = self.push_new(object, id, version);
@@ -141,7 +141,7 @@ impl<'a> Staging<'a> {
         }
         let records = self.context.records;
         let held =
-            records.find_id(self.root, self.catalog, id, header_alone, |_, header, _| Ok(header.version))?;
+            records.find_id(self.root, self.catalog, id, no_prefetch, |_, header, _| Ok(header.version))?;
         match held {
             Some((version, _)) => Err(id_conflict(object.schema, id, version)),
             None => Ok(next),
@@ -469,8 +469,8 @@ impl<'a> Staging<'a> {
         };
         let record = self.state.stage.record_mut(staged);
         record.fate = match record.fate {
-            Fate::Create if record.counter != 0 => Fate::Spent,
-            Fate::Create => Fate::Gone,
+            Fate::Create if record.counter != 0 => Fate::ConsumedNumber,
+            Fate::Create => Fate::CreatedAndDeleted,
             _ => Fate::Delete,
         };
         record.cells.clear();
@@ -528,7 +528,7 @@ impl<'a> Staging<'a> {
 
 /// Whether a replacement that does not name the attribute clears it: not what no caller may write.
 pub(super) fn is_cleared_by_replacing(attribute: &AttributeSchema) -> bool {
-    !attribute.is_read_only() && attribute.standing() == Standing::Active
+    !attribute.is_read_only() && attribute.standing() == Status::Active
 }
 
 /// What is archived is shown and not written, whether a value or an op would.
@@ -538,7 +538,7 @@ pub(super) fn refuse_archived(
     attribute: &AttributeSchema,
     values: &[Value],
 ) -> Result<()> {
-    if attribute.standing() == Standing::Archived {
+    if attribute.standing() == Status::Archived {
         let reason = "the attribute is archived";
         return Err(Error::attribute(ErrorKind::NotWritable, object.key(), attribute.key(), reason));
     }
@@ -583,7 +583,7 @@ fn cell_equals(
     let Some(width) = layout.width else {
         return match new {
             None => slots::is_present(page, slot).map(|present| !present),
-            Some(new) => text::equals(state, layout.column, slot, new),
+            Some(new) => varlen::equals(state, layout.column, slot, new),
         };
     };
     let mut cell = [0; 16];
@@ -616,7 +616,7 @@ pub(super) fn touch_cell(
 ) -> vellum_engine::Result<()> {
     let Some(page) = state.page(layout.column) else { return Ok(()) };
     match layout.width {
-        None => text::touch(state, layout.column, slot),
+        None => varlen::touch(state, layout.column, slot),
         Some(_) if page.is_resident() => Ok(()),
         Some(width) => page.touch(slots::slot_offset(width, slot), width.cell_len()),
     }

@@ -7,7 +7,7 @@ use crate::redo::Origin;
 use std::collections::HashMap;
 use std::ops::Range;
 use vellum_engine::index::Moved;
-use vellum_engine::pagestore::GroupGuard;
+use vellum_engine::pages::GroupGuard;
 use vellum_engine::{RowId, TreeId};
 use vellum_types::schema::Schema;
 use vellum_types::value::{Name, Timestamp};
@@ -23,9 +23,9 @@ pub(crate) enum Fate {
     Update,
     Delete,
     /// Made and removed in the same transaction: nothing is logged.
-    Gone,
+    CreatedAndDeleted,
     /// The same of a record that was given a number, which is spent: both are logged.
-    Spent,
+    ConsumedNumber,
 }
 
 /// One attribute's staged value: a span of the arena, or cleared.
@@ -240,12 +240,12 @@ impl Stage {
     }
 
     /// Gives up what [`Stage::keep`] kept last, of a record that did not change.
-    pub(crate) fn unkeep(&mut self) {
+    pub(crate) fn drop_undo(&mut self) {
         self.undo.pop();
     }
 
     /// Gives up what [`Stage::keep`] kept: nothing goes back behind here.
-    pub(crate) fn forget_undo(&mut self) {
+    pub(crate) fn clear_undo(&mut self) {
         self.undo.clear();
     }
 

@@ -5,7 +5,7 @@ use crate::changes::{Change, Limits, What};
 use crate::compare::{Difference, ensure};
 use crate::model::Model;
 use crate::ops::value;
-use crate::schema::{self, AttributeDef, ObjectDef, Standing, Type};
+use crate::schema::{self, AttributeDef, ObjectDef, Status, Type};
 use std::collections::BTreeSet;
 use vellum::{Error, Lsn, Name, RecordId, Value};
 use vellum_sim::Rng;
@@ -80,7 +80,7 @@ fn note(objects: &mut Vec<ObjectDef>, change: &Change) {
             let Some(place) = objects[at].find(attribute) else { return };
             match what {
                 What::Rename(to) => objects[at].attributes[place].name = to.clone(),
-                What::Delete => objects[at].attributes[place].standing = Standing::Deleted,
+                What::Delete => objects[at].attributes[place].standing = Status::Deleted,
                 _ => {}
             }
         }
@@ -191,7 +191,7 @@ fn limit(rng: &mut Rng, attribute: &AttributeDef) -> Value {
 
 fn option(rng: &mut Rng, attribute: &AttributeDef) -> What {
     // Those in use are the first ones, and those that were changed before.
-    let changed = attribute.options.iter().filter(|option| option.standing != Standing::Active);
+    let changed = attribute.options.iter().filter(|option| option.standing != Status::Active);
     let changed: Vec<&str> = changed.map(|option| option.key.as_str()).collect();
     let few = attribute.options.len().min(8);
     let key = match changed.is_empty() || rng.one_in(2) {

@@ -4,7 +4,7 @@
 use crate::defaults::DefaultDef;
 use crate::history;
 use crate::model::{Model, ModelRecord, Records};
-use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
+use crate::schema::{AttributeDef, ObjectDef, OptionDef, Status, Type};
 use crate::values::{canonical, key_part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -191,13 +191,13 @@ impl Changing {
             What::Archive(_) | What::Delete if in_key => return refused,
             What::Archive(archived) => {
                 let attribute = self.attribute(at, place);
-                attribute.standing = if *archived { Standing::Archived } else { Standing::Active };
+                attribute.standing = if *archived { Status::Archived } else { Status::Active };
                 // Nobody can be asked for what nobody may write.
                 attribute.required &= !archived;
             }
             What::Delete => {
                 let attribute = self.attribute(at, place);
-                attribute.standing = Standing::Deleted;
+                attribute.standing = Status::Deleted;
                 attribute.required = false;
                 attribute.default = None;
                 self.each_value(at, place, |_| None);
@@ -207,7 +207,7 @@ impl Changing {
             }
             What::Required(false) if in_key => return refused,
             // Nobody could write the value that is asked for.
-            What::Required(true) if self.attribute(at, place).standing == Standing::Archived => {
+            What::Required(true) if self.attribute(at, place).standing == Status::Archived => {
                 return refused;
             }
             What::Required(required) => {
@@ -268,7 +268,7 @@ impl Changing {
                 if is_full || known(key).is_ok() {
                     return refused;
                 }
-                let option = OptionDef { key: key.clone(), standing: Standing::Active };
+                let option = OptionDef { key: key.clone(), standing: Status::Active };
                 self.attribute(at, place).options.push(option);
             }
             What::RenameOption(key, to) => {
@@ -282,14 +282,14 @@ impl Changing {
                 history::each_value(&mut self.histories, at, place, renamed(key, to));
             }
             What::ArchiveOption(key, archived) => {
-                let standing = if *archived { Standing::Archived } else { Standing::Active };
+                let standing = if *archived { Status::Archived } else { Status::Active };
                 self.attribute(at, place).options[known(key)?].standing = standing;
             }
             What::DeleteOption(key) => {
                 let number = known(key)?;
                 let has = self.with(at, place, |value| has_text(value, key));
                 self.demand(refuse(ErrorKind::InvalidValue, has));
-                self.attribute(at, place).options[number].standing = Standing::Deleted;
+                self.attribute(at, place).options[number].standing = Status::Deleted;
                 // The past and a default know it still, whoever takes the name next.
                 self.change_default(at, place, renamed(key, &history::gone(key, number)));
                 history::each_value(

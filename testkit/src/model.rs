@@ -63,9 +63,9 @@ pub(crate) enum Fate {
     Create,
     Update,
     Delete,
-    Gone,
+    CreatedAndDeleted,
     /// Made and removed in the same transaction, with a number that is used up.
-    Spent,
+    ConsumedNumber,
 }
 
 /// What a transaction did to one record, in the order in which they were touched.
@@ -326,8 +326,9 @@ impl Model {
 
     /// The counter that the next record of an object gets.
     pub(crate) fn next_counter(&self, object: usize) -> u64 {
-        let is_made =
-            |entry: &&Entry| entry.object == object && matches!(entry.fate, Fate::Create | Fate::Spent);
+        let is_made = |entry: &&Entry| {
+            entry.object == object && matches!(entry.fate, Fate::Create | Fate::ConsumedNumber)
+        };
         self.counters[object] + self.entries.iter().filter(is_made).count() as u64 + 1
     }
 
@@ -552,8 +553,8 @@ impl Model {
         let record = self.records[&id].clone();
         let spent = self.has_numbers(record.object);
         match self.entries.iter_mut().rfind(|entry| entry.id == id) {
-            Some(entry) if entry.fate == Fate::Create && spent => entry.fate = Fate::Spent,
-            Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::Gone,
+            Some(entry) if entry.fate == Fate::Create && spent => entry.fate = Fate::ConsumedNumber,
+            Some(entry) if entry.fate == Fate::Create => entry.fate = Fate::CreatedAndDeleted,
             Some(entry) => (entry.fate, entry.at) = (Fate::Delete, at.or(entry.at)),
             None => {
                 self.entries.push(Entry::new(id, record.object, Fate::Delete, at, record.version));
@@ -615,7 +616,7 @@ impl Model {
         let entries = std::mem::take(&mut self.entries);
         self.linked = Linked::default();
         let request = self.request.take();
-        if entries.iter().all(|entry| entry.fate == Fate::Gone) && request.is_none() {
+        if entries.iter().all(|entry| entry.fate == Fate::CreatedAndDeleted) && request.is_none() {
             self.undo.clear();
             return Ok(self.lsn);
         }
@@ -624,7 +625,7 @@ impl Model {
         self.requests.extend(request);
         let before = self.before();
         for entry in &entries {
-            if entry.fate == Fate::Spent {
+            if entry.fate == Fate::ConsumedNumber {
                 self.counters[entry.object] += 1;
             }
             if !matches!(entry.fate, Fate::Create | Fate::Update) {

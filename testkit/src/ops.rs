@@ -7,7 +7,7 @@ use crate::model::{Model, Values};
 use crate::nested;
 use crate::open;
 use crate::samples;
-use crate::schema::{AttributeDef, ObjectDef, OptionDef, Standing, Type};
+use crate::schema::{AttributeDef, ObjectDef, OptionDef, Status, Type};
 use crate::terms;
 use vellum::{
     Action, Actor, ActorKind, Date, Decimal, Json, Key, Mode, Mutation, Name, Patch, RecordId, Timestamp,
@@ -26,7 +26,7 @@ pub fn attribute<'d>(rng: &mut Rng, def: &'d ObjectDef) -> &'d AttributeDef {
             }
         },
         false => {
-            let active = |attribute: &&&AttributeDef| attribute.standing == Standing::Active;
+            let active = |attribute: &&&AttributeDef| attribute.standing == Status::Active;
             let active: Vec<&AttributeDef> = present.iter().filter(active).copied().collect();
             let among: Vec<&AttributeDef> =
                 if active.is_empty() || rng.one_in(20) { present } else { active };
@@ -96,7 +96,7 @@ pub fn value(rng: &mut Rng, attribute: &AttributeDef, is_key: bool) -> Value {
 fn option(rng: &mut Rng, attribute: &AttributeDef, among: usize) -> String {
     let active = attribute.active_options();
     if active.is_empty() || rng.one_in(40) {
-        let shown = |option: &&OptionDef| option.standing != Standing::Active;
+        let shown = |option: &&OptionDef| option.standing != Status::Active;
         let closed: Vec<&OptionDef> = attribute.options.iter().filter(shown).collect();
         let any = closed.is_empty() || rng.one_in(4);
         return if any { rng.pick(&attribute.options).key.clone() } else { rng.pick(&closed).key.clone() };
@@ -213,7 +213,7 @@ fn values(rng: &mut Rng, model: &Model, object: usize, fill: usize, is_create: b
             set.extend((0..members).map(|_| open::draw(rng)));
             continue;
         }
-        if attribute.standing != Standing::Active && !rng.one_in(40) {
+        if attribute.standing != Status::Active && !rng.one_in(40) {
             continue;
         }
         let wanted = match is_create && (attribute.required || in_key) {

@@ -34,7 +34,11 @@ impl Model {
         let before = self.before();
         // Where a record dies and lives again in one transaction, its past ends with the death.
         let mut died: BTreeMap<RecordId, i64> = BTreeMap::new();
-        for entry in self.entries.iter().filter(|entry| !matches!(entry.fate, Fate::Gone | Fate::Spent)) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| !matches!(entry.fate, Fate::CreatedAndDeleted | Fate::ConsumedNumber))
+        {
             let def = &self.objects[entry.object];
             if !def.keeps_history() {
                 continue;
@@ -84,7 +88,10 @@ impl Model {
     pub(crate) fn keep_past(&mut self, entries: &[Entry], before: &Before, time: i64) {
         let objects = self.objects.clone();
         let (lsn, actor) = (self.lsn, self.actor.clone());
-        for entry in entries.iter().filter(|entry| !matches!(entry.fate, Fate::Gone | Fate::Spent)) {
+        for entry in entries
+            .iter()
+            .filter(|entry| !matches!(entry.fate, Fate::CreatedAndDeleted | Fate::ConsumedNumber))
+        {
             let def = &objects[entry.object];
             if !def.keeps_history() {
                 continue;

@@ -5,7 +5,7 @@ use crate::defaults::{self, Moment};
 use crate::entries;
 use crate::model::Values;
 use crate::open;
-use crate::schema::{AttributeDef, ObjectDef, Standing, Type};
+use crate::schema::{AttributeDef, ObjectDef, Status, Type};
 use crate::values::{canonical, key_part};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -212,7 +212,7 @@ pub fn end(
         values.retain(|at, _| {
             let AttributeDef { name, standing, of, .. } = &def.attributes[*at];
             let is_given = matches!(of, Type::Autonumber | Type::Open);
-            is_given || *standing == Standing::Archived || named.contains(&name)
+            is_given || *standing == Status::Archived || named.contains(&name)
         });
     }
     // What a match asks to have no value has none.
@@ -249,12 +249,12 @@ pub(crate) fn writable<'v>(
     attribute: &AttributeDef,
     values: impl IntoIterator<Item = &'v Value>,
 ) -> Result<(), ErrorKind> {
-    if attribute.standing == Standing::Archived {
+    if attribute.standing == Status::Archived {
         return Err(ErrorKind::NotWritable);
     }
     let is_archived = |value: &Value| {
         let option = value.as_text().and_then(|key| attribute.option(key));
-        option.is_some_and(|option| attribute.options[option].standing == Standing::Archived)
+        option.is_some_and(|option| attribute.options[option].standing == Status::Archived)
     };
     let is_archived = |value: &Value| match value {
         Value::List(values) => values.iter().any(is_archived),

@@ -186,7 +186,7 @@ impl Type {
 /// Whether something of the schema is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "docs/schema-changes.md says what they mean")]
-pub enum Standing {
+pub enum Status {
     Active,
     Archived,
     Deleted,
@@ -197,7 +197,7 @@ pub enum Standing {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct OptionDef {
     pub key: String,
-    pub standing: Standing,
+    pub standing: Status,
 }
 
 /// One attribute.
@@ -232,7 +232,7 @@ pub struct AttributeDef {
     /// Whether its superseded values are kept.
     pub history: bool,
     /// Whether it is in use; a deleted one keeps its place and gives up its name.
-    pub standing: Standing,
+    pub standing: Status,
     /// Whether a member of the object stands for it, and not one of its attributes.
     pub is_member: bool,
 }
@@ -258,7 +258,7 @@ impl AttributeDef {
     /// An optional attribute.
     #[must_use]
     pub fn new(name: impl Into<Name>, of: Type) -> AttributeDef {
-        let option = |n| OptionDef { key: format!("option{n}"), standing: Standing::Active };
+        let option = |n| OptionDef { key: format!("option{n}"), standing: Status::Active };
         let options = if of.has_options() { (0..40).map(option).collect() } else { Vec::new() };
         let limit = |n| (of == Type::Rating).then_some(Value::Integer(n));
         let decimals = if of == Type::Decimal { 2 } else { 0 };
@@ -277,7 +277,7 @@ impl AttributeDef {
             max: limit(5),
             default: None,
             history: false,
-            standing: Standing::Active,
+            standing: Status::Active,
             is_member: false,
         }
     }
@@ -285,13 +285,13 @@ impl AttributeDef {
     /// The place of the option that has this key now.
     #[must_use]
     pub fn option(&self, key: &str) -> Option<usize> {
-        self.options.iter().position(|option| option.standing != Standing::Deleted && option.key == key)
+        self.options.iter().position(|option| option.standing != Status::Deleted && option.key == key)
     }
 
     /// Keys of the options that may be written.
     #[must_use]
     pub fn active_options(&self) -> Vec<&str> {
-        let active = self.options.iter().filter(|option| option.standing == Standing::Active);
+        let active = self.options.iter().filter(|option| option.standing == Status::Active);
         active.map(|option| option.key.as_str()).collect()
     }
 
@@ -316,7 +316,7 @@ impl AttributeDef {
     /// Whether the attribute was deleted: nobody sees it.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
-        self.standing == Standing::Deleted
+        self.standing == Status::Deleted
     }
 
     /// As the neutral form has it.

@@ -10,7 +10,7 @@
 //! Nothing of a copy is a store before its superblock is there, and that comes last: a crash at any point
 //! leaves no copy, or a whole one. Pages of a snapshot stay as they are while writers go on; nobody waits.
 
-use crate::build::{self, Build, Identity};
+use crate::import::{self, Identity, StoreBuilder};
 use crate::verify::{VerifyReport, verify_on};
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub fn backup_on(
     // A commit time that is ahead of the snapshot's harms nothing: times go on behind it.
     let commit_time = snapshot.commit_time().0;
     let identity = Identity { store_id: records.pages.store_id, lsn, commit_time };
-    let mut build = Build::begin(to.clone(), &identity, None)?;
+    let mut build = StoreBuilder::begin(to.clone(), &identity, None)?;
     let pages = &records.pages;
     let ends = view.root.trees.iter().map(|(id, _)| pages.number_end(&view.root, *id));
     let copied = ends.sum::<vellum_engine::Result<u64>>().map_err(Error::from).and_then(|total_count| {
@@ -97,9 +97,9 @@ pub fn backup_on(
         return Err(error);
     }
     let salt = Random::new(None).draw() as u32;
-    build.finish(salt).inspect_err(|_| build::clear(&*to))?;
-    let verified = check(&to, lsn).inspect_err(|_| build::clear(&*to))?;
-    build::settle(&*to);
+    build.finish(salt).inspect_err(|_| import::clear(&*to))?;
+    let verified = check(&to, lsn).inspect_err(|_| import::clear(&*to))?;
+    import::settle(&*to);
     Ok(BackupReport { lsn, verified })
 }
 

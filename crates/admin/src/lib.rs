@@ -28,8 +28,8 @@
 #![forbid(unsafe_code)]
 
 mod backup;
-mod build;
 mod dump;
+mod import;
 mod repair;
 mod verify;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use vellum_bytes::{Cursor, put_varint};
 use vellum_disk::OsDisk;
 use vellum_engine::index::{self, Moved, key_hash};
-use vellum_engine::page::text;
-use vellum_engine::pagestore::{GroupGuard, PageStore, Root, Writer};
+use vellum_engine::page::varlen;
+use vellum_engine::pages::{GroupGuard, PageStore, Root, Writer};
 use vellum_engine::sync::atomic::{AtomicU64, Ordering};
 use vellum_engine::{
     Durability, Engine, Handle, Lsn, Options, Result, Room, RowId, StateAt, StateMachine, TreeId,
@@ -38,7 +38,7 @@ impl KeyValue {
     fn find(&self, root: &Root, key: &[u8]) -> Result<Option<(RowId, GroupGuard)>> {
         for row in index::find(&self.pages, root, INDEX, key_hash(self.seed, key))?.iter().map(RowId) {
             if let Some(group) = self.pages.group(root, ROWS, row.group())? {
-                let is_it = text::equals(&*group.state.read(), KEYS, row.slot(), key)?;
+                let is_it = varlen::equals(&*group.state.read(), KEYS, row.slot(), key)?;
                 if is_it {
                     return Ok(Some((row, group)));
                 }
@@ -54,7 +54,7 @@ impl KeyValue {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some((row, group)) = self.find(&self.pages.live(), key)? else { return Ok(None) };
         let mut value = Vec::new();
-        text::read(&*group.state.read(), VALUES, row.slot(), &mut value)?;
+        varlen::read(&*group.state.read(), VALUES, row.slot(), &mut value)?;
         Ok(Some(value))
     }
 
@@ -62,7 +62,7 @@ impl KeyValue {
     fn prefault(&self, put: &Put) -> Result<()> {
         let root = self.pages.live();
         match self.find(&root, &put.key)? {
-            Some((row, group)) => text::touch(&*group.state.read(), VALUES, row.slot()),
+            Some((row, group)) => varlen::touch(&*group.state.read(), VALUES, row.slot()),
             None => {
                 let moved = Moved { tree: INDEX, hash: key_hash(self.seed, &put.key), is_insert: true };
                 index::touch(&self.pages, &root, &mut [moved]).map(drop)
@@ -117,8 +117,8 @@ impl StateMachine for KeyValue {
         };
         let group = self.pages.group_mut(pages, ROWS, row.group())?;
         let mut state = group.state.write();
-        text::set(&mut *state, KEYS, row.slot(), key);
-        text::set(&mut *state, VALUES, row.slot(), value);
+        varlen::set(&mut *state, KEYS, row.slot(), key);
+        varlen::set(&mut *state, VALUES, row.slot(), value);
         self.applied.store(lsn.0, Ordering::Release);
         Ok(())
     }
@@ -157,7 +157,7 @@ fn main() -> Result<()> {
     let store = Handle::<KeyValue>::create(Arc::new(OsDisk::new(&dir)), Options::default(), first)?;
     put(store.engine(), b"color", b"green")?;
     put(store.engine(), b"shape", b"round")?;
-    store.engine().checkpoint(vellum_engine::pagestore::Compaction::Bounded)?;
+    store.engine().checkpoint(vellum_engine::pages::Compaction::Bounded)?;
     put(store.engine(), b"shape", b"square")?;
     store.close()?;
 

@@ -5,9 +5,9 @@
 //! |---------------|-------------------------------------------------------------------------------------------|
 //! | [`engine`]    | an open engine; [`engine::commit`] is the function to read first, it lists the protocol     |
 //! | [`machine`]   | the seam: what the engine asks of the state that it keeps                                  |
-//! | [`wal`]       | log files, frames, group commit, reading back, what was reported durable                   |
+//! | [`log`]       | log files, frames, group commit, reading back, what was reported durable                   |
 //! | [`page`]      | what is inside one page, a file a layout: images, slots, texts, buckets, deltas            |
-//! | [`pagestore`] | where pages live: row groups as bases and deltas, segments, page table, superblock         |
+//! | [`pages`] | where pages live: row groups as bases and deltas, segments, page table, superblock         |
 //! | [`index`]     | linear hashing over bucket pages                                                          |
 //! | [`id`]        | numbers of records in the log, trees, rows and segments                                   |
 //!
@@ -28,16 +28,16 @@
 pub mod engine;
 pub mod id;
 pub mod index;
+pub mod log;
 pub mod machine;
 mod options;
 pub mod page;
-pub mod pagestore;
+pub mod pages;
 #[doc(hidden)]
 pub mod planted;
 mod random;
 #[doc(hidden)]
 pub mod sync;
-pub mod wal;
 
 /// The example is the state machine of unit tests too.
 #[cfg(test)]

@@ -22,7 +22,7 @@
 //! LSNs; nothing else changes pages.
 
 use crate::id::Lsn;
-use crate::pagestore::{GroupGuard, PageStore, Writer as PageWriter};
+use crate::pages::{GroupGuard, PageStore, Writer as PageWriter};
 use std::fmt::Debug;
 use std::sync::Arc;
 use vellum_bytes::Result;

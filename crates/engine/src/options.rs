@@ -1,7 +1,7 @@
 //! Settings of an engine.
 
-use crate::pagestore::{Cache, Keeping};
-use crate::wal::LogConfig;
+use crate::log::LogConfig;
+use crate::pages::{Cache, Keeping};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

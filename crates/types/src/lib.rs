@@ -6,7 +6,7 @@
 //! | [`value`]    | [`Value`] and [`Record`], one type a kind of value; cells, the form that pages hold         |
 //! | [`schema`]   | [`Schema`]: objects, attributes, options, limits, and the changes that a schema may take    |
 //! | [`mutation`] | [`Mutation`]: what a caller asks for, as data                                               |
-//! | [`patch`]    | what a mutation does to one record's values: ops, conditions, precedence                   |
+//! | [`mutation::evaluate`] | what a mutation does to one record's values: ops, conditions, precedence          |
 //! | [`text`]     | mutations, values and records as lines of JSON, streaming                                  |
 //! | [`id`]       | ids of records, objects and attributes                                                     |
 //!
@@ -28,7 +28,6 @@
 mod error;
 pub mod id;
 pub mod mutation;
-pub mod patch;
 pub mod schema;
 pub mod text;
 pub mod value;

@@ -1,8 +1,8 @@
 //! Lines as a new store.
 
-use super::past::{Past, is_entry};
+use super::history::{Past, is_entry};
 use super::read::{self, End};
-use crate::build::{self, Build, Identity};
+use crate::import::{self, Identity, StoreBuilder};
 use crate::verify::verify_on;
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -82,24 +82,24 @@ pub fn load_on(input: &mut dyn BufRead, into: Arc<dyn Disk>) -> Result<LoadRepor
     let head = head.map_err(|error| at_line(1, &error))?;
     let random = Random::new(None);
     let identity = Identity { store_id: random.draw_id(), lsn: Lsn(head.lsn), commit_time: head.commit_time };
-    let mut build = Build::begin(into.clone(), &identity, Some(&head.schema))?;
+    let mut build = StoreBuilder::begin(into.clone(), &identity, Some(&head.schema))?;
     if let Err(error) = fill(&mut build, &head.schema, &mut lines) {
         build.abandon();
         return Err(at_line(lines.count, &error));
     }
     let record_count = build.record_count();
-    let lsn = build.finish(random.draw() as u32).inspect_err(|_| build::clear(&*into))?;
-    let verified = verify_on(into.clone()).inspect_err(|_| build::clear(&*into))?;
+    let lsn = build.finish(random.draw() as u32).inspect_err(|_| import::clear(&*into))?;
+    let verified = verify_on(into.clone()).inspect_err(|_| import::clear(&*into))?;
     if let Some(finding) = verified.findings.first() {
-        build::clear(&*into);
+        import::clear(&*into);
         let message = format!("the new store does not verify, and was removed: {finding}");
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
-    build::settle(&*into);
+    import::settle(&*into);
     Ok(LoadReport { record_count, lsn })
 }
 
-fn fill(build: &mut Build, schema: &vellum::Schema, lines: &mut Lines<'_>) -> Result<()> {
+fn fill(build: &mut StoreBuilder, schema: &vellum::Schema, lines: &mut Lines<'_>) -> Result<()> {
     let mut past = Past::default();
     loop {
         let before = lines.count;

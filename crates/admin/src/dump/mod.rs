@@ -19,8 +19,8 @@
 //! or changed at any byte, is an error, for its last line has the number of lines and a checksum of all bytes
 //! before it. A load makes a whole store or none: its superblock comes last.
 
+mod history;
 mod load;
-mod past;
 mod read;
 mod write;
 

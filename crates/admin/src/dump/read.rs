@@ -1,8 +1,8 @@
 //! One line of a dump as what it says.
 
-use super::past::Past;
+use super::history::Past;
 use super::{FIRST_FORMAT, FORMAT};
-use crate::build::{Build, NewRecord};
+use crate::import::{NewRecord, StoreBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -113,7 +113,12 @@ pub(super) fn end(line: &str) -> Option<Result<End>> {
 ///
 /// # Errors
 /// `InvalidInput`, and what is wrong with object, attributes or values.
-pub(super) fn record(build: &mut Build, past: &mut Past, schema: &Schema, line: &str) -> Result<NewRecord> {
+pub(super) fn record(
+    build: &mut StoreBuilder,
+    past: &mut Past,
+    schema: &Schema,
+    line: &str,
+) -> Result<NewRecord> {
     let line: RecordLine<'_> = parse(line)?;
     let object = schema.object(&line.object)?;
     let time = |text: &str| Timestamp::read(text).map(|time| time.0).map_err(Error::invalid_input);

@@ -1,6 +1,6 @@
 //! A snapshot as lines.
 
-use super::{FORMAT, past};
+use super::{FORMAT, history};
 use std::io::Write;
 use vellum::Snapshot;
 use vellum::records::{EntryKind, ROWS};
@@ -52,7 +52,7 @@ fn put_history(snapshot: &Snapshot, object: &ObjectSchema, lines: &mut Lines<'_>
         let Some(entry) = records.entry(root, history, row)? else { continue };
         let deleted = entry.kind == EntryKind::Died
             && records.died(root, history, entry.record)?.is_some_and(|(died, _)| died.row == row);
-        if let Some(line) = past::line(object, &entry, deleted, &actor)? {
+        if let Some(line) = history::line(object, &entry, deleted, &actor)? {
             lines.put(&line)?;
         }
     }

@@ -23,17 +23,17 @@
 //! What is left out is listed, never made up. The new store has an id of its own; records keep theirs, with
 //! versions, counters and times. It is verified before a repair succeeds.
 
-mod behind;
-mod find;
+mod after_damage;
+mod locate_roots;
 mod report;
 mod rows;
 mod state;
 
 pub use report::{Loss, RepairReport};
 
-use crate::build::{self, Build, Identity};
+use crate::import::{self, Identity, StoreBuilder};
 use crate::verify::verify_on;
-use find::Sources;
+use locate_roots::Sources;
 use report::Losses;
 use state::States;
 use std::path::Path;
@@ -120,18 +120,20 @@ impl Repair {
             lsn: states.end(),
             commit_time: states.commit_time().max(0),
         };
-        let mut build = Build::begin(into.clone(), &identity, Some(&states.schema()))?;
+        let mut build = StoreBuilder::begin(into.clone(), &identity, Some(&states.schema()))?;
         let filled =
             rows::salvage(&states, &mut build, &mut losses).and_then(|()| match states.has_whole_log() {
                 true => Ok(()),
-                false => behind::salvage(&*from, sources.store_id, states.end(), &mut build, &mut losses),
+                false => {
+                    after_damage::salvage(&*from, sources.store_id, states.end(), &mut build, &mut losses)
+                }
             });
         if let Err(error) = filled {
             build.abandon();
             return Err(error);
         }
         let record_count = build.record_count();
-        build.finish(random.draw() as u32).inspect_err(|_| build::clear(&*into))?;
+        build.finish(random.draw() as u32).inspect_err(|_| import::clear(&*into))?;
         check(&into)?;
         Ok(losses.into_report(record_count))
     }
@@ -139,12 +141,12 @@ impl Repair {
 
 /// The new store is as it should be, or none.
 fn check(into: &Arc<dyn Disk>) -> Result<()> {
-    let report = verify_on(into.clone()).inspect_err(|_| build::clear(&**into))?;
+    let report = verify_on(into.clone()).inspect_err(|_| import::clear(&**into))?;
     let Some(finding) = report.findings.first() else {
-        build::settle(&**into);
+        import::settle(&**into);
         return Ok(());
     };
-    build::clear(&**into);
+    import::clear(&**into);
     let message = format!("the salvaged store does not verify, and was removed: {finding}");
     Err(Error::new(ErrorKind::Corrupt, message))
 }

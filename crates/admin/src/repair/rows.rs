@@ -2,11 +2,11 @@
 
 use super::report::Losses;
 use super::state::{State, States};
-use crate::build::{Build, NewRecord, Refused};
+use crate::import::{NewRecord, Refused, StoreBuilder};
 use vellum::records::row_header::Header;
 use vellum::records::{AttributeLayout, COUNTER, Catalog, ObjectLayout, ROWS, read_cell, read_header};
 use vellum_engine::page::Columns;
-use vellum_engine::pagestore::{Group, GroupState};
+use vellum_engine::pages::{Group, GroupState};
 use vellum_engine::{GROUP_ROWS, RowId};
 use vellum_memory::Shared;
 use vellum_types::schema::{ACTORS, AttributeSchema, ObjectSchema, history};
@@ -16,7 +16,7 @@ use vellum_types::{Error, Result};
 ///
 /// # Errors
 /// When the new store cannot be written.
-pub(super) fn salvage(states: &States<'_>, build: &mut Build, losses: &mut Losses) -> Result<()> {
+pub(super) fn salvage(states: &States<'_>, build: &mut StoreBuilder, losses: &mut Losses) -> Result<()> {
     let catalog = states.catalog();
     // Objects of the engine's own first: the others name their records.
     let (system, callers): (Vec<_>, Vec<_>) =
@@ -33,7 +33,7 @@ struct Salvager<'a> {
     catalog: &'a Catalog,
     object: &'a ObjectLayout,
     schema: &'a ObjectSchema,
-    build: &'a mut Build,
+    build: &'a mut StoreBuilder,
     losses: &'a mut Losses,
 }
 
@@ -237,7 +237,7 @@ fn cell_of(
 
 /// Adds a record; one whose key another has is kept without that key.
 pub(super) fn add(
-    build: &mut Build,
+    build: &mut StoreBuilder,
     catalog: &Catalog,
     mut record: NewRecord,
     losses: &mut Losses,

@@ -1,7 +1,7 @@
 //! States of the store's end, each reached another way: from the newer checkpoint, from the older one, and
 //! from pages found by scanning. What any of them reads is checked; they differ in what they can read.
 
-use super::find::Sources;
+use super::locate_roots::Sources;
 use super::report::Losses;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use vellum::records::{ApplyScratch, CATALOG_TREE, COUNTER, Catalog, ROWS, Record
 use vellum::records::{hash_seed, read_schema};
 use vellum_disk::Disk;
 use vellum_engine::engine::commit;
-use vellum_engine::pagestore::superblock::Superblock;
-use vellum_engine::pagestore::{FoundImages, Keeping, PageStore, Root, Writer, read_root_as_is};
-use vellum_engine::wal::{self, Kind, Known, Salvaged};
+use vellum_engine::log::{self, Kind, Known, Salvaged};
+use vellum_engine::pages::superblock::Superblock;
+use vellum_engine::pages::{FoundImages, Keeping, PageStore, Root, Writer, read_root_as_is};
 use vellum_engine::{Lsn, RowId, TreeId};
 use vellum_types::schema::Schema;
 use vellum_types::{Error, Result};
@@ -181,13 +181,13 @@ fn from_scan(disk: &Arc<dyn Disk>, sources: &Sources) -> Result<(Records, Writer
     let schema = read_schema(&pages).unwrap_or_default();
     let records = Records::new(Arc::new(pages), hash_seed(&store_id), schema, start.log.lsn, 0);
     if root.is_none() {
-        count_anew(&records);
+        recount(&records);
     }
     Ok((records, writer))
 }
 
 /// An object's counter goes on behind the newest record that is left.
-fn count_anew(records: &Records) {
+fn recount(records: &Records) {
     let root = records.pages.live().clone();
     for (object, _) in records.catalog().all_objects() {
         let Some(tree) = root.tree(object.tree) else { continue };
@@ -216,7 +216,7 @@ fn replay(
         commit::replay(records, &mut writer, &mut scratch, lsn, body).inspect_err(|_| failed.set(true))
     };
     let known = Known { floor: start.attested.max(start.log.lsn), newest: None, closed: start.seal };
-    let scanned = wal::scan(disk, start.store_id, &start.log, &known, &mut |frame| match frame.kind {
+    let scanned = log::scan(disk, start.store_id, &start.log, &known, &mut |frame| match frame.kind {
         Kind::Commit => apply(frame.lsn, frame.body),
         Kind::CheckpointMark | Kind::NextFile => Ok(()),
     });
@@ -234,7 +234,7 @@ fn replay(
     };
     losses.note(format!("the log is damaged: {damage}"));
     let mut missing = false;
-    wal::salvage(disk, start.store_id, &mut |found| -> Result<()> {
+    log::salvage(disk, start.store_id, &mut |found| -> Result<()> {
         if let Salvaged::Frame(frame, _) = found
             && frame.kind == Kind::Commit
             && frame.lsn > records.applied()

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use vellum::records::Catalog;
 use vellum_disk::{Access, Disk, LOCK_NAME, LOG_RESERVE_NAME, RESERVE_NAME};
 use vellum_engine::SegmentId;
+use vellum_engine::log::{self, Landmark, LogAudit, Scan};
 use vellum_engine::page::image::Kind;
-use vellum_engine::pagestore::segment::{self, HEADER_LEN};
-use vellum_engine::pagestore::superblock::{self, Found};
-use vellum_engine::pagestore::{Cache, Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
-use vellum_engine::wal::{self, Landmark, LogAudit, Scan};
+use vellum_engine::pages::segment::{self, HEADER_LEN};
+use vellum_engine::pages::superblock::{self, Found};
+use vellum_engine::pages::{Cache, Fault, ImageRef, Reference, SegmentScan, open_table, scan_segment};
 use vellum_engine::{Error, ErrorKind, Result};
 
 /// Bytes of pages of segments that are not mapped.
@@ -57,7 +57,7 @@ pub(super) fn read(disk: &dyn Disk, report: &mut Report) -> Result<Files> {
     };
     files.check_tables(disk, &found, report);
     let end = found.live.seal.map(|seal| seal.position);
-    files.log = wal::audit(disk, found.live.store_id, &landmarks(&found), end)?;
+    files.log = log::audit(disk, found.live.store_id, &landmarks(&found), end)?;
     report.report.file_count += files.log.file_count;
     report.report.byte_count += files.log.byte_count;
     report.report.frame_count = files.log.frame_count;
@@ -152,9 +152,9 @@ impl Files {
             let is_leftover = name == superblock::TEMPORARY_NAME || name == superblock::UNFINISHED_NAME;
             if let Some(id) = segment::id_of(&name).filter(|id| segment::file_name(*id) == name) {
                 self.read_segment(disk, id, report);
-            } else if wal::is_leftover(&name) || is_leftover {
+            } else if log::is_leftover(&name) || is_leftover {
                 report.note(&name, 0, "left over; the next opening for writing removes it");
-            } else if wal::is_torn_name(&name) {
+            } else if log::is_torn_name(&name) {
                 report.note(
                     &name,
                     0,
@@ -162,7 +162,7 @@ impl Files {
                 );
             } else if name == RESERVE_NAME || name == LOG_RESERVE_NAME {
                 read_reserve(disk, &name, report);
-            } else if name != LOCK_NAME && name != superblock::FILE_NAME && wal::log_number(&name).is_none() {
+            } else if name != LOCK_NAME && name != superblock::FILE_NAME && log::log_number(&name).is_none() {
                 report.note(&name, 0, "a foreign file, which no store writes; it was not read");
             }
         }
@@ -292,7 +292,7 @@ impl Files {
         for error in self.log.faults.drain(..) {
             // Behind the end that the recovery found, these are the bytes of a torn tail.
             let is_torn = error.place().zip(torn).is_some_and(|(place, torn)| {
-                let number = wal::log_number(&place.file).zip(wal::log_number(&torn.file));
+                let number = log::log_number(&place.file).zip(log::log_number(&torn.file));
                 number.is_some_and(|(here, end)| here > end || (here == end && place.offset >= torn.offset))
             });
             if !is_torn {

@@ -11,8 +11,8 @@
 //! a checkpoint that did not come to its end) is no damage; it is noted.
 
 mod files;
+mod history;
 mod indexes;
-mod past;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,7 @@ use vellum::records::{CATALOG_TREE, Catalog, ID_TREE};
 use vellum_disk::{Access, Disk, OsDisk};
 use vellum_engine::engine::recover::{self, Recovered};
 use vellum_engine::page::image::Kind;
-use vellum_engine::pagestore::{Keeping, superblock};
+use vellum_engine::pages::{Keeping, superblock};
 use vellum_engine::{Address, GROUP_ROWS, TreeId};
 use vellum_engine::{Error, ErrorKind, Place, Result};
 use vellum_types::schema::ObjectSchema;

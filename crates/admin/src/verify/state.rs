@@ -6,7 +6,7 @@
 //! map of all keys is needed. What grows with the store: loaded buckets, 16 bytes for each free row, and 32 for each
 //! entry of a history ([`super::past`]).
 
-use super::past::Past;
+use super::history::Past;
 use super::{Affected, Report, name_of_index, name_of_tree};
 use vellum::records::row_header::{self, Header};
 use vellum::records::{
@@ -17,8 +17,8 @@ use vellum::records::{
 use vellum_engine::index;
 use vellum_engine::index::key_hash;
 use vellum_engine::page::slots::{self, SLOTS_START, Width};
-use vellum_engine::page::{Columns, PageRead, text};
-use vellum_engine::pagestore::{Group, GroupState, Root};
+use vellum_engine::page::{Columns, PageRead, varlen};
+use vellum_engine::pages::{Group, GroupState, Root};
 use vellum_engine::{Error, Result};
 use vellum_engine::{GROUP_ROWS, RowId, TreeId};
 use vellum_types::RecordId;
@@ -268,7 +268,7 @@ impl Check<'_> {
             let sound = self.cells(&state, layout, attribute, &live, &name, number);
             if sound
                 && layout.width.is_none()
-                && let Err(error) = text::verify(&*state, layout.column, GROUP_ROWS)
+                && let Err(error) = varlen::verify(&*state, layout.column, GROUP_ROWS)
             {
                 let mut trouble = Trouble::default();
                 trouble.note(0, error);

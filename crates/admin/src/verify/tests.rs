@@ -11,10 +11,10 @@ use vellum_engine::RowId;
 use vellum_engine::index;
 use vellum_engine::index::key_hash;
 use vellum_engine::page::image::{self, ImageView};
-use vellum_engine::page::{Columns, PageWrite, bucket, put, slots, text};
-use vellum_engine::pagestore::Writer;
-use vellum_engine::pagestore::superblock::Found;
-use vellum_engine::pagestore::{GroupState, segment};
+use vellum_engine::page::{Columns, PageWrite, bucket, put, slots, varlen};
+use vellum_engine::pages::Writer;
+use vellum_engine::pages::superblock::Found;
+use vellum_engine::pages::{GroupState, segment};
 use vellum_types::ObjectId;
 use vellum_types::value::append_key_bytes;
 
@@ -140,7 +140,7 @@ fn an_id_that_leads_elsewhere_is_found() {
 fn two_records_with_one_key_are_found() {
     let found = findings(|records, writer, object| {
         rows(records, writer, object, |state| {
-            text::set(state, object.attributes[1].column, 10, b"11@example.org");
+            varlen::set(state, object.attributes[1].column, 10, b"11@example.org");
         });
     });
     says(&found, "rows 10 and 11 have the same key");
@@ -192,7 +192,7 @@ fn cells_that_are_none_are_found() {
         rows(records, writer, object, |state| {
             let role = object.attributes[2];
             slots::set_fixed(state.page_mut(role.column), role.width.unwrap(), 20, &7u32.to_le_bytes());
-            text::set(state, object.attributes[4].column, 21, &[0xff, 0xfe]);
+            varlen::set(state, object.attributes[4].column, 21, &[0xff, 0xfe]);
         });
     });
     says(&found, "person.role of 1 record (rows 20 to 20): attribute role: option 7 of 2");
@@ -243,7 +243,7 @@ fn a_heap_that_counts_wrong_is_found() {
 
 #[test]
 fn buckets_that_do_not_hold_together_are_found() {
-    let change = |change: fn(&mut vellum_engine::pagestore::GroupState)| {
+    let change = |change: fn(&mut vellum_engine::pages::GroupState)| {
         findings(move |records, writer, object| {
             let group = records.pages.group_mut(writer, object.indexes[0].tree, 0).unwrap();
             change(&mut group.state.write());

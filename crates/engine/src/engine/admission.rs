@@ -13,7 +13,7 @@
 use super::background::IDLE;
 use super::{Engine, Held, Room, WriterState};
 use crate::machine::StateMachine;
-use crate::pagestore::Compaction;
+use crate::pages::Compaction;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, MutexGuard};
 use std::cell::Cell as ThreadCell;
@@ -257,7 +257,7 @@ impl<S: StateMachine> Engine<S> {
 
     /// Gives the writer lock away while `free` runs. Other commits wait until this one has it back.
     fn lend(&self, state: &mut Held<'_, S>, free: impl FnOnce()) -> Result<()> {
-        state.pages.forget();
+        state.pages.clear_hint();
         state.lent = true;
         // A panic must not leave the others waiting for a lender that ended.
         let freed = catch_unwind(AssertUnwindSafe(|| MutexGuard::unlocked(state, free)));

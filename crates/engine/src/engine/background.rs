@@ -1,12 +1,12 @@
 //! The threads of an engine, and how writers wait for them.
 
 use super::Engine;
+use crate::log::{FlusherWork, GroupCommit};
 use crate::machine::StateMachine;
 use crate::options::Durability;
 use crate::sync::atomic::Ordering;
 use crate::sync::mpsc::{self, Receiver, SyncSender};
 use crate::sync::thread::{self, JoinHandle};
-use crate::wal::{FlusherWork, GroupCommit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vellum_bytes::{Error, ErrorKind, Result};
@@ -233,7 +233,7 @@ impl<S: StateMachine> Engine<S> {
     pub(crate) fn keep_reserves(&self) {
         self.reserve.take_back();
         let Some(writing) = &self.writing else { return };
-        writing.shared.be_frugal(false);
+        writing.shared.set_reserve_only(false);
         if !self.reserve.is_wanted() {
             return;
         }

@@ -11,11 +11,11 @@
 
 use super::Engine;
 use super::admission::InCheckpoint;
+use crate::log::{CheckpointMark, GroupCommit, Kind};
 use crate::machine::StateMachine;
-use crate::pagestore::superblock::Superblock;
-use crate::pagestore::{CheckpointReport, Compaction};
+use crate::pages::superblock::Superblock;
+use crate::pages::{CheckpointReport, Compaction};
 use crate::sync::atomic::Ordering;
-use crate::wal::{CheckpointMark, GroupCommit, Kind};
 use std::sync::Arc;
 use vellum_bytes::{Error, ErrorKind, Result};
 
@@ -71,7 +71,7 @@ impl<S: StateMachine> Engine<S> {
         let was_asked_for = std::mem::take(&mut self.wake.lock().checkpoint);
         if nearly_full {
             // Crash rule 12: what was reserved is for this checkpoint, and for what compaction moves.
-            self.make_way();
+            self.release_reserves();
         }
         // Emptying segments takes room itself, so it does not wait until there is none.
         let hard = nearly_full && compaction == Compaction::Bounded && self.is_much_dead();
@@ -82,7 +82,7 @@ impl<S: StateMachine> Engine<S> {
         };
         // What is dirty needs less room than what compaction moves, and gives the log's room back.
         if is_full(&result) {
-            self.make_way();
+            self.release_reserves();
             result = self.checkpoint_now(Compaction::Nothing);
         }
         if is_full(&result)
@@ -92,7 +92,7 @@ impl<S: StateMachine> Engine<S> {
             result = self.checkpoint_now(Compaction::Nothing);
         }
         if nearly_full && result.is_ok() {
-            result = result.and_then(|first| self.free_what_it_emptied(first, compaction));
+            result = result.and_then(|first| self.reclaim_emptied_segments(first, compaction));
         }
         self.keep_reserves();
         self.short_of_space.store(false, Ordering::Relaxed);
@@ -114,7 +114,7 @@ impl<S: StateMachine> Engine<S> {
 
     /// What a checkpoint empties is unlinked by the next one (crash rule 2); on a disk that is nearly full that
     /// is the room in which compaction goes on, and of which the reserve is made again.
-    fn free_what_it_emptied(
+    fn reclaim_emptied_segments(
         &self,
         first: CheckpointReport,
         compaction: Compaction,
@@ -156,7 +156,7 @@ impl<S: StateMachine> Engine<S> {
 
     /// Gives up what is reserved, and log files that wait to be used. Writers wait until it is reserved again: what
     /// they took would be this checkpoint's.
-    fn make_way(&self) {
+    fn release_reserves(&self) {
         // Nobody is being admitted; a store that stopped admits nobody.
         let writer = self.lock_writer();
         self.short_of_space.store(true, Ordering::Relaxed);
@@ -168,7 +168,7 @@ impl<S: StateMachine> Engine<S> {
         }
         drop(writer);
         if let Some(writing) = &self.writing {
-            writing.shared.be_frugal(true);
+            writing.shared.set_reserve_only(true);
         }
     }
 
@@ -227,7 +227,7 @@ impl<S: StateMachine> Engine<S> {
 
     /// Switches the superblock. When that fails, nobody knows which checkpoint is on disk: the store
     /// stops, and reopening finds out.
-    fn flip(&self, start: crate::wal::Resume, written: &crate::pagestore::Checkpoint) -> Result<u64> {
+    fn flip(&self, start: crate::log::Resume, written: &crate::pages::Checkpoint) -> Result<u64> {
         let mut superblocks = self.superblocks();
         let generation = superblocks.live.generation + 1;
         let next = Superblock {
@@ -254,10 +254,7 @@ impl<S: StateMachine> Engine<S> {
 }
 
 /// Lets the live pages know where they lie, a few groups in each hold of the writer lock.
-fn install_all<S: StateMachine>(
-    engine: &Engine<S>,
-    written: &mut crate::pagestore::Checkpoint,
-) -> Result<()> {
+fn install_all<S: StateMachine>(engine: &Engine<S>, written: &mut crate::pages::Checkpoint) -> Result<()> {
     loop {
         let all = {
             let mut writer = engine.lock_writer()?;

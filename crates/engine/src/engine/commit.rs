@@ -12,10 +12,10 @@
 use super::admission::Tries;
 use super::{Engine, Held, WriterState};
 use crate::id::Lsn;
+use crate::log::{self, GroupCommit, Kind};
 use crate::machine::StateMachine;
-use crate::pagestore::Writer as PageWriter;
+use crate::pages::Writer as PageWriter;
 use crate::sync::atomic::Ordering;
-use crate::wal::{self, GroupCommit, Kind};
 use vellum_bytes::{Error, ErrorKind, Result};
 
 /// The room that a commit needs.
@@ -63,7 +63,7 @@ impl<S: StateMachine> Engine<S> {
             }
         }
         let WriterState { pages, log, machine, scratch, space, .. } = &mut **held;
-        pages.expect(S::first_group(machine));
+        pages.hint_group(S::first_group(machine));
         let change = S::staged(machine);
         let lsn = self.machine.applied().next();
         log.append(Kind::Commit, lsn, log.shared().durable(), S::encode(&change, space))?;
@@ -73,7 +73,7 @@ impl<S: StateMachine> Engine<S> {
         std::mem::forget(guard);
         if let Err(error) = applied {
             log.shared().poison(error.clone());
-            return Err(wal::stopped(&error, log.shared().durable()));
+            return Err(log::stopped(&error, log.shared().durable()));
         }
         self.count(record_len);
         Ok(lsn)
@@ -83,7 +83,7 @@ impl<S: StateMachine> Engine<S> {
     /// counts from its place in the log.
     #[inline]
     fn count(&self, record_len: usize) {
-        let frame_len = wal::frame_len(record_len) as u64;
+        let frame_len = log::frame_len(record_len) as u64;
         let log_since = self.log_since.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
         let dirty = self.pages.memory.dirtied_since_checkpoint();
         let log_len_max = self.options.checkpoint_log_len.max(dirty / 8);

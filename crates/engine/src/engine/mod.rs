@@ -29,15 +29,15 @@ pub use recover::{Recovered, RecoveryReport};
 pub use stats::{FileStats, Health};
 
 use crate::id::Lsn;
+use crate::log::{GroupCommit, Kind, Log, Seal};
 use crate::machine::StateMachine;
 use crate::options::{Durability, Options};
-use crate::pagestore::superblock::{self, Found, Superblock};
-use crate::pagestore::{self, PageStore, View, Writer as PageWriter};
+use crate::pages::superblock::{self, Found, Superblock};
+use crate::pages::{self, PageStore, View, Writer as PageWriter};
 use crate::planted::planted;
 use crate::random::Random;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wal::{GroupCommit, Kind, Log, Seal};
 use admission::Shortage;
 use background::Threads;
 use opening::Opened;
@@ -408,7 +408,7 @@ impl<S: StateMachine> Engine<S> {
         let _one_at_a_time = self.checkpointing.lock();
         let dirty_count = writing.writer.lock().pages.dirty.len();
         if dirty_count > CLOSE_DIRTY_MAX || self.log_since.load(Ordering::Relaxed) >= CLOSE_LOG_LEN {
-            self.checkpoint_alone(pagestore::Compaction::Bounded, self.is_nearly_full())?;
+            self.checkpoint_alone(pages::Compaction::Bounded, self.is_nearly_full())?;
         }
         let writer = writing.writer.lock();
         // Under the writer lock: a writer that waits for it must not append behind the seal.
@@ -482,7 +482,7 @@ impl<S: StateMachine> Engine<S> {
         if self.writing.is_none() {
             // There is no writer: the live state is as good as frozen.
             let read = also(&self.machine);
-            return Ok((self.pages.still(), read));
+            return Ok((self.pages.read_view(), read));
         }
         let mut held = self.lock_writer()?;
         let read = also(&self.machine);

@@ -13,7 +13,7 @@
 use super::recover::{self, Recovered};
 use crate::machine::StateMachine;
 use crate::options::Options;
-use crate::pagestore::superblock::{self, Found};
+use crate::pages::superblock::{self, Found};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vellum_bytes::{Error, ErrorKind, Result};

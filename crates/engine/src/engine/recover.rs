@@ -7,11 +7,11 @@
 //! page aside; damage to the log that was durable fails the opening (crash rule 5).
 
 use super::commit::replay;
+use crate::log::{self, CheckpointMark, Kind, Scan};
 use crate::machine::{StateAt, StateMachine};
 use crate::options::Progress;
-use crate::pagestore::superblock::Found;
-use crate::pagestore::{Keeping, PageStore, Writer};
-use crate::wal::{self, CheckpointMark, Kind, Scan};
+use crate::pages::superblock::Found;
+use crate::pages::{Keeping, PageStore, Writer};
 use std::sync::Arc;
 use vellum_bytes::{Error, Result};
 use vellum_disk::Disk;
@@ -68,7 +68,7 @@ pub fn recover<S: StateMachine>(
     let mut newest_mark = live.generation;
     let mut reported = 0;
     pages.memory.set_patient(true);
-    let scan = wal::scan(&**disk, live.store_id, &live.log, &found.known(), &mut |frame| {
+    let scan = log::scan(&**disk, live.store_id, &live.log, &found.known(), &mut |frame| {
         match frame.kind {
             Kind::Commit => {
                 // What a frame has read does not become unreadable halfway through it.
@@ -76,7 +76,7 @@ pub fn recover<S: StateMachine>(
                 let applied = replay(&machine, &mut writer, &mut scratch, frame.lsn, frame.body);
                 applied.map_err(|error| in_frame(&frame, &error))?;
                 report.replayed += 1;
-                report.replayed_len += wal::frame_len(frame.body.len()) as u64;
+                report.replayed_len += log::frame_len(frame.body.len()) as u64;
             }
             Kind::CheckpointMark => {
                 newest_mark =
@@ -137,11 +137,11 @@ fn log_len(disk: &dyn Disk) -> Result<u64> {
 }
 
 #[cold]
-fn in_frame(frame: &wal::FrameRef<'_>, error: &Error) -> Error {
+fn in_frame(frame: &log::FrameRef<'_>, error: &Error) -> Error {
     let reason = match error.place() {
         Some(place) if place.file.is_empty() => format!("commit {}: {}", frame.lsn, place.reason),
         Some(_) => return error.clone(),
         None => format!("commit {}: {error}", frame.lsn),
     };
-    Error::corrupt(wal::log_name(frame.position.file), frame.position.offset, reason)
+    Error::corrupt(log::log_name(frame.position.file), frame.position.offset, reason)
 }

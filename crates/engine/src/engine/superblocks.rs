@@ -2,12 +2,12 @@
 
 use super::recover::RecoveryReport;
 use crate::id::Lsn;
+use crate::log::{self, Attestation, Log, Position, Resume, Seal, Witness};
 use crate::options::Options;
-use crate::pagestore::superblock::{self, Found, Remains, Superblock};
-use crate::pagestore::{self, SegmentEntry};
+use crate::pages::superblock::{self, Found, Remains, Superblock};
+use crate::pages::{self, SegmentEntry};
 use crate::planted::planted;
 use crate::random::Random;
-use crate::wal::{self, Attestation, Log, Position, Resume, Seal, Witness};
 use std::sync::Arc;
 use vellum_bytes::{Error, ErrorKind, Result};
 use vellum_disk::{Disk, File, LOCK_NAME};
@@ -82,8 +82,8 @@ pub(super) fn reject_occupied(disk: &dyn Disk) -> Result<()> {
 /// What a creation that died leaves.
 fn is_of_a_creation(name: &str) -> bool {
     [LOCK_NAME, superblock::TEMPORARY_NAME, superblock::UNFINISHED_NAME].contains(&name)
-        || wal::log_number(name).is_some()
-        || wal::is_leftover(name)
+        || log::log_number(name).is_some()
+        || log::is_leftover(name)
 }
 
 /// Opens the log for writing. After a clean close it goes on where it ended; after an unclean end what
@@ -93,7 +93,7 @@ pub(super) fn open_log(
     options: &Options,
     random: &Random,
     live: &Superblock,
-    scan: &wal::Scan,
+    scan: &log::Scan,
     report: &mut RecoveryReport,
 ) -> Result<Log> {
     let end: &Resume = &scan.end;
@@ -101,12 +101,12 @@ pub(super) fn open_log(
         return Log::resume(disk.clone(), live.store_id, end, options.log_config());
     }
     if let Some(torn) = &scan.torn {
-        let kept = wal::keep_torn_tail(&**disk, torn)?;
+        let kept = log::keep_torn_tail(&**disk, torn)?;
         report.torn =
             Some(format!("{} at byte {}: {} bytes cut, kept in {kept}", torn.file, torn.offset, torn.len));
     }
     if !planted("no_rewrite") {
-        wal::make_durable(&**disk, scan.durable_until, end.position)?;
+        log::make_durable(&**disk, scan.durable_until, end.position)?;
     }
     Log::start_generation(disk.clone(), live.store_id, random.draw() as u32, end, options.log_config())
 }
@@ -144,7 +144,7 @@ pub(super) fn keep_witness(
 pub(super) fn remove_leftovers(
     disk: &dyn Disk,
     found: &superblock::Found,
-    cache: Option<&Arc<pagestore::Cache>>,
+    cache: Option<&Arc<pages::Cache>>,
 ) -> Result<Vec<SegmentEntry>> {
     for name in [superblock::TEMPORARY_NAME, superblock::UNFINISHED_NAME] {
         if disk.identity(name)?.is_some() {
@@ -153,8 +153,8 @@ pub(super) fn remove_leftovers(
     }
     let Some(other) = &found.other else { return Ok(Vec::new()) };
     let live = &found.live;
-    let newer = pagestore::segments_of(disk, live.store_id, live.root, cache)?;
-    let mut older = match pagestore::segments_of(disk, live.store_id, other.root, cache) {
+    let newer = pages::segments_of(disk, live.store_id, live.root, cache)?;
+    let mut older = match pages::segments_of(disk, live.store_id, other.root, cache) {
         Ok(older) => older,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tracing::warn!(%error, "the older checkpoint cannot be read; nothing is removed");
@@ -162,7 +162,7 @@ pub(super) fn remove_leftovers(
         }
         Err(error) => return Err(error),
     };
-    pagestore::remove_unnamed(disk, &newer, &older)?;
+    pages::remove_unnamed(disk, &newer, &older)?;
     older.retain(|entry| !newer.iter().any(|kept| kept.id == entry.id));
     Ok(older)
 }

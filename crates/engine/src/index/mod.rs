@@ -23,7 +23,7 @@ pub use hash::{KEY_HASH_ALGORITHM, key_hash};
 
 use crate::id::{Address, TreeId};
 use crate::page::{Columns, PageRead, PageWrite, bucket};
-use crate::pagestore::{Group, GroupGuard, PageStore, Root, Tree, Writer, about};
+use crate::pages::{Group, GroupGuard, PageStore, Root, Tree, Writer, about};
 use vellum_bytes::{Error, ErrorKind, Result};
 
 /// Entries a bucket on average: 8 to 16 KiB a bucket, so that what leads to a bucket (table entry, latch,

@@ -13,7 +13,7 @@
 //! |-------------------|-------------------------------------------------------------------|
 //! | 0                 | header page: one 64-byte slot a row ([`header`])                   |
 //! | c << 16           | slots of the attribute whose schema column is c ≥ 1 ([`slots`])    |
-//! | c << 16 + b, b≥1  | heap buffer b of a text column ([`text`])                          |
+//! | c << 16 + b, b≥1  | heap buffer b of a text column ([`varlen`])                          |
 //!
 //! An index bucket and the catalog use column 0 of their own trees.
 
@@ -21,7 +21,7 @@ pub mod bucket;
 pub mod delta;
 pub mod image;
 pub mod slots;
-pub mod text;
+pub mod varlen;
 
 #[cfg(test)]
 mod tests;

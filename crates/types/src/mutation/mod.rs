@@ -1,5 +1,6 @@
 //! What a caller asks for, as data: a [`Mutation`] names a record and carries a [`Patch`] of [`Op`]s.
 
+pub mod evaluate;
 mod filter;
 #[expect(clippy::module_inception, reason = "the module is named after its main type")]
 mod mutation;

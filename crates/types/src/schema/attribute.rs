@@ -9,7 +9,7 @@ use super::scalar::{
     wrong_kind,
 };
 use super::{
-    AttributeSchema, Coding, DefaultValue, Names, ObjectSchema, Pattern, SelectOption, Standing, names,
+    AttributeSchema, Codec, DefaultValue, Names, ObjectSchema, Pattern, SelectOption, Status, names,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AttributeId;
@@ -138,7 +138,7 @@ impl AttributeSchema {
                 return is_kept;
             }
             // Nobody writes what is archived.
-            _ if self.standing() == Standing::Archived => return false,
+            _ if self.standing() == Status::Archived => return false,
             (Some(DefaultValue::Now), _) if self.value_type == ValueType::Date => Value::Date(now.date()),
             (Some(DefaultValue::Now), _) if self.microseconds => {
                 let coarse = now.0.checked_sub(now.0.rem_euclid(NANOS_PER_MICRO));
@@ -154,7 +154,7 @@ impl AttributeSchema {
     /// Whether a default that fitted when it was declared fits what changes of the schema made of the attribute: its
     /// limits, its options, its standing.
     fn may_still_have(&self, default: &[u8]) -> bool {
-        if self.standing() == Standing::Archived {
+        if self.standing() == Status::Archived {
             return false;
         }
         let is_bounded = self.min.is_some() || self.max.is_some() || self.rules.max_values.is_some();
@@ -176,9 +176,8 @@ impl AttributeSchema {
         }
         let is_archived = |name: &&str| {
             // One that was deleted gave its key up, and another one may have it.
-            let has_key =
-                |option: &&SelectOption| option.standing != Standing::Deleted && option.key == *name;
-            self.options.iter().find(has_key).is_some_and(|option| option.standing == Standing::Archived)
+            let has_key = |option: &&SelectOption| option.standing != Status::Deleted && option.key == *name;
+            self.options.iter().find(has_key).is_some_and(|option| option.standing == Status::Archived)
         };
         match value {
             Value::List(values) => values.iter().filter_map(Value::as_text).find(is_archived),
@@ -191,9 +190,9 @@ impl AttributeSchema {
         self.name = Arc::from(self.key.as_str());
         self.option_names =
             Names::of(self.options.iter().map(|option| option.standing.name_or_none(&option.key)));
-        self.coding = Coding::of(self);
-        self.has_archived_options = self.options.iter().any(|option| option.standing == Standing::Archived);
-        self.limited = (self.min.is_some() || self.max.is_some()) && self.coding != Coding::Other;
+        self.coding = Codec::of(self);
+        self.has_archived_options = self.options.iter().any(|option| option.standing == Status::Archived);
+        self.limited = (self.min.is_some() || self.max.is_some()) && self.coding != Codec::Other;
         // A pattern that does not compile is refused by `check`.
         let pattern = self.rules.pattern.as_deref();
         self.pattern = pattern.and_then(|text| Pattern::compile(text).ok()).unwrap_or_default();
@@ -217,13 +216,13 @@ impl AttributeSchema {
             return false;
         }
         match (self.coding, value) {
-            (Coding::Text, Value::Text(text)) => text.len() <= TEXT_LEN_MAX,
-            (Coding::Number, Value::Number(number)) => number.is_finite(),
-            (Coding::Decimal, Value::Decimal(_)) => self.decimal(value).is_ok(),
-            (Coding::Timestamp, Value::Timestamp(_)) => !self.microseconds,
-            (Coding::Integer, Value::Integer(_))
-            | (Coding::Boolean, Value::Boolean(_))
-            | (Coding::Uuid, Value::Uuid(_)) => true,
+            (Codec::Text, Value::Text(text)) => text.len() <= TEXT_LEN_MAX,
+            (Codec::Number, Value::Number(number)) => number.is_finite(),
+            (Codec::Decimal, Value::Decimal(_)) => self.decimal(value).is_ok(),
+            (Codec::Timestamp, Value::Timestamp(_)) => !self.microseconds,
+            (Codec::Integer, Value::Integer(_))
+            | (Codec::Boolean, Value::Boolean(_))
+            | (Codec::Uuid, Value::Uuid(_)) => true,
             _ => false,
         }
     }
@@ -264,14 +263,14 @@ impl AttributeSchema {
     /// As [`AttributeSchema::encode`].
     #[inline]
     pub fn append_key(&self, object: &ObjectSchema, value: &Value, out: &mut Vec<u8>) -> Result<()> {
-        if self.coding == Coding::Other {
+        if self.coding == Codec::Other {
             return self.append_other_key(value, out).map_err(|refusal| self.refused(object, refusal));
         }
         // The component is encoded in place: four bytes of length, then the cell.
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
         self.encode(object, value, out)?;
-        if self.coding == Coding::Number && out[start + 4..] == (-0.0f64).to_le_bytes() {
+        if self.coding == Codec::Number && out[start + 4..] == (-0.0f64).to_le_bytes() {
             out[start + 4..].fill(0);
         }
         let len = (out.len() - start - 4) as u32;
@@ -302,7 +301,7 @@ impl AttributeSchema {
     #[inline]
     fn append_checked(&self, value: &Value, out: &mut Vec<u8>) -> Result<bool, Refusal> {
         let start = out.len();
-        if self.coding == Coding::Other {
+        if self.coding == Codec::Other {
             let appended = self.append_other(value, out);
             if appended.is_err() {
                 out.truncate(start);
@@ -322,22 +321,22 @@ impl AttributeSchema {
     #[inline]
     pub(super) fn append_plain(
         &self,
-        coding: Coding,
+        coding: Codec,
         value: &Value,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         match coding {
-            Coding::Text => append_text(value, out)?,
-            Coding::Integer => out.extend_from_slice(&integer(value)?.to_le_bytes()),
-            Coding::Number => out.extend_from_slice(&number(value)?.to_le_bytes()),
-            Coding::Decimal => out.extend_from_slice(&self.decimal(value)?.to_le_bytes()),
-            Coding::Boolean => out.push(u8::from(boolean(value)?)),
-            Coding::Date => out.extend_from_slice(&date(value)?.0.to_le_bytes()),
-            Coding::Timestamp => out.extend_from_slice(&self.timestamp(value)?.to_le_bytes()),
-            Coding::Uuid => out.extend_from_slice(uuid(value)?.as_bytes()),
-            Coding::Choice => out.extend_from_slice(&self.option_number(value)?.to_le_bytes()),
-            Coding::Json => append_json(value, out)?,
-            Coding::Other => return self.append_kind(value, out),
+            Codec::Text => append_text(value, out)?,
+            Codec::Integer => out.extend_from_slice(&integer(value)?.to_le_bytes()),
+            Codec::Number => out.extend_from_slice(&number(value)?.to_le_bytes()),
+            Codec::Decimal => out.extend_from_slice(&self.decimal(value)?.to_le_bytes()),
+            Codec::Boolean => out.push(u8::from(boolean(value)?)),
+            Codec::Date => out.extend_from_slice(&date(value)?.0.to_le_bytes()),
+            Codec::Timestamp => out.extend_from_slice(&self.timestamp(value)?.to_le_bytes()),
+            Codec::Uuid => out.extend_from_slice(uuid(value)?.as_bytes()),
+            Codec::Choice => out.extend_from_slice(&self.option_number(value)?.to_le_bytes()),
+            Codec::Json => append_json(value, out)?,
+            Codec::Other => return self.append_kind(value, out),
         }
         Ok(())
     }
@@ -433,23 +432,23 @@ impl AttributeSchema {
 
     #[inline]
     fn value_of(&self, cell: &[u8]) -> Result<Value, String> {
-        if self.coding == Coding::Other { self.other_of(cell) } else { self.plain_of(self.coding, cell) }
+        if self.coding == Codec::Other { self.other_of(cell) } else { self.plain_of(self.coding, cell) }
     }
 
     #[inline]
-    pub(super) fn plain_of(&self, coding: Coding, cell: &[u8]) -> Result<Value, String> {
+    pub(super) fn plain_of(&self, coding: Codec, cell: &[u8]) -> Result<Value, String> {
         Ok(match coding {
-            Coding::Text => Value::Text(text_of(cell)?.to_string()),
-            Coding::Integer => Value::Integer(i64::from_le_bytes(fixed(cell)?)),
-            Coding::Number => Value::Number(finite(f64::from_le_bytes(fixed(cell)?))?),
-            Coding::Decimal => Value::Decimal(self.decimal_of(i128::from_le_bytes(fixed(cell)?))?),
-            Coding::Boolean => boolean_of(cell)?,
-            Coding::Date => Value::Date(known_date(Date(i32::from_le_bytes(fixed(cell)?)))?),
-            Coding::Timestamp => Value::Timestamp(self.timestamp_of(i64::from_le_bytes(fixed(cell)?))?),
-            Coding::Uuid => Value::Uuid(Uuid::from_bytes(fixed(cell)?)),
-            Coding::Choice => Value::Text(self.option_of(u32::from_le_bytes(fixed(cell)?))?.key.clone()),
-            Coding::Json => Value::Json(Json::from_stored(text_of(cell)?)?),
-            Coding::Other => self.kind_of(cell)?,
+            Codec::Text => Value::Text(text_of(cell)?.to_string()),
+            Codec::Integer => Value::Integer(i64::from_le_bytes(fixed(cell)?)),
+            Codec::Number => Value::Number(finite(f64::from_le_bytes(fixed(cell)?))?),
+            Codec::Decimal => Value::Decimal(self.decimal_of(i128::from_le_bytes(fixed(cell)?))?),
+            Codec::Boolean => boolean_of(cell)?,
+            Codec::Date => Value::Date(known_date(Date(i32::from_le_bytes(fixed(cell)?)))?),
+            Codec::Timestamp => Value::Timestamp(self.timestamp_of(i64::from_le_bytes(fixed(cell)?))?),
+            Codec::Uuid => Value::Uuid(Uuid::from_bytes(fixed(cell)?)),
+            Codec::Choice => Value::Text(self.option_of(u32::from_le_bytes(fixed(cell)?))?.key.clone()),
+            Codec::Json => Value::Json(Json::from_stored(text_of(cell)?)?),
+            Codec::Other => self.kind_of(cell)?,
         })
     }
 
@@ -507,7 +506,7 @@ impl SelectOption {
 
     /// Whether it is in use.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Status {
         self.standing
     }
 }

@@ -27,7 +27,7 @@
 
 use super::json_members::{Members, invalid, items, parse};
 use super::json_rules::{Draft, limit, read_attribute};
-use super::{AttributeSchema, IndexSchema, ObjectSchema, Schema, SelectOption, Standing, check, names};
+use super::{AttributeSchema, IndexSchema, ObjectSchema, Schema, SelectOption, Status, check, names};
 use crate::error::Result;
 use crate::id::{AttributeId, ObjectId};
 use crate::value::{ValueType, excerpt};
@@ -35,7 +35,7 @@ use serde_json::value::RawValue;
 
 /// What must hold of an object's records before a change is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Demand {
+pub struct Constraint {
     /// The object.
     pub object: ObjectId,
     /// What must hold of its records.
@@ -60,7 +60,7 @@ pub enum Asked {
 /// A schema in the course of a change.
 struct Changing<'n> {
     schema: Schema,
-    demands: Vec<Demand>,
+    demands: Vec<Constraint>,
     /// The newest counter of an object.
     counter: &'n dyn Fn(ObjectId) -> u64,
 }
@@ -71,7 +71,11 @@ impl Schema {
     ///
     /// # Errors
     /// `InvalidSchema`, naming the place; `ObjectNotFound`, `UnknownAttribute`, `UnknownOption`.
-    pub fn changed(&self, json: &str, counter: &dyn Fn(ObjectId) -> u64) -> Result<(Schema, Vec<Demand>)> {
+    pub fn changed(
+        &self,
+        json: &str,
+        counter: &dyn Fn(ObjectId) -> u64,
+    ) -> Result<(Schema, Vec<Constraint>)> {
         let mut changing = Changing { schema: self.clone(), demands: Vec::new(), counter };
         let parsed = parse(json)?;
         let list = match parsed.get().starts_with('[') {
@@ -171,7 +175,7 @@ impl Changing<'_> {
     }
 
     fn demand(&mut self, at: usize, what: Asked) {
-        let demand = Demand { object: ObjectId(at as u16), what };
+        let demand = Constraint { object: ObjectId(at as u16), what };
         if !self.demands.contains(&demand) {
             self.demands.push(demand);
         }
@@ -221,7 +225,7 @@ impl Changing<'_> {
         let object = ObjectId(at as u16);
         for other in &self.schema.objects {
             let names = |attribute: &&AttributeSchema| {
-                attribute.rules.standing != Standing::Deleted
+                attribute.rules.standing != Status::Deleted
                     && attribute.rules.inverse.is_some_and(|i| i.object == object && i.attribute == id)
             };
             if let Some(attribute) = other.attributes.iter().find(names) {
@@ -233,7 +237,7 @@ impl Changing<'_> {
             }
         }
         let attribute = self.attribute(at, usize::from(id.0));
-        attribute.rules.standing = Standing::Deleted;
+        attribute.rules.standing = Status::Deleted;
         attribute.rules.inverse = None;
         attribute.rules.default = None;
         attribute.required = false;
@@ -246,7 +250,7 @@ impl Changing<'_> {
             key: members.require("key")?,
             title: members.get("title")?,
             given_id: members.get("id")?,
-            standing: Standing::Active,
+            standing: Status::Active,
         };
         members.finish()?;
         let attribute = self.attribute(at, place);
@@ -268,7 +272,7 @@ impl Changing<'_> {
     ) -> Result<()> {
         let option: String = members.require("option")?;
         let attribute = self.attribute(at, place);
-        let known = |o: &SelectOption| o.standing != Standing::Deleted && o.key == option;
+        let known = |o: &SelectOption| o.standing != Status::Deleted && o.key == option;
         let Some(number) = attribute.options.iter().position(known) else {
             let hint = names::hint(&option, attribute.options.iter().map(|option| option.key.as_str()));
             let reason = format!("there is no option {}{hint}", excerpt(&option));
@@ -279,7 +283,7 @@ impl Changing<'_> {
             "rename_option" => option.key = members.require("to")?,
             "archive_option" => option.standing = standing(members.get("archived")?.unwrap_or(true)),
             _ => {
-                option.standing = Standing::Deleted;
+                option.standing = Status::Deleted;
                 self.demand(at, Asked::NotOption(AttributeId(place as u16), number as u32));
             }
         }
@@ -294,7 +298,7 @@ impl Changing<'_> {
         if required && attribute.read_only && attribute.rules.sequence.is_none() {
             return Err(invalid(path, "the attribute is read_only, and nobody could write the value"));
         }
-        if required && attribute.rules.standing == Standing::Archived {
+        if required && attribute.rules.standing == Status::Archived {
             return Err(invalid(path, "the attribute is archived, and nobody could write the value"));
         }
         attribute.required = required;
@@ -433,6 +437,6 @@ impl AttributeSchema {
     }
 }
 
-fn standing(archived: bool) -> Standing {
-    if archived { Standing::Archived } else { Standing::Active }
+fn standing(archived: bool) -> Status {
+    if archived { Status::Archived } else { Status::Active }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ATTRIBUTES_MAX, AttributeSchema, FIRST_TREE, IndexSchema, NAME_LEN_MAX, OBJECTS_MAX, OPTIONS_MAX,
-    ObjectSchema, Schema, Standing, check_rules,
+    ObjectSchema, Schema, Status, check_rules,
 };
 use crate::id::AttributeId;
 use crate::value::{SCALE_MAX, ValueType};
@@ -13,7 +13,7 @@ pub(super) type Check = Result<(), String>;
 
 pub(super) fn schema(schema: &Schema) -> Check {
     at_most(schema.objects.len(), OBJECTS_MAX, "objects")?;
-    let present = schema.objects.iter().filter(|object| object.standing != Standing::Deleted);
+    let present = schema.objects.iter().filter(|object| object.standing != Status::Deleted);
     distinct("object", present.map(|object| object.key.as_str()))?;
     let mut trees = BTreeSet::new();
     for (position, candidate) in schema.objects.iter().enumerate() {
@@ -44,7 +44,7 @@ fn object(object: &ObjectSchema, position: usize) -> Check {
         return Err(format!("object id {} at position {position}", object.id));
     }
     at_most(object.attributes.len(), ATTRIBUTES_MAX, "attributes")?;
-    let present = object.attributes.iter().filter(|attribute| attribute.rules.standing != Standing::Deleted);
+    let present = object.attributes.iter().filter(|attribute| attribute.rules.standing != Status::Deleted);
     distinct("attribute", present.map(|attribute| attribute.key.as_str()))?;
     let mut columns = BTreeSet::new();
     for (position, candidate) in object.attributes.iter().enumerate() {
@@ -166,7 +166,7 @@ fn options(attribute: &AttributeSchema) -> Check {
     }
     at_most(attribute.options.len(), OPTIONS_MAX, "options")?;
     attribute.options.iter().try_for_each(|option| name(&option.key))?;
-    let present = attribute.options.iter().filter(|option| option.standing != Standing::Deleted);
+    let present = attribute.options.iter().filter(|option| option.standing != Status::Deleted);
     distinct("option", present.map(|option| option.key.as_str()))
 }
 

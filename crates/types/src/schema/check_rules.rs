@@ -3,7 +3,7 @@
 use super::check::{Check, at_most, distinct, name};
 use super::list::BITS_MAX;
 use super::rules::{PADDING_MAX, PREFIX_LEN_MAX};
-use super::{AttributeSchema, DefaultValue, Inverse, NAME_LEN_MAX, Pattern, Schema, Standing};
+use super::{AttributeSchema, DefaultValue, Inverse, NAME_LEN_MAX, Pattern, Schema, Status};
 use crate::value::ValueType;
 
 /// Most labels of a text list.
@@ -142,7 +142,7 @@ pub(super) fn relations(schema: &Schema) -> Check {
             let other = schema
                 .object_by_id(inverse.object)
                 .and_then(|target| target.attribute_by_id(inverse.attribute))
-                .filter(|other| other.rules.standing != Standing::Deleted)
+                .filter(|other| other.rules.standing != Status::Deleted)
                 .ok_or_else(|| place("the other side of the relation is not there".to_string()))?;
             if other.value_type != ValueType::Reference || other.rules.inverse != Some(back) {
                 return Err(place(format!("{} does not name it as its other side", other.key)));

@@ -7,7 +7,7 @@ use regex_lite::Regex;
 
 /// The way of an attribute's values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Coding {
+pub(super) enum Codec {
     /// Text without a rule.
     Text,
     Integer,
@@ -49,29 +49,29 @@ impl Pattern {
     }
 }
 
-impl Coding {
-    pub(super) fn of(attribute: &AttributeSchema) -> Coding {
+impl Codec {
+    pub(super) fn of(attribute: &AttributeSchema) -> Codec {
         match attribute.rules.multi || attribute.rules.pattern.is_some() {
-            true => Coding::Other,
-            false => Coding::of_type(attribute.value_type),
+            true => Codec::Other,
+            false => Codec::of_type(attribute.value_type),
         }
     }
 
     /// The way of one value of a type that has no further rule.
-    pub(super) fn of_type(value_type: ValueType) -> Coding {
+    pub(super) fn of_type(value_type: ValueType) -> Codec {
         use ValueType as T;
         match value_type {
-            T::Text | T::LongText | T::RegexpText => Coding::Text,
-            T::Integer => Coding::Integer,
-            T::Number => Coding::Number,
-            T::Decimal => Coding::Decimal,
-            T::Boolean => Coding::Boolean,
-            T::Date => Coding::Date,
-            T::Timestamp => Coding::Timestamp,
-            T::Uuid => Coding::Uuid,
-            T::Select | T::Status => Coding::Choice,
-            T::Json => Coding::Json,
-            _ => Coding::Other,
+            T::Text | T::LongText | T::RegexpText => Codec::Text,
+            T::Integer => Codec::Integer,
+            T::Number => Codec::Number,
+            T::Decimal => Codec::Decimal,
+            T::Boolean => Codec::Boolean,
+            T::Date => Codec::Date,
+            T::Timestamp => Codec::Timestamp,
+            T::Uuid => Codec::Uuid,
+            T::Select | T::Status => Codec::Choice,
+            T::Json => Codec::Json,
+            _ => Codec::Other,
         }
     }
 }

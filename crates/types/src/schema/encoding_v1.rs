@@ -4,7 +4,7 @@
 //! holds for it, too. Whatever a schema may say since then is as if it had been left out.
 
 use super::{
-    AttributeSchema, Coding, IndexSchema, Names, ObjectSchema, Pattern, Rules, Schema, SelectOption, Standing,
+    AttributeSchema, Codec, IndexSchema, Names, ObjectSchema, Pattern, Rules, Schema, SelectOption, Status,
 };
 use crate::id::{AttributeId, ObjectId};
 use crate::value::ValueType;
@@ -74,7 +74,7 @@ impl From<ObjectV1> for ObjectSchema {
             given_id: None,
             open: None,
             history: false,
-            standing: Standing::Active,
+            standing: Status::Active,
             history_trees: None,
             history_object: None,
             name: Arc::from(""),
@@ -89,7 +89,7 @@ impl From<AttributeV1> for AttributeSchema {
             key: option.key,
             title: option.title,
             given_id: None,
-            standing: Standing::Active,
+            standing: Status::Active,
         });
         AttributeSchema {
             id: old.id,
@@ -108,7 +108,7 @@ impl From<AttributeV1> for AttributeSchema {
             rules: Rules::default(),
             name: Arc::from(""),
             option_names: Names::default(),
-            coding: Coding::default(),
+            coding: Codec::default(),
             has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),

@@ -26,7 +26,7 @@
 
 use super::json_members::{Members, invalid, items, parse};
 use super::json_rules::{Draft, read_attribute, special};
-use super::{IndexSchema, Inverse, Names, ObjectSchema, Schema, Standing, check};
+use super::{IndexSchema, Inverse, Names, ObjectSchema, Schema, Status, check};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId};
 use crate::value::{ValueType, excerpt};
@@ -268,9 +268,9 @@ impl ObjectSchema {
 }
 
 /// Whether `archived` is set.
-pub(super) fn standing(members: &mut Members<'_>) -> Result<Standing> {
+pub(super) fn standing(members: &mut Members<'_>) -> Result<Status> {
     let archived = members.get("archived")?.unwrap_or(false);
-    Ok(if archived { Standing::Archived } else { Standing::Active })
+    Ok(if archived { Status::Archived } else { Status::Active })
 }
 
 fn primary_key(

@@ -1,8 +1,6 @@
 //! A schema as neutral JSON text, members in the order in which people read them.
 
-use super::{
-    AttributeSchema, DefaultValue, ObjectSchema, OnDelete, Schema, SelectOption, Sequence, Standing,
-};
+use super::{AttributeSchema, DefaultValue, ObjectSchema, OnDelete, Schema, SelectOption, Sequence, Status};
 use crate::value::{Value, ValueType};
 use serde::Serialize;
 
@@ -14,7 +12,7 @@ pub(super) fn pretty(schema: &Schema) -> String {
 
 impl ObjectSchema {
     fn is_shown(&self) -> bool {
-        self.standing != Standing::Deleted
+        self.standing != Status::Deleted
     }
 }
 
@@ -140,7 +138,7 @@ impl<'a> ObjectOut<'a> {
         let shown = object
             .attributes
             .iter()
-            .filter(|attribute| !attribute.rules.hidden && attribute.rules.standing != Standing::Deleted);
+            .filter(|attribute| !attribute.rules.hidden && attribute.rules.standing != Status::Deleted);
         ObjectOut {
             key: Always(&object.key),
             title: object.title.as_deref(),
@@ -148,7 +146,7 @@ impl<'a> ObjectOut<'a> {
             primary_key: object.primary_key().map(|index| names(&index.attributes)),
             max_record_bytes: object.max_record_len,
             history: object.history,
-            archived: object.standing == Standing::Archived,
+            archived: object.standing == Status::Archived,
             open: object.open.is_some(),
             attributes: Always(shown.map(|attribute| AttributeOut::of(schema, attribute)).collect()),
         }
@@ -170,7 +168,7 @@ impl<'a> AttributeOut<'a> {
             unique: attribute.unique,
             read_only: attribute.read_only && !is_number,
             history: rules.history,
-            archived: rules.standing == Standing::Archived,
+            archived: rules.standing == Status::Archived,
             multi: rules.multi,
             max_values: rules.max_values,
             ordered: rules.unordered.then_some(false),
@@ -197,11 +195,11 @@ impl<'a> AttributeOut<'a> {
 
 impl<'a> OptionOut<'a> {
     fn of(option: &'a SelectOption) -> Option<OptionOut<'a>> {
-        (option.standing != Standing::Deleted).then(|| OptionOut {
+        (option.standing != Status::Deleted).then(|| OptionOut {
             key: Always(&option.key),
             title: option.title.as_deref(),
             id: option.given_id.as_deref(),
-            archived: option.standing == Standing::Archived,
+            archived: option.standing == Status::Archived,
         })
     }
 }

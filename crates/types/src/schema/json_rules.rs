@@ -27,7 +27,7 @@ use super::json::{Relation, standing};
 use super::json_members::{Members, invalid, items};
 use super::list::BITS_MAX;
 use super::{
-    AttributeSchema, Coding, DECIMALS_DEFAULT, DefaultValue, Names, OnDelete, Pattern, Rules, SelectOption,
+    AttributeSchema, Codec, DECIMALS_DEFAULT, DefaultValue, Names, OnDelete, Pattern, Rules, SelectOption,
     Sequence, check,
 };
 use crate::error::Result;
@@ -313,7 +313,7 @@ pub(super) mod special {
             rules: Rules::default(),
             name: Arc::from(key),
             option_names: Names::default(),
-            coding: Coding::default(),
+            coding: Codec::default(),
             has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),

@@ -3,11 +3,11 @@
 
 use super::attribute::Refusal;
 use super::scalar::{append_text, fixed, integer, text_of, wrong_kind};
-use super::{AttributeSchema, Coding, list, parts};
+use super::{AttributeSchema, Codec, list, parts};
 use crate::error::ErrorKind;
 use crate::id::RecordId;
 use crate::value::{
-    Actor, CurrencyCode, Json, Value, ValueType, append_key_bytes, excerpt, money_of_json, syntax,
+    Actor, CurrencyCode, Json, Value, ValueType, append_key_bytes, excerpt, money_of_json, validate,
 };
 use std::cmp::Ordering;
 use uuid::Uuid;
@@ -28,8 +28,8 @@ impl AttributeSchema {
     /// without members.
     pub(super) fn append_one(&self, value: &Value, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let start = out.len();
-        match Coding::of_type(self.value_type) {
-            Coding::Other => self.append_kind(value, out)?,
+        match Codec::of_type(self.value_type) {
+            Codec::Other => self.append_kind(value, out)?,
             coding => self.append_plain(coding, value, out)?,
         }
         if self.rules.pattern.is_some()
@@ -63,10 +63,10 @@ impl AttributeSchema {
         match self.value_type {
             ValueType::Rating => out.extend_from_slice(&integer(value)?.to_le_bytes()),
             ValueType::Autonumber => out.extend_from_slice(&self.autonumber(value)?.to_le_bytes()),
-            ValueType::Email => append_word(value, "an e-mail address", syntax::email, out)?,
-            ValueType::Url => append_word(value, "a web address", syntax::url, out)?,
-            ValueType::Domain => append_word(value, "a domain", syntax::domain, out)?,
-            ValueType::Phone => append_word(value, "a telephone number", syntax::phone, out)?,
+            ValueType::Email => append_word(value, "an e-mail address", validate::email, out)?,
+            ValueType::Url => append_word(value, "a web address", validate::url, out)?,
+            ValueType::Domain => append_word(value, "a domain", validate::domain, out)?,
+            ValueType::Phone => append_word(value, "a telephone number", validate::phone, out)?,
             ValueType::Country => out.extend_from_slice(country(value)?.as_bytes()),
             ValueType::Radio if self.rules.custom_values => append_custom(value, out)?,
             ValueType::Radio => out.extend_from_slice(&self.option_number(value)?.to_le_bytes()),
@@ -92,8 +92,8 @@ impl AttributeSchema {
 
     /// The value of a cell with one.
     pub(super) fn one_of(&self, cell: &[u8]) -> Result<Value, String> {
-        match Coding::of_type(self.value_type) {
-            Coding::Other => self.kind_of(cell),
+        match Codec::of_type(self.value_type) {
+            Codec::Other => self.kind_of(cell),
             coding => self.plain_of(coding, cell),
         }
     }
@@ -226,7 +226,7 @@ fn append_custom(value: &Value, out: &mut Vec<u8>) -> Result<(), Refusal> {
 
 fn country(value: &Value) -> Result<String, String> {
     match value {
-        Value::Text(text) => syntax::country(text.trim()),
+        Value::Text(text) => validate::country(text.trim()),
         other => Err(wrong_kind("the code of a country", other)),
     }
 }

@@ -48,12 +48,12 @@ mod tests_kinds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AttributeId, ObjectId};
 use crate::value::ValueType;
-pub use change::{Asked, Demand};
-use coding::{Coding, Pattern};
+pub use change::{Asked, Constraint};
+use coding::{Codec, Pattern};
 use names::Names;
 pub use open::is_no_member;
 use rules::Rules;
-pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Standing};
+pub use rules::{DefaultValue, Inverse, OnDelete, Sequence, Status};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 pub use system::{ACTOR, ACTORS, REQUESTS, history};
@@ -112,7 +112,7 @@ pub struct ObjectSchema {
     /// Whether superseded values of all attributes are kept.
     pub history: bool,
     /// Whether it is in use.
-    pub standing: Standing,
+    pub standing: Status,
     /// Trees of the object that keeps its superseded values, and of that one's index, where some are kept.
     pub history_trees: Option<[u32; 2]>,
     /// That object.
@@ -173,7 +173,7 @@ pub struct AttributeSchema {
     #[serde(skip)]
     option_names: Names,
     #[serde(skip)]
-    coding: Coding,
+    coding: Codec,
     #[serde(skip)]
     has_archived_options: bool,
     /// Whether `min` or `max` is asked of each cell.
@@ -193,7 +193,7 @@ pub struct SelectOption {
     /// An identity that the maker of the schema gave it.
     pub given_id: Option<String>,
     /// Whether it is in use.
-    pub standing: Standing,
+    pub standing: Status,
 }
 
 impl Default for Schema {
@@ -404,7 +404,7 @@ impl ObjectSchema {
 
     /// Whether it is in use.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Status {
         self.standing
     }
 }

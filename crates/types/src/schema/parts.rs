@@ -15,7 +15,7 @@
 use super::attribute::Refusal;
 use super::scalar::{too_long, wrong_kind};
 use super::{AttributeSchema, names};
-use crate::value::{Decimal, TEXT_LEN_MAX, Value, ValueType, excerpt, syntax};
+use crate::value::{Decimal, TEXT_LEN_MAX, Value, ValueType, excerpt, validate};
 use serde_json::{Map, Value as Tree};
 
 const ADDRESS: [&str; 11] = [
@@ -117,9 +117,9 @@ fn check_part(value_type: ValueType, name: &str, member: &mut Tree) -> Result<()
         }
     }
     match (value_type, name) {
-        (ValueType::File, "url") => syntax::url(text),
+        (ValueType::File, "url") => validate::url(text),
         (_, "country_code") => {
-            *text = syntax::country(text)?;
+            *text = validate::country(text)?;
             Ok(())
         }
         _ => Ok(()),

@@ -45,7 +45,7 @@ pub struct Rules {
     /// Whether superseded values are kept.
     pub history: bool,
     /// Whether it is in use.
-    pub standing: Standing,
+    pub standing: Status,
     /// Whether it is the engine's own and shown to nobody: what an open object keeps of unknown members.
     pub hidden: bool,
 }
@@ -95,7 +95,7 @@ pub struct Sequence {
 
 /// Whether an object, an attribute or an option is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Standing {
+pub enum Status {
     /// It is.
     #[default]
     Active,
@@ -105,10 +105,10 @@ pub enum Standing {
     Deleted,
 }
 
-impl Standing {
+impl Status {
     /// What is found by its name: nothing that was deleted.
     pub(super) fn name_or_none(self, name: &str) -> &str {
-        if self == Standing::Deleted { "" } else { name }
+        if self == Status::Deleted { "" } else { name }
     }
 }
 
@@ -187,7 +187,7 @@ impl AttributeSchema {
 
     /// Whether it is in use.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Status {
         self.rules.standing
     }
 

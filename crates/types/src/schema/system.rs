@@ -11,7 +11,7 @@
 //! stand here is part of the format. A system record has no entry in the store's index of record ids: it is
 //! found by its row or by its unique key.
 
-use super::{AttributeSchema, Coding, IndexSchema, Names, ObjectSchema, Pattern, Rules, Standing};
+use super::{AttributeSchema, Codec, IndexSchema, Names, ObjectSchema, Pattern, Rules, Status};
 use crate::id::{AttributeId, ObjectId};
 use crate::value::ValueType;
 use std::sync::{Arc, LazyLock};
@@ -129,7 +129,7 @@ impl AttributeSchema {
             rules: Rules::default(),
             name: Arc::from(key),
             option_names: Names::default(),
-            coding: Coding::default(),
+            coding: Codec::default(),
             has_archived_options: false,
             limited: false,
             pattern: Pattern::default(),
@@ -152,7 +152,7 @@ fn object(id: ObjectId, key: &str, tree: u32, index: u32, columns: &[Column]) ->
         history: false,
         history_trees: None,
         history_object: None,
-        standing: Standing::Active,
+        standing: Status::Active,
         name: Arc::from(key),
         names: Names::default(),
     };

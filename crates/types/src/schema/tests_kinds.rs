@@ -489,7 +489,7 @@ fn special_members_become_attributes() {
     assert!(attribute("name").is_required() && attribute("name").is_unique());
     assert!(attribute("external_id").is_unique() && !attribute("external_id").is_required());
     assert_eq!((attribute("owners").is_multi(), attribute("owners").max_values()), (true, Some(1)));
-    assert_eq!(attribute("a").standing(), Standing::Archived);
+    assert_eq!(attribute("a").standing(), Status::Archived);
     assert_eq!(Schema::from_json(&schema.to_json()).unwrap(), schema);
     let numbered =
         r#"{"objects":[{"key":"o","name":{"autonumber":{"prefix":"INV-","padding":3,"next":5}}}]}"#;

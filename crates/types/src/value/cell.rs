@@ -12,7 +12,7 @@
 //!
 //! An attribute with several values has a key for each of them.
 
-use crate::value::{ValueType, normal};
+use crate::value::{ValueType, normalize};
 use std::cmp::Ordering;
 
 /// Appends the key bytes of one component.
@@ -34,7 +34,7 @@ pub fn append_key_bytes(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
 fn append_normal_form(out: &mut Vec<u8>, value_type: ValueType, cell: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    normal::append(out, value_type, cell);
+    normalize::append(out, value_type, cell);
     let len = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
 }

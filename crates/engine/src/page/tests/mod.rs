@@ -4,7 +4,7 @@ mod bucket;
 mod delta;
 mod image;
 mod slots;
-mod text;
+mod varlen;
 
 use crate::page::delta::{Cover, Delta};
 use crate::page::{Columns, PageRead, PageWrite};

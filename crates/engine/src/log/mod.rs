@@ -31,21 +31,21 @@ mod attestation;
 mod audit;
 mod file;
 mod frame;
-mod group;
-mod log;
+mod group_commit;
 mod reader;
 mod salvage;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use attestation::{Attestation, BLOCK_LEN, Block, Constant, NewestFile, Witness};
 pub use audit::{Landmark, LogAudit, audit};
 pub use file::{FRAMES_AT, FileHeader};
 pub use file::{is_leftover, log_name, log_number};
 pub use frame::{CheckpointMark, Kind, frame_len};
-pub use group::{FlusherWork, GroupCommit, stopped};
-pub use log::Log;
+pub use group_commit::{FlusherWork, GroupCommit, stopped};
 pub use reader::{FrameRef, Known, Scan, Seal, is_torn_name, keep_torn_tail, make_durable, scan};
+pub use writer::Log;
 
 pub use salvage::{Salvaged, salvage, store_id_of_logs};
 

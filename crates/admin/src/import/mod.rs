@@ -22,10 +22,10 @@ use vellum::records::hash_seed;
 use vellum::records::{ApplyScratch, Records};
 use vellum::redo::FrameBuilder;
 use vellum_disk::{Disk, LOCK_NAME, Lock};
+use vellum_engine::log::{Log, LogConfig, Position, Resume};
 use vellum_engine::page::{Columns, PageWrite};
-use vellum_engine::pagestore::superblock::{self, Remains, Superblock};
-use vellum_engine::pagestore::{Compaction, ImageRef, PageStore, View, Writer, about};
-use vellum_engine::wal::{Log, LogConfig, Position, Resume};
+use vellum_engine::pages::superblock::{self, Remains, Superblock};
+use vellum_engine::pages::{Compaction, ImageRef, PageStore, View, Writer, about};
 use vellum_engine::{Address, Lsn, RowId};
 use vellum_types::ObjectId;
 use vellum_types::schema::Schema;
@@ -37,7 +37,7 @@ const DIRTY_LEN_MAX: u64 = 64 << 20;
 const INSTALL_BATCH: usize = 4096;
 
 /// A store in the making.
-pub(crate) struct Build {
+pub(crate) struct StoreBuilder {
     disk: Arc<dyn Disk>,
     lock: Box<dyn Lock>,
     records: Records,
@@ -59,13 +59,17 @@ pub(crate) struct Identity {
     pub(crate) commit_time: i64,
 }
 
-impl Build {
+impl StoreBuilder {
     /// Takes an empty directory. With a schema the catalog page is written; without, pages come by
-    /// [`Build::copy`].
+    /// [`StoreBuilder::copy`].
     ///
     /// # Errors
     /// `AlreadyExists` when there is anything in the directory; what the disk says.
-    pub(crate) fn begin(disk: Arc<dyn Disk>, identity: &Identity, schema: Option<&Schema>) -> Result<Build> {
+    pub(crate) fn begin(
+        disk: Arc<dyn Disk>,
+        identity: &Identity,
+        schema: Option<&Schema>,
+    ) -> Result<StoreBuilder> {
         reject_occupied(&*disk)?;
         disk.create_dir()?;
         let lock = disk.lock()?;
@@ -79,7 +83,7 @@ impl Build {
         let (scratch, frame) = (ApplyScratch::default(), FrameBuilder::default());
         let commit_time = identity.commit_time;
         let fillers = Vec::new();
-        let mut build = Build { disk, lock, records, writer, scratch, frame, commit_time, fillers };
+        let mut build = StoreBuilder { disk, lock, records, writer, scratch, frame, commit_time, fillers };
         if let Some(schema) = schema {
             build.put_schema(schema)?;
         }

@@ -4,11 +4,11 @@ use super::report::Losses;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum_disk::{Access, Disk};
-use vellum_engine::pagestore::superblock::{self, Superblock};
-use vellum_engine::pagestore::{
+use vellum_engine::log::{self, CheckpointMark, Kind, Position, Resume, Salvaged};
+use vellum_engine::pages::superblock::{self, Superblock};
+use vellum_engine::pages::{
     Cache, FoundImages, ImageRef, Reference, Segments, open_all, open_table, scan_segment_with, segment,
 };
-use vellum_engine::wal::{self, CheckpointMark, Kind, Position, Resume, Salvaged};
 use vellum_engine::{Lsn, SegmentId};
 use vellum_types::{Error, ErrorKind, Result};
 
@@ -156,7 +156,7 @@ fn start(store_id: [u8; 16], log: Resume, root: Option<ImageRef>) -> Superblock 
 
 fn places_in_log(disk: &dyn Disk, store_id: [u8; 16]) -> Result<Places> {
     let mut places = Places::default();
-    wal::salvage(disk, store_id, &mut |found| -> Result<()> {
+    log::salvage(disk, store_id, &mut |found| -> Result<()> {
         match found {
             Salvaged::Start(at) => {
                 places.behind.entry(at.lsn).or_insert(at);
@@ -213,7 +213,7 @@ fn superblocks(disk: &dyn Disk, losses: &mut Losses) -> Result<Vec<Superblock>> 
 
 /// Whose files these are, where no superblock says so.
 fn identify(disk: &dyn Disk) -> Result<[u8; 16]> {
-    if let Some(id) = wal::store_id_of_logs(disk) {
+    if let Some(id) = log::store_id_of_logs(disk) {
         return Ok(id);
     }
     for name in disk.list()? {

@@ -5,8 +5,8 @@
 //! records that it made go after that, as any record goes.
 
 use super::PastValue;
+use super::find::Located;
 use super::key::{ObjectRef, not_found, object_ref};
-use super::look::Located;
 use super::outcome::{AttributeSet, Outcome};
 use super::relations::Partners;
 use super::resolve::Staging;
@@ -16,7 +16,7 @@ use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum_engine::{Lsn, RowId};
-use vellum_types::schema::{AttributeSchema, Standing};
+use vellum_types::schema::{AttributeSchema, Status};
 use vellum_types::value::{Timestamp, Value};
 use vellum_types::{Error, ErrorKind, Result};
 use vellum_types::{Key, Patch};
@@ -340,7 +340,7 @@ impl Staging<'_> {
         let changed = self.put_back(object, staged, &values, newer)?;
         if changed.is_empty() {
             let outcome = self.outcome(object, staged, changed, false, false);
-            self.close_unchanged(pushed);
+            self.discard_if_unchanged(pushed);
             return outcome;
         }
         self.opened_is_changed(object, staged, pushed, &Patch::default())?;
@@ -424,7 +424,7 @@ fn fitting_cell(
 /// The attribute that an entry is about, if it is still there.
 fn present<'c>(object: ObjectRef<'c>, entry: &Entry) -> Option<&'c AttributeSchema> {
     let attribute = object.schema.attribute_by_id(entry.attribute)?;
-    (attribute.standing() != Standing::Deleted).then_some(attribute)
+    (attribute.standing() != Status::Deleted).then_some(attribute)
 }
 
 #[cold]

@@ -3,7 +3,7 @@
 use crate::redo::AttributeBits;
 use vellum_engine::TreeId;
 use vellum_engine::page::slots::Width;
-use vellum_types::schema::{ObjectSchema, Schema, Standing};
+use vellum_types::schema::{ObjectSchema, Schema, Status};
 use vellum_types::value::{Elements, Form, ValueType};
 use vellum_types::{AttributeId, ObjectId};
 
@@ -134,7 +134,7 @@ impl ObjectLayout {
             indexed: indexes.iter().any(|index| index.attributes.contains(&attribute.id())),
             // An autonumber is given at the commit.
             required: attribute.is_required() && attribute.sequence().is_none(),
-            deleted: attribute.standing() == Standing::Deleted,
+            deleted: attribute.standing() == Status::Deleted,
             history: object.has_history() || attribute.has_history(),
         });
         let attributes: Vec<AttributeLayout> = attributes.collect();

@@ -6,9 +6,9 @@ use crate::records::{Catalog, KeyBuffers, ObjectLayout, for_each_key_in, read_ce
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vellum_engine::index::key_hash;
-use vellum_engine::pagestore::GroupState;
+use vellum_engine::pages::GroupState;
 use vellum_engine::{GROUP_ROWS, RowId};
-use vellum_types::schema::{Asked, AttributeSchema, Demand, ObjectSchema, Standing};
+use vellum_types::schema::{Asked, AttributeSchema, Constraint, ObjectSchema, Status};
 use vellum_types::value::Value;
 use vellum_types::{AttributeId, RecordId};
 use vellum_types::{Error, ErrorKind, Result};
@@ -63,7 +63,7 @@ impl InTheWay {
 }
 
 fn is_deleted(object: &ObjectSchema, id: AttributeId) -> bool {
-    object.attribute_by_id(id).is_none_or(|attribute| attribute.standing() == Standing::Deleted)
+    object.attribute_by_id(id).is_none_or(|attribute| attribute.standing() == Status::Deleted)
 }
 
 impl Staging<'_> {
@@ -71,7 +71,7 @@ impl Staging<'_> {
     ///
     /// # Errors
     /// `MissingRequired`, `UniqueConflict`, `InvalidValue`, `LimitExceeded`, each with the records in the way.
-    pub(crate) fn check_demands(&self, after: &Catalog, demands: &[Demand]) -> Result<()> {
+    pub(crate) fn check_demands(&self, after: &Catalog, demands: &[Constraint]) -> Result<()> {
         for demand in demands {
             let (Some(layout), Some(schema)) =
                 (after.object(demand.object), after.schema.object_by_id(demand.object))

@@ -2,11 +2,11 @@
 //! where it does so from the record that is kept to the change that is read, none in between is missing.
 
 use super::report::Losses;
-use crate::build::{Build, Refused};
+use crate::import::{Refused, StoreBuilder};
 use vellum::redo::{Change, parse};
 use vellum_disk::Disk;
 use vellum_engine::Lsn;
-use vellum_engine::wal::{self, Kind, Salvaged, log_name};
+use vellum_engine::log::{self, Kind, Salvaged, log_name};
 use vellum_types::{Error, Result};
 
 /// Makes what changes can be proven to follow the state that ends at `end`.
@@ -17,11 +17,11 @@ pub(super) fn salvage(
     disk: &dyn Disk,
     store_id: [u8; 16],
     end: Lsn,
-    build: &mut Build,
+    build: &mut StoreBuilder,
     losses: &mut Losses,
 ) -> Result<()> {
     let mut last = end;
-    wal::salvage(disk, store_id, &mut |found| {
+    log::salvage(disk, store_id, &mut |found| {
         let Salvaged::Frame(frame, _) = found else { return Ok(()) };
         if frame.kind != Kind::Commit || frame.lsn <= last {
             return Ok(());
@@ -58,7 +58,7 @@ pub(super) fn salvage(
 }
 
 fn apply(
-    build: &mut Build,
+    build: &mut StoreBuilder,
     head: &vellum::redo::FrameHead,
     change: &Change<'_>,
     lost: &dyn Fn(&Error) -> Error,

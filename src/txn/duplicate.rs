@@ -11,10 +11,10 @@ use super::outcome::AttributeSet;
 use super::resolve::Staging;
 use crate::records::{IndexKey, IndexLayout, ObjectLayout, prefetch};
 use vellum_engine::index::key_hash;
-use vellum_engine::pagestore::GroupState;
+use vellum_engine::pages::GroupState;
 use vellum_types::Patch;
 use vellum_types::Result;
-use vellum_types::schema::Standing;
+use vellum_types::schema::Status;
 
 impl Staging<'_> {
     /// Looks the keys of a create up that is the whole transaction, where nothing but them can refuse it; and notes
@@ -22,7 +22,7 @@ impl Staging<'_> {
     ///
     /// # Errors
     /// `UniqueConflict`; `Corrupt`.
-    pub(super) fn refuse_taken(&mut self, object: ObjectRef<'_>, patch: &Patch) -> Result<()> {
+    pub(super) fn reject_duplicate(&mut self, object: ObjectRef<'_>, patch: &Patch) -> Result<()> {
         let is_known = self.context.actor.is_none_or(|actor| actor.check().is_ok());
         if !(self.single && is_known && is_simple(object) && is_sound(object, patch)) {
             return Ok(());
@@ -81,7 +81,7 @@ fn is_sound(object: ObjectRef<'_>, patch: &Patch) -> bool {
         let Ok(attribute) = object.schema.attribute_near(near, name) else { return false };
         near = usize::from(attribute.id().0) + 1;
         let is_new = !given.contains(attribute.id());
-        if !(is_new && attribute.standing() == Standing::Active && attribute.surely_takes(value)) {
+        if !(is_new && attribute.standing() == Status::Active && attribute.surely_takes(value)) {
             return false;
         }
         given.insert(attribute.id());

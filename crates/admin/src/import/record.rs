@@ -4,11 +4,11 @@
 //! has. Records of a system object that others name by their rows keep them ([`NewRecord::row`]); rows in
 //! between are filled with records that say nothing, so that no later one is taken for one that is lost.
 
-use super::Build;
+use super::StoreBuilder;
 use vellum::records::row_header::Header;
 use vellum::records::{
     AttributeLayout, CATALOG_TREE, COUNTER, Catalog, Found, IndexKey, KeyBuffers, ObjectLayout, ROWS,
-    for_each_key, header_alone, read_cell, read_header,
+    for_each_key, no_prefetch, read_cell, read_header,
 };
 use vellum::redo::{Cell, Cells, Change, FrameBuilder, FrameHead, Origin, Target};
 use vellum_engine::RowId;
@@ -58,7 +58,7 @@ impl From<Refused> for Error {
     }
 }
 
-impl Build {
+impl StoreBuilder {
     pub(super) fn put_schema(&mut self, schema: &Schema) -> Result<()> {
         self.start_frame(0);
         self.frame.schema(&schema.encode());
@@ -91,7 +91,7 @@ impl Build {
         self.check_keys(&catalog, object, record)?;
         let row = match record.row {
             None => RowId(self.row_count(object)),
-            Some(row) => self.make_way(object, row)?,
+            Some(row) => self.release_reserves(object, row)?,
         };
         let Header { created_at, created_by, updated_at, updated_by, .. } = record.header;
         let Header { version, id, counter, history, .. } = record.header;
@@ -120,7 +120,7 @@ impl Build {
     }
 
     /// Makes a row free: fills those in front of it, or takes away what filled it.
-    fn make_way(&mut self, object: &ObjectLayout, row: RowId) -> Result<RowId, Refused> {
+    fn release_reserves(&mut self, object: &ObjectLayout, row: RowId) -> Result<RowId, Refused> {
         let rows = self.row_count(object);
         if row.0 < rows {
             let Some(place) = self.fillers.iter().position(|filler| *filler == (object.id, row)) else {
@@ -165,9 +165,8 @@ impl Build {
 
     fn find(&self, catalog: &Catalog, id: RecordId) -> Result<Option<(Found, Header)>> {
         let root = self.records.pages.live().clone();
-        let found = self
-            .records
-            .find_id(&root, catalog, id, header_alone, |found, header, _| Ok((found, *header)))?;
+        let found =
+            self.records.find_id(&root, catalog, id, no_prefetch, |found, header, _| Ok((found, *header)))?;
         Ok(found.map(|(found, _)| found))
     }
 
@@ -196,7 +195,7 @@ impl Build {
                 let key = IndexKey { index, bytes: &key, hash: key_hash(self.records.hash_seed, &key) };
                 let held = self
                     .records
-                    .find_key(&root, object, &key, header_alone, |_, header, _| {
+                    .find_key(&root, object, &key, no_prefetch, |_, header, _| {
                         Ok((header.id, header.version))
                     })?
                     .map(|(held, _)| held);
@@ -210,7 +209,7 @@ impl Build {
     }
 }
 
-impl Build {
+impl StoreBuilder {
     /// Makes a change that a log has, if the record's version proves that none before it is missing.
     ///
     /// # Errors

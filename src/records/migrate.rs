@@ -2,15 +2,15 @@
 //! an attribute that became wider move to its new column. Both follow from the pages alone, so recovery makes
 //! the same of them. Whether it may be done was asked before the frame was logged.
 
+use super::catalog::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::keys::{KeyBuffers, for_each_key_in};
-use super::layout::{AttributeLayout, Catalog, IndexLayout, ObjectLayout};
 use super::read::{read_cell, read_header};
 use super::{ROWS, Records};
 use vellum_engine::Result;
 use vellum_engine::index;
 use vellum_engine::index::key_hash;
-use vellum_engine::page::{Columns, slots, text};
-use vellum_engine::pagestore::Writer;
+use vellum_engine::page::{Columns, slots, varlen};
+use vellum_engine::pages::Writer;
 use vellum_engine::{GROUP_ROWS, RowId};
 use vellum_types::schema::AttributeSchema;
 
@@ -66,7 +66,7 @@ impl Records {
                     .present_cell(from.value_type as u32, &cell)
                     .map_err(vellum_types::Error::into_storage)?;
                 match to.width {
-                    None => text::set(&mut *state, to.column, slot, &wide),
+                    None => varlen::set(&mut *state, to.column, slot, &wide),
                     Some(width) => slots::set_fixed(state.page_mut(to.column), width, slot, &wide),
                 }
                 if let Some(width) = from.width {

@@ -101,7 +101,7 @@ impl Checked {
     }
 
     fn check(&self, seed: u64) {
-        let live = (self.store.still(), self.model.clone());
+        let live = (self.store.read_view(), self.model.clone());
         for (number, (view, model)) in std::iter::once(&live).chain(&self.snapshots).enumerate() {
             for (place, expected) in model {
                 let (tree, group, column) = *place;

@@ -25,29 +25,29 @@
 //! writer → chunks of a tree → group latches ascending → slots. Background work takes the writer lock
 //! before any latch, never after.
 
+mod accounting;
 mod audit;
 mod cache;
-mod census;
 mod checkpoint;
 mod compact;
 mod mapped;
-mod memory;
 pub mod node;
 mod page;
 mod salvage;
 pub mod segment;
+mod space_usage;
 pub mod superblock;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod unmapped;
 
+use accounting::Memory;
 pub use audit::{Fault, Reference, SegmentScan, open_table, scan_segment, scan_segment_with};
 pub use cache::{Cache, Hold};
 pub use checkpoint::Checkpoint;
 pub use checkpoint::CheckpointReport;
 pub use compact::Compaction;
-use memory::Memory;
 pub use node::{ImageRef, RootNode, SegmentEntry};
 pub use page::{Page, about};
 pub use salvage::{FoundImages, Segments, open_all, read_root_as_is};
@@ -127,13 +127,13 @@ pub struct Writer {
 impl Writer {
     /// Says that this live group will be changed next, so that it is not looked up again.
     #[inline]
-    pub fn expect(&mut self, group: Option<GroupGuard>) {
+    pub fn hint_group(&mut self, group: Option<GroupGuard>) {
         self.expected = group;
     }
 
     /// Takes back what [`Writer::expect`] said.
     #[inline]
-    pub fn forget(&mut self) {
+    pub fn clear_hint(&mut self) {
         self.expected = None;
     }
 }
@@ -289,7 +289,7 @@ impl PageStore {
     }
 
     /// The live state of a store that nobody writes: as good as frozen.
-    pub fn still(&self) -> View {
+    pub fn read_view(&self) -> View {
         let root = self.live.load_full();
         View { _pin: Arc::new(Pin::new(root.epoch, &self.pins)), root }
     }
@@ -535,7 +535,7 @@ impl PageStore {
                 let mut state = group.state.write().share();
                 // A snapshot counts nothing twice: what is dirty for the next checkpoint is so already.
                 if state.listed != writer.round {
-                    state.count_anew();
+                    state.restart_count();
                 }
                 state
             }

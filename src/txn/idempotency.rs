@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use vellum_engine::index::key_hash;
-use vellum_engine::pagestore::GroupGuard;
+use vellum_engine::pages::GroupGuard;
 use vellum_engine::{Lsn, RowId};
 use vellum_types::Mutation;
 use vellum_types::schema::REQUESTS;
@@ -152,7 +152,7 @@ impl Staging<'_> {
         let hash = key_hash(records.hash_seed, &bytes);
         let key = IndexKey { index: &object.indexes[0], bytes: &bytes, hash };
         let found =
-            records.find_key(self.root, object, &key, crate::records::header_alone, |found, _, _| {
+            records.find_key(self.root, object, &key, crate::records::no_prefetch, |found, _, _| {
                 Ok(found.row)
             })?;
         let Some((row, group)) = found else { return Ok(None) };

@@ -9,7 +9,7 @@
 //! reader loads lazily, or a checkpoint moves on disk, changes no content and may happen in a frozen
 //! node too. Readers of the live tree take no lock above the group's latch.
 
-use super::memory::Memory;
+use super::accounting::Memory;
 use super::node::{CHUNK_GROUPS, Meta, Stored};
 use super::page::Page;
 use super::segment::{Segment, StoredImage};
@@ -392,9 +392,9 @@ impl GroupState {
     }
 
     /// Begins to count what is written to its pages anew, for the next checkpoint.
-    pub fn count_anew(&mut self) {
-        self.first.iter_mut().for_each(Page::count_anew);
-        self.pages.iter_mut().for_each(|page| page.0.count_anew());
+    pub fn restart_count(&mut self) {
+        self.first.iter_mut().for_each(Page::restart_count);
+        self.pages.iter_mut().for_each(|page| page.0.restart_count());
     }
 
     #[inline]

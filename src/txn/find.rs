@@ -6,13 +6,13 @@ use super::outcome::{AttributeSet, Outcome};
 use super::resolve::Staging;
 use super::stage::{Fate, Stage, StagedCell};
 use crate::records::{
-    AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, header_alone, in_group,
+    AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, in_group, no_prefetch,
     prefetch, read_cell, read_header, read_record,
 };
 use std::sync::Arc;
 use vellum_engine::RowId;
 use vellum_engine::index::key_hash;
-use vellum_engine::pagestore::{GroupGuard, GroupState};
+use vellum_engine::pages::{GroupGuard, GroupState};
 use vellum_types::Key;
 use vellum_types::value::{Name, Record, Value};
 use vellum_types::{Error, ErrorKind, Result};
@@ -149,10 +149,10 @@ impl Staging<'_> {
             let staged = self.state.stage.record(index);
             return Ok(staged.is_live().then_some(staged.object));
         }
-        let hit =
-            self.context
-                .records
-                .find_id(self.root, self.catalog, id, header_alone, |found, _, _| Ok(found.object))?;
+        let hit = self
+            .context
+            .records
+            .find_id(self.root, self.catalog, id, no_prefetch, |found, _, _| Ok(found.object))?;
         Ok(hit.map(|(object, _)| object))
     }
 

@@ -269,7 +269,7 @@ impl Mapped {
 mod tests {
     use super::*;
     use crate::id::{SegmentId, TreeId};
-    use crate::pagestore::ImageRef;
+    use crate::pages::ImageRef;
     use vellum_bytes::ErrorKind;
     use vellum_disk::Region;
 

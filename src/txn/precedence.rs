@@ -3,18 +3,18 @@
 //! What counts is settled on the record as it was found, in front of the links: a link of a value that does not
 //! count is not followed, and one that changes this very record changes nothing of the choice.
 
-use super::fill::Unknown;
+use super::defaults::Unknown;
+use super::find::Located;
 use super::key::{ObjectRef, attribute_ref};
-use super::links::Scope;
-use super::look::Located;
 use super::outcome::AttributeSet;
 use super::plan::Problems;
+use super::references::Scope;
 use super::resolve::{Staging, refuse_archived};
 use super::stage::Fate;
 use crate::records::AttributeLayout;
 use std::borrow::Cow;
 use vellum_types::Op;
-use vellum_types::patch::{self, Place};
+use vellum_types::mutation::evaluate::{self, Place};
 use vellum_types::schema::{AttributeSchema, is_no_member};
 use vellum_types::value::{Name, Value, ValueType};
 use vellum_types::{Error, ErrorKind, Result};
@@ -99,7 +99,7 @@ impl<'a> Staging<'a> {
     pub(super) fn chosen<'p>(
         &mut self,
         object: ObjectRef<'a>,
-        given: &[patch::Given<'p>],
+        given: &[evaluate::Given<'p>],
         located: Option<&Located>,
         scope: &mut Scope<'p>,
         problems: &mut Problems,
@@ -135,7 +135,7 @@ impl<'a> Staging<'a> {
             }
         }
         let ops = scope.terms.map_or(&[][..], |terms| &terms.ops);
-        for (place, (name, op)) in patch::ordered(ops).enumerate() {
+        for (place, (name, op)) in evaluate::ordered(ops).enumerate() {
             let place = given.len() + place;
             problems.place = place;
             if object.schema.takes_unknown(name) {
@@ -193,7 +193,7 @@ impl<'a> Staging<'a> {
         for op in values.chain(ops.map(|(.., op)| Cow::Borrowed(op.as_ref()))) {
             made.clear();
             // What is refused is told when its turn comes, and leaves the value as it was.
-            if let Ok(has_value) = patch::apply(at, present.then_some(&cell), &op, &mut made) {
+            if let Ok(has_value) = evaluate::apply(at, present.then_some(&cell), &op, &mut made) {
                 present = has_value;
                 std::mem::swap(&mut cell, &mut made);
             }
@@ -257,8 +257,8 @@ impl<'a> Staging<'a> {
             let arena = &mut self.state.stage.arena;
             let start = arena.len();
             let at = Place { object: object.schema, attribute: schema, now };
-            let writable = refuse_archived(object.schema, schema, patch::written(op, present));
-            match writable.and_then(|()| patch::apply(at, present.then_some(&cell), op, arena)) {
+            let writable = refuse_archived(object.schema, schema, evaluate::written(op, present));
+            match writable.and_then(|()| evaluate::apply(at, present.then_some(&cell), op, arena)) {
                 Ok(made) => {
                     let span = made.then_some(start..arena.len());
                     match before {

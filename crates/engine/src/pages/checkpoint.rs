@@ -204,7 +204,7 @@ impl PageStore {
     /// Tells the live pages where they lie now, `batch` groups at a time; true when all know. The
     /// caller holds the writer lock, so that no group is copied meanwhile.
     pub fn install(&self, writer: &mut Writer, checkpoint: &mut Checkpoint, batch: usize) -> Result<bool> {
-        writer.forget();
+        writer.clear_hint();
         let live = self.live();
         let rest = checkpoint.groups.len().saturating_sub(batch);
         for done in checkpoint.groups.drain(rest..) {

@@ -1,7 +1,7 @@
 use super::{Damaged, Group, Layered, Rng, Watched};
 use crate::id::GROUP_ROWS;
 use crate::page::slots::{SLOTS_START, Width, set_fixed};
-use crate::page::text::{
+use crate::page::varlen::{
     BUFFER_LEN_MAX, DATA_START, DEAD_LEN_FREE, OWN_LEN_MIN, clear, equals, read, set, touch, verify,
 };
 use crate::page::{Columns, PageWrite};

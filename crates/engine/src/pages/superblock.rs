@@ -1,7 +1,7 @@
 //! # Superblock: the two copies that name the live state
 //!
 //! The file `superblock` holds two copies, at byte 0 and at byte 4096, and at byte 8192 the record of what was
-//! reported durable ([`wal::Attestation`]). Checkpoint generation g is written to copy g mod 2, so that the other
+//! reported durable ([`log::Attestation`]). Checkpoint generation g is written to copy g mod 2, so that the other
 //! copy keeps naming the checkpoint before it.
 //!
 //! | offset | size | field         | meaning                                                        |
@@ -36,8 +36,8 @@
 use super::node::ImageRef;
 use crate::id::{GROUP_ROWS, Lsn, NUMBER_MAX};
 use crate::index::KEY_HASH_ALGORITHM;
+use crate::log::{self, Attestation, Block, Constant, Known, NewestFile, Position, Resume, Seal};
 use crate::planted::planted;
-use crate::wal::{self, Attestation, Block, Constant, Known, NewestFile, Position, Resume, Seal};
 use std::sync::Arc;
 use vellum_bytes::{Error, ErrorKind, Result};
 use vellum_bytes::{Field, crc32};
@@ -50,7 +50,7 @@ pub const TEMPORARY_NAME: &str = "superblock.new";
 /// Bytes of one copy.
 pub const COPY_LEN: usize = 4096;
 /// Bytes of the file.
-pub const FILE_LEN: usize = ATTESTATION_OFFSET + wal::BLOCK_LEN;
+pub const FILE_LEN: usize = ATTESTATION_OFFSET + log::BLOCK_LEN;
 /// Where the record of what was reported durable is.
 pub const ATTESTATION_OFFSET: usize = 2 * COPY_LEN;
 /// Format version that this build reads and writes.
@@ -275,7 +275,7 @@ pub fn read_parts(disk: &dyn Disk) -> Result<Parts> {
     if len < 2 * COPY_LEN as u64 {
         return Err(wrong_len(len));
     }
-    let mut block = vec![0; wal::BLOCK_LEN];
+    let mut block = vec![0; log::BLOCK_LEN];
     let copies = [read_copy(&*file, 0)?, read_copy(&*file, 1)?];
     if len >= FILE_LEN as u64 {
         file.read_at(ATTESTATION_OFFSET as u64, &mut block)?;
@@ -328,7 +328,7 @@ pub fn remains(disk: &dyn Disk) -> Result<Remains> {
     let names = disk.list()?;
     let has = |is_one: &dyn Fn(&str) -> bool| names.iter().any(|name| is_one(name));
     let has_segment = has(&|name| super::segment::id_of(name).is_some());
-    let has_log = has(&|name| wal::log_number(name).is_some());
+    let has_log = has(&|name| log::log_number(name).is_some());
     Ok(match has(&|name| name == UNFINISHED_NAME) {
         true if has_segment => Remains::Unfinished,
         false if has_segment || has_log => Remains::Damaged,

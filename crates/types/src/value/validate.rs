@@ -2,7 +2,7 @@
 //! reason says what is wrong in words for the person who typed it. What a page holds is never judged
 //! again: a rule may become stricter and what was stored stays readable.
 
-use super::normal::host_of;
+use super::normalize::host_of;
 use crate::value::excerpt;
 use email_address::{EmailAddress, Options};
 use std::str::FromStr;

@@ -17,8 +17,8 @@
 //! Promises: reading answers what was written or `Corrupt`; writing cannot fail. Writes to a page whose
 //! image is damaged collect in a delta (crash rule 8), and reads of the damaged part go on failing.
 
+use super::accounting::{Account, Counted, Memory};
 use super::mapped::Mapped;
-use super::memory::{Account, Counted, Memory};
 use super::node::{ImageRef, Stored};
 use super::segment::{Segment, StoredImage};
 use crate::id::Address;
@@ -360,7 +360,7 @@ impl Page {
 
     /// The same page for a frozen state and for a live one that goes on: this one is written no more.
     pub fn share(&mut self) -> Page {
-        self.settle_delta();
+        self.merge_delta();
         if let Base::Owned(owned) = &mut self.base {
             let owned = std::mem::take(owned);
             let shared = Counted::new(owned, self.account.memory());
@@ -390,12 +390,12 @@ impl Page {
     }
 
     /// Begins to count what is written anew: what was counted is a running checkpoint's.
-    pub fn count_anew(&mut self) {
+    pub fn restart_count(&mut self) {
         (self.credit, self.counted) = (0, 0);
     }
 
     /// Puts the page's own delta under it, together with what is there.
-    fn settle_delta(&mut self) {
+    fn merge_delta(&mut self) {
         if self.delta.is_empty() {
             return;
         }
@@ -473,24 +473,24 @@ impl Page {
                 let Page { base, under, delta, is_lost, .. } = self;
                 delta.write(offset, bytes, |at, below| read_below(base, under, *is_lost, at, below));
                 // A few bytes take a unit of memory.
-                self.soil(UNIT_LEN);
+                self.mark_dirty(UNIT_LEN);
                 self.layered = true;
-                self.own_if_it_pays();
+                self.maybe_materialize();
             }
         }
-        self.soil_gap(gap);
+        self.zero_fill(gap);
         self.recount();
     }
 
     /// Zeros between the end of a page and a write behind it: its image has them too.
-    fn soil_gap(&mut self, gap: usize) {
+    fn zero_fill(&mut self, gap: usize) {
         if gap > 0 {
-            self.soil(gap);
+            self.mark_dirty(gap);
         }
     }
 
     /// Turns a mapped page with a large delta into an owned copy, if that needs no disk.
-    fn own_if_it_pays(&mut self) {
+    fn maybe_materialize(&mut self) {
         let Base::Mapped(mapped) = &self.base else { return };
         let memory = self.account.memory();
         let delta_len = self.delta.memory_len();
@@ -514,7 +514,7 @@ impl Page {
     /// Notes a write. It counts as dirty in steps that double, so that the shared counter is seldom
     /// touched.
     #[inline]
-    fn soil(&mut self, len: usize) {
+    fn mark_dirty(&mut self, len: usize) {
         self.change = self.change.wrapping_add(1);
         match self.credit.checked_sub(len as u32) {
             Some(credit) => self.credit = credit,
@@ -619,7 +619,7 @@ impl PageWrite for Page {
         if bytes.is_empty() {
             return;
         }
-        self.soil(bytes.len());
+        self.mark_dirty(bytes.len());
         match &mut self.base {
             Base::Owned(owned) if !self.layered => {
                 if let Some(place) = owned.get_mut(offset..offset + bytes.len()) {
@@ -631,14 +631,14 @@ impl PageWrite for Page {
                 if owned.capacity() != before {
                     self.recount();
                 }
-                self.soil_gap(gap);
+                self.zero_fill(gap);
             }
             _ => self.write_over(offset, bytes),
         }
     }
 
     fn replace(&mut self, bytes: Vec<u8>) {
-        self.soil(bytes.len().max(1));
+        self.mark_dirty(bytes.len().max(1));
         self.base = Base::Owned(Array::from(&*bytes));
         self.under = Under::None;
         self.delta = Delta::default();

@@ -3,7 +3,7 @@
 use super::attestation::NewestFile;
 use super::file::{self, Before, FRAMES_AT, FileHeader};
 use super::frame::{self, FRAME_LEN_MAX, HEADER_LEN, Header, Kind, NEXT_FILE_LEN};
-use super::group::{self, GroupCommit, LogFile};
+use super::group_commit::{self, GroupCommit, LogFile};
 use super::{LogConfig, Position, Resume};
 use crate::id::Lsn;
 use std::sync::Arc;
@@ -29,12 +29,12 @@ pub struct Log {
     /// Length of the next file under normal load.
     next_len: u64,
     /// Length of the next file as it was asked for, 0 before; so that it is the same whether it was ready or not.
-    asked_len: u64,
+    requested_len: u64,
     /// Where frames end in this file: its length less the frame that ends it, or less after a resume.
     capacity: u64,
     /// Offset up to which `reserve` has nothing to do: half the file until the next one was asked for,
     /// then all of it.
-    quiet_until: u64,
+    unchecked_until: u64,
     /// Log bytes before the start of each file: (file, bytes), ascending.
     starts: Vec<(u64, u64)>,
 }
@@ -95,7 +95,8 @@ impl Log {
 
     fn start(disk: Arc<dyn Disk>, header: FileHeader, lsn: Lsn, config: LogConfig) -> Result<Log> {
         check_config(&config);
-        let file = group::build(&*disk, &header, None, 0, config.mapped).map_err(|failure| failure.error)?;
+        let file =
+            group_commit::build(&*disk, &header, None, 0, config.mapped).map_err(|failure| failure.error)?;
         let at = Resume {
             position: Position { file: header.number, offset: FRAMES_AT },
             lsn,
@@ -134,7 +135,7 @@ impl Log {
         let capacity = capacity.min(frames_end(header.file_len));
         let mut log = Log::on(disk, LogFile { header, crc, file, tail }, *at, config)?;
         log.capacity = capacity;
-        log.quiet_until = at.position.offset.midpoint(capacity);
+        log.unchecked_until = at.position.offset.midpoint(capacity);
         Ok(log)
     }
 
@@ -145,9 +146,9 @@ impl Log {
             shared,
             config,
             next_len: doubled(current.header.file_len, &config),
-            asked_len: 0,
+            requested_len: 0,
             capacity: frames_end(current.header.file_len),
-            quiet_until: current.header.file_len / 2,
+            unchecked_until: current.header.file_len / 2,
             header: current.header,
             file: current.file,
             tail: current.tail,
@@ -170,7 +171,7 @@ impl Log {
         }
         let len = frame::frame_len(body_len.min(FRAME_LEN_MAX)) as u64;
         let end = self.at.position.offset + len;
-        if end <= self.quiet_until {
+        if end <= self.unchecked_until {
             return Ok(());
         }
         self.make_room(body_len)
@@ -194,9 +195,9 @@ impl Log {
         } else {
             // The flusher makes the next file while this one takes its second half; so the writer does
             // not have to zero megabytes under its lock.
-            self.quiet_until = self.capacity;
-            self.asked_len = self.len_in_time();
-            self.shared.want_next(self.next_header(self.shared.fitting_len(self.asked_len)));
+            self.unchecked_until = self.capacity;
+            self.requested_len = self.len_in_time();
+            self.shared.want_next(self.next_header(self.shared.fitting_len(self.requested_len)));
         }
         Ok(())
     }
@@ -227,8 +228,8 @@ impl Log {
         self.shared.check_files()?;
         let own_len = (FRAMES_AT + len + NEXT_FILE_LEN as u64).next_multiple_of(FRAMES_AT);
         let oversize = own_len > self.next_len;
-        let asked_len = if self.asked_len == 0 { self.next_len } else { self.asked_len };
-        let wanted = own_len.max(self.shared.fitting_len(asked_len));
+        let requested_len = if self.requested_len == 0 { self.next_len } else { self.requested_len };
+        let wanted = own_len.max(self.shared.fitting_len(requested_len));
         let least = own_len.max(self.config.file_len_min);
         let next = self.shared.take_next(self.next_header(wanted)).or_else(|error| {
             // A disk without room for the file that the load calls for may have it for a small one.
@@ -263,7 +264,7 @@ impl Log {
         }
         (self.header, self.file, self.tail) = (next.header, next.file, next.tail);
         self.capacity = frames_end(self.header.file_len);
-        (self.quiet_until, self.asked_len) = (self.capacity / 2, 0);
+        (self.unchecked_until, self.requested_len) = (self.capacity / 2, 0);
         Ok(())
     }
 

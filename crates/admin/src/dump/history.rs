@@ -9,12 +9,12 @@
 //! cell is none. Entries of attributes that were deleted are left out. Links follow from the order, so a line has
 //! none.
 
-use crate::build::{Build, NewRecord};
+use crate::import::{NewRecord, StoreBuilder};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use vellum::records::row_header::Header;
 use vellum::records::{Entry, EntryKind};
-use vellum_types::schema::{ACTOR, ACTORS, ObjectSchema, Schema, Standing, history as h};
+use vellum_types::schema::{ACTOR, ACTORS, ObjectSchema, Schema, Status, history as h};
 use vellum_types::value::{Actor, Timestamp, ValueType};
 use vellum_types::{AttributeId, ObjectId, RecordId};
 use vellum_types::{Error, Result};
@@ -70,7 +70,7 @@ pub(super) fn line(
 ) -> Result<Option<String>> {
     let is_value = matches!(entry.kind, EntryKind::Value | EntryKind::Inserted);
     let attribute = object.attribute_by_id(entry.attribute).filter(|_| is_value);
-    if is_value && attribute.is_none_or(|attribute| attribute.standing() == Standing::Deleted) {
+    if is_value && attribute.is_none_or(|attribute| attribute.standing() == Status::Deleted) {
         return Ok(None);
     }
     let value_type = ValueType::ALL.get(entry.value_type as usize).filter(|_| is_value);
@@ -108,7 +108,7 @@ pub(super) struct Past {
 
 impl Past {
     /// The number of an actor, who is put into the store at the first mention.
-    pub(super) fn actor(&mut self, build: &mut Build, text: Option<&str>) -> Result<u32> {
+    pub(super) fn actor(&mut self, build: &mut StoreBuilder, text: Option<&str>) -> Result<u32> {
         let Some(text) = text else { return Ok(0) };
         let actor: Actor = text.parse()?;
         if let Some(number) = self.actors.get(&actor) {
@@ -129,7 +129,7 @@ impl Past {
     }
 
     /// Puts an entry into the store.
-    pub(super) fn add(&mut self, build: &mut Build, schema: &Schema, line: &str) -> Result<()> {
+    pub(super) fn add(&mut self, build: &mut StoreBuilder, schema: &Schema, line: &str) -> Result<()> {
         let line: EntryLine =
             serde_json::from_str(line).map_err(|error| Error::invalid_input(error.to_string()))?;
         let object = schema.object(&line.history)?;

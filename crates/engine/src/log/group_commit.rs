@@ -81,7 +81,7 @@ struct State {
     retired: Vec<Box<dyn LogTail>>,
     spare: Option<Spare>,
     /// New files are made of the reserve alone.
-    frugal: bool,
+    reserve_only: bool,
     stopped: bool,
 }
 
@@ -155,7 +155,7 @@ impl GroupCommit {
                 told: false,
                 retired: Vec::new(),
                 spare: None,
-                frugal: false,
+                reserve_only: false,
                 stopped: false,
             }),
             ended: Condvar::new(),
@@ -429,7 +429,7 @@ impl GroupCommit {
     pub(super) fn fitting_len(&self, len: u64) -> u64 {
         // A disk that does not say how much is free says so when the file is made.
         let part = self.disk.free_len().map_or(len, |free| free / FREE_PART / FRAMES_AT * FRAMES_AT);
-        let part = if self.state.lock().frugal { 0 } else { part };
+        let part = if self.state.lock().reserve_only { 0 } else { part };
         len.min(part.max(self.config.file_len_min))
     }
 
@@ -453,7 +453,7 @@ impl GroupCommit {
         let retired = std::mem::take(&mut state.retired);
         let Next::Wanted(header) = state.next else { return Ok(()) };
         self.check(&state)?;
-        if state.frugal {
+        if state.reserve_only {
             // The writer makes it when it needs it.
             state.next = Next::Unasked;
             return Ok(());
@@ -487,9 +487,9 @@ impl GroupCommit {
             return Ok(file);
         }
         let spare = state.spare.take_if(|spare| spare.len == header.file_len);
-        let frugal = state.frugal;
+        let reserve_only = state.reserve_only;
         drop(state);
-        if frugal && let Some(file) = self.take_reserve(header)? {
+        if reserve_only && let Some(file) = self.take_reserve(header)? {
             return Ok(file);
         }
         self.build(&header, spare)
@@ -497,14 +497,14 @@ impl GroupCommit {
 
     /// Crash rule 12: while a checkpoint runs in the room that was reserved, no file is made of it, and none
     /// waits to be used again.
-    pub fn be_frugal(&self, frugal: bool) {
+    pub fn set_reserve_only(&self, reserve_only: bool) {
         let mut state = self.state.lock();
-        state.frugal = frugal;
+        state.reserve_only = reserve_only;
         while matches!(state.next, Next::Preparing) {
             self.ended.wait(&mut state);
         }
         drop(state);
-        if frugal {
+        if reserve_only {
             self.remove_spare();
         }
     }

@@ -568,6 +568,6 @@ mod tests {
     #[test]
     fn the_table_above_is_the_layout() {
         let fields = [USED.row("used"), DEAD.row("dead")];
-        vellum_bytes::assert_offset_table(include_str!("text.rs"), DATA_START, &fields);
+        vellum_bytes::assert_offset_table(include_str!("varlen.rs"), DATA_START, &fields);
     }
 }
