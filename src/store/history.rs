@@ -117,7 +117,7 @@ impl Object {
     /// `NotHistoric`; `RecordNotFound` when no record with this id was deleted; a conflict when its keys or its id
     /// were taken since; `MissingRequired` when history does not have a required value.
     pub fn restore(&self, id: RecordId) -> Result<Outcome> {
-        self.store().one_outcome(|staging| staging.restore(self.name(), id))
+        self.store().outcomes(|txn| txn.restore(self.name(), id)).map(|(outcome, _)| outcome)
     }
 
     /// Says what an attribute was in an interval of the past. Gaps may stay; an interval in which there is a value
@@ -135,7 +135,8 @@ impl Object {
     ) -> Result<Outcome> {
         let (key, value) = (key.into(), value.into());
         self.store()
-            .one_outcome(|staging| staging.insert_past(self.name(), &key, attribute, &value, (from, until)))
+            .outcomes(|txn| txn.insert_past(self.name(), &key, attribute, &value, (from, until)))
+            .map(|(outcome, _)| outcome)
     }
 }
 
@@ -159,11 +160,7 @@ impl Store {
     /// `NotHistoric` when history has nothing of such a commit; `PreconditionFailed` when something of it was changed
     /// again since, naming the record; and as [`Store::apply`].
     pub fn revert(&self, lsn: Lsn) -> Result<Vec<Outcome>> {
-        let (mut outcomes, new) = self.outcomes(|staging| staging.revert(lsn))?;
-        for outcome in &mut outcomes {
-            outcome.lsn = new;
-        }
-        Ok(outcomes)
+        self.outcomes(|txn| txn.revert(lsn)).map(|(outcomes, _)| outcomes)
     }
 }
 

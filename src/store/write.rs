@@ -2,9 +2,10 @@
 
 use super::Store;
 use super::commit::Commit;
-use crate::txn::resolve::Staging;
-use crate::txn::{Context, Held, Once, Outcome};
-use vellum_engine::Lsn;
+use crate::records::Records;
+use crate::txn::transaction::Transaction;
+use crate::txn::{Context, Once, Outcome, Stamp, prefault};
+use vellum_engine::{Held, Lsn};
 use vellum_types::schema::Schema;
 use vellum_types::value::{Name, Record, Value};
 use vellum_types::{Action, Key, Mutation, Patch};
@@ -15,7 +16,7 @@ use vellum_types::{ErrorKind, Result};
 /// Made by [`Store::transaction`].
 #[derive(Debug)]
 pub struct Txn<'a> {
-    staging: Staging<'a>,
+    inner: Transaction<'a>,
 }
 
 impl Txn<'_> {
@@ -24,7 +25,7 @@ impl Txn<'_> {
     /// # Errors
     /// Every refusal; the transaction may go on without this mutation.
     pub fn apply(&mut self, mutation: &Mutation) -> Result<Outcome> {
-        self.staging.mutate(mutation)
+        self.inner.execute(mutation)
     }
 
     fn run(&mut self, object: &str, action: Action, key: Option<Key>, patch: Patch) -> Result<Outcome> {
@@ -68,7 +69,7 @@ impl Txn<'_> {
     /// # Errors
     /// `ObjectNotFound`, `MatchNotUnique`, `Corrupt`.
     pub fn get(&mut self, object: &str, key: impl Into<Key>) -> Result<Option<Record>> {
-        self.staging.get(object, &key.into())
+        self.inner.get(object, &key.into())
     }
 }
 
@@ -107,10 +108,7 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn submit_batch(&self, mutations: &[Mutation]) -> Result<(Vec<Outcome>, Commit)> {
-        let (mut outcomes, lsn) = self.write(false, |staging| stage_all(staging, mutations))?;
-        for outcome in &mut outcomes {
-            outcome.lsn = lsn;
-        }
+        let (outcomes, lsn) = self.write(false, |txn| execute_all(txn, mutations))?;
         Ok((outcomes, Commit::new(self.engine(), lsn)))
     }
 
@@ -138,7 +136,7 @@ impl Store {
     /// `RequestConflict` when the key was used for another request, and as [`Store::apply`]. What is refused
     /// stores no key.
     pub fn apply_once(&self, once: &Once, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
-        self.outcomes(|staging| staging.once(once, mutations)).map(|(outcomes, _)| outcomes)
+        self.outcomes(|txn| txn.once(once, mutations)).map(|(answer, _)| answer.outcomes)
     }
 
     /// Carries out mutations each on its own, in order, and waits once at the end: one that is refused
@@ -151,15 +149,14 @@ impl Store {
         let (mut names, mut newest) = (Vec::new(), None);
         let mut answers = Vec::with_capacity(mutations.len());
         for (position, mutation) in mutations.iter().enumerate() {
-            let result = self.write(false, |staging| {
-                staging.state.stage.names.clone_from(&names);
-                staging.state.stage.position = position;
-                let outcome = staging.mutate(mutation)?;
-                Ok((outcome, staging.state.stage.names.clone()))
+            let result = self.write(false, |txn| {
+                txn.state.stage.names.clone_from(&names);
+                txn.state.stage.position = position;
+                let outcome = txn.execute(mutation)?;
+                Ok((outcome, txn.state.stage.names.clone()))
             });
             answers.push(match result {
-                Ok(((mut outcome, named), lsn)) => {
-                    outcome.lsn = lsn;
+                Ok(((outcome, named), lsn)) => {
                     names = named;
                     newest = Some(lsn);
                     Ok(outcome)
@@ -181,13 +178,13 @@ impl Store {
     /// # Errors
     /// As [`Store::apply_batch`].
     pub fn dry_run(&self, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
-        self.write_with(|context, state| {
+        self.write_with(|context, held| {
             let (catalog, root) = (context.records.catalog(), context.records.pages.live());
-            let mut staging = Staging { state, context, catalog: &catalog, root: &root, single: false };
-            let mut outcomes = stage_all(&mut staging, mutations)?;
+            let state = &mut **held;
+            let mut txn = Transaction { state, context, catalog: &catalog, root: &root, single: false };
+            let mut outcomes = execute_all(&mut txn, mutations)?;
             let applied = context.records.applied();
-            let lsn = if staging.check_end()? { applied.next() } else { applied };
-            outcomes.iter_mut().for_each(|outcome| outcome.lsn = lsn);
+            outcomes.stamp(if txn.check_end()? { applied.next() } else { applied });
             Ok(outcomes)
         })
     }
@@ -209,16 +206,11 @@ impl Store {
     /// # Errors
     /// As [`Store::transaction`].
     pub fn submit_transaction<T>(&self, body: impl FnOnce(&mut Txn<'_>) -> Result<T>) -> Result<(T, Commit)> {
-        let (value, lsn) = self.write_with(|context, state| {
-            let inside = self.engine().enter_transaction();
-            let (catalog, root) = (context.records.catalog(), context.records.pages.live());
-            let (catalog, root) = (&*catalog, &**root);
-            let mut txn = Txn { staging: Staging { state, context, catalog, root, single: false } };
-            let value = body(&mut txn);
-            drop(inside);
-            let value = value?;
-            Ok((value, self.commit(&mut txn.staging)?))
-        })?;
+        let body = |inner: &mut Transaction<'_>| {
+            let _inside = self.engine().enter_transaction();
+            body(&mut Txn { inner: inner.reborrow() })
+        };
+        let (value, lsn) = self.commit_with(false, body, |_, _| {})?;
         Ok((value, Commit::new(self.engine(), lsn)))
     }
 
@@ -261,15 +253,15 @@ impl Store {
     /// `InvalidSchema` for changes that are none; `MissingRequired`, `UniqueConflict`, `InvalidValue` or
     /// `LimitExceeded` when records are in the way, which [`Error::records`](crate::Error::records) names.
     pub fn change_schema(&self, json: &str) -> Result<Lsn> {
-        let ((), lsn) = self.outcomes(|staging| staging.stage_changes(json))?;
+        let ((), lsn) = self.outcomes(|txn| txn.stage_changes(json))?;
         Ok(lsn)
     }
 
     fn alter(&self, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<Lsn> {
-        let ((), lsn) = self.write(false, |staging| {
-            let mut schema = staging.catalog.schema.clone();
+        let ((), lsn) = self.write(false, |txn| {
+            let mut schema = txn.catalog.schema.clone();
             change(&mut schema)?;
-            staging.state.stage.schema = Some(schema);
+            txn.state.stage.schema = Some(schema);
             Ok(())
         })?;
         self.settle(lsn)?;
@@ -277,26 +269,17 @@ impl Store {
     }
 
     fn commit_one(&self, mutation: &Mutation) -> Result<(Outcome, Lsn)> {
-        let (mut outcome, lsn) = self.write(true, |staging| staging.mutate(mutation))?;
-        outcome.lsn = lsn;
-        Ok((outcome, lsn))
+        self.write(true, |txn| txn.execute(mutation))
     }
 
-    /// Stages with `body` as one transaction, and waits.
-    pub(super) fn outcomes<T>(&self, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
+    /// Commits what `body` stages as one transaction, and waits.
+    pub(super) fn outcomes<T: Stamp>(
+        &self,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<(T, Lsn)> {
         let (value, lsn) = self.write(false, body)?;
         self.settle(lsn)?;
         Ok((value, lsn))
-    }
-
-    /// [`Store::outcomes`] for a body with one outcome.
-    pub(super) fn one_outcome(
-        &self,
-        body: impl FnOnce(&mut Staging<'_>) -> Result<Outcome>,
-    ) -> Result<Outcome> {
-        let (mut outcome, lsn) = self.outcomes(body)?;
-        outcome.lsn = lsn;
-        Ok(outcome)
     }
 
     fn settle(&self, lsn: Lsn) -> Result<()> {
@@ -304,39 +287,74 @@ impl Store {
     }
 }
 
-/// Stages mutations one after the other; an error says at which it stopped.
-fn stage_all(staging: &mut Staging<'_>, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+/// Executes mutations one after the other; an error says at which it stopped.
+fn execute_all(txn: &mut Transaction<'_>, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(mutations.len());
     for (position, mutation) in mutations.iter().enumerate() {
-        staging.state.stage.position = position;
-        outcomes.push(staging.mutate(mutation).map_err(|error| error.at_position(position))?);
+        txn.state.stage.position = position;
+        outcomes.push(txn.execute(mutation).map_err(|error| error.at_position(position))?);
     }
     Ok(outcomes)
 }
 
 impl Store {
-    /// Stages with `body` and commits. The LSN is that of the commit, or of the newest one before when
-    /// nothing changed.
-    fn write<T>(&self, single: bool, body: impl FnOnce(&mut Staging<'_>) -> Result<T>) -> Result<(T, Lsn)> {
-        self.write_with(|context, state| {
-            let (catalog, root) = (context.records.catalog(), context.records.pages.live());
-            let mut staging = Staging { state, context, catalog: &catalog, root: &root, single };
-            let value = body(&mut staging)?;
-            Ok((value, self.commit(&mut staging)?))
+    /// Commits what `body` stages. The LSN, of the outcomes too, is that of the commit, or of the newest one before
+    /// where nothing changed.
+    fn write<T: Stamp>(
+        &self,
+        single: bool,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<(T, Lsn)> {
+        self.commit_with(single, body, T::stamp)
+    }
+
+    fn commit_with<T>(
+        &self,
+        single: bool,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+        stamp: impl FnOnce(&mut T, Lsn),
+    ) -> Result<(T, Lsn)> {
+        self.write_with(|context, held| {
+            let (engine, records) = (&**self.engine(), context.records);
+            let (catalog, root) = (records.catalog(), records.pages.live());
+            let state = &mut **held;
+            let mut txn = Transaction { state, context, catalog: &catalog, root: &root, single };
+            let mut value = body(&mut txn)?;
+            let Some(room) = txn.prepare()? else {
+                stamp(&mut value, records.applied());
+                return Ok((value, records.applied()));
+            };
+            let mut is_again = false;
+            let lsn = engine.commit(held, room, |writer| {
+                if std::mem::replace(&mut is_again, true) {
+                    // A checkpoint may have taken pages out of memory: they are read again.
+                    writer.stage.forget_groups();
+                }
+                prefault(records, &root, &catalog, &mut writer.stage)
+            })?;
+            stamp(&mut value, lsn);
+            Ok((value, lsn))
         })
     }
 
-    fn write_with<T>(&self, body: impl FnOnce(&Context<'_>, Held<'_>) -> Result<T>) -> Result<T> {
+    fn write_with<T>(
+        &self,
+        body: impl FnOnce(&Context<'_>, &mut Held<'_, Records>) -> Result<T>,
+    ) -> Result<T> {
         let engine = &**self.engine();
-        let mut state = engine.writer()?;
+        let mut held = Clean(engine.writer()?);
         let _hold = engine.pages.hold();
-        state.stage.clear();
         let (source, actor) = (&*self.source, self.actor.as_deref());
-        body(&Context { engine, records: &engine.machine, source, actor }, state)
+        body(&Context { records: &engine.machine, source, actor }, &mut held.0)
     }
+}
 
-    /// Commits what is staged. The LSN is that of the newest commit before when nothing changed.
-    fn commit(&self, staging: &mut Staging<'_>) -> Result<Lsn> {
-        Ok(staging.commit()?.unwrap_or_else(|| self.records().applied()))
+/// The writer lock; the next transaction finds the buffers empty, and no page is kept for it.
+struct Clean<'a>(Held<'a, Records>);
+
+impl Drop for Clean<'_> {
+    fn drop(&mut self) {
+        self.0.stage.clear();
+        self.0.pages.clear_hint();
     }
 }

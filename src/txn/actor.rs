@@ -1,7 +1,7 @@
 //! Who commits: an actor becomes a number, which frames and headers carry.
 
-use super::resolve::Staging;
 use super::stage::Fate;
+use super::transaction::Transaction;
 use crate::records::{IndexKey, no_prefetch};
 use vellum_engine::RowId;
 use vellum_engine::index::key_hash;
@@ -9,7 +9,7 @@ use vellum_types::schema::{ACTOR, ACTORS};
 use vellum_types::value::{ValueType, append_key_bytes};
 use vellum_types::{Error, ErrorKind, Result};
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Looks the number of the actor up, and stages the actor where it never committed before.
     pub(super) fn stage_actor(&mut self) -> Result<()> {
         let Some(actor) = self.context.actor else { return Ok(()) };

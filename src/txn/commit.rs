@@ -1,9 +1,10 @@
 //! Commit: from a stage to a frame in the log and in the pages.
 
+use super::WriterState;
+use super::cells::touch_cell;
 use super::key::{ObjectRef, key_names};
-use super::resolve::{Staging, touch_cell};
 use super::stage::{Fate, NewKey, Stage, Staged};
-use super::{Context, WriterState};
+use super::transaction::Transaction;
 use crate::records::row_header::{self, SLOT_LEN};
 use crate::records::{
     AttributeLayout, Catalog, FREE_HEAD, ID_TREE, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, ROWS,
@@ -14,7 +15,7 @@ use vellum_engine::index::key_hash;
 use vellum_engine::index::{self, Moved};
 use vellum_engine::page::{Columns, slots};
 use vellum_engine::pages::{GroupState, Root};
-use vellum_engine::{self as engine, Lsn, Room, RowId};
+use vellum_engine::{self as engine, Room, RowId};
 use vellum_types::RecordId;
 use vellum_types::value::Timestamp;
 use vellum_types::{Conflict, Error, Result};
@@ -24,13 +25,13 @@ const ROW_IMAGES_LEN: u64 = 512;
 /// Versions and rows are 48 bits in the id index; 2^48 rows are more than any disk holds.
 const ROW_MAX: u64 = 1 << 48;
 
-impl Staging<'_> {
-    /// Commits what is staged. `None` when nothing changes: no frame, no LSN.
+impl Transaction<'_> {
+    /// Checks the end state of what is staged, and builds its redo record: the change that the engine commits.
+    /// `None` when nothing changes: no record, no LSN.
     ///
     /// # Errors
-    /// `UniqueConflict`, `DiskFull`, `LimitExceeded`, `Corrupt` in front of the frame: no trace. `Poisoned`
-    /// behind it.
-    pub(crate) fn commit(&mut self) -> Result<Option<Lsn>> {
+    /// `UniqueConflict`, `ReferenceRestricted`, `HistoryOverlap`, `LimitExceeded`, `Corrupt`: no trace.
+    pub(crate) fn prepare(&mut self) -> Result<Option<Room>> {
         if !self.has_changes()? {
             return Ok(None);
         }
@@ -46,20 +47,10 @@ impl Staging<'_> {
         if self.state.stage.keeps_history {
             self.link_entries();
         }
-        build_frame(&mut self.state, time);
+        build_frame(self.state, time);
         let stage = &self.state.stage;
         let only_frees = stage.records().iter().all(|staged| staged.fate == Fate::Delete);
-        let room = Room::new(stage.dirties, only_frees);
-        let Context { engine, records, .. } = *self.context;
-        let (root, catalog, mut is_again) = (self.root, self.catalog, false);
-        let lsn = engine.commit(&mut self.state, room, |writer| {
-            if std::mem::replace(&mut is_again, true) {
-                // A checkpoint may have taken pages out of memory: they are read again.
-                writer.stage.forget_groups();
-            }
-            touch(records, root, catalog, &mut writer.stage)
-        })?;
-        Ok(Some(lsn))
+        Ok(Some(Room::new(stage.dirties, only_frees)))
     }
 
     /// Times rise from commit to commit, so that a moment tells one state from the next.
@@ -308,7 +299,12 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
 }
 
 /// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
-fn touch(records: &Records, live: &Root, catalog: &Catalog, stage: &mut Stage) -> engine::Result<()> {
+pub(crate) fn prefault(
+    records: &Records,
+    live: &Root,
+    catalog: &Catalog,
+    stage: &mut Stage,
+) -> engine::Result<()> {
     let mut moved = std::mem::take(&mut stage.moved);
     moved.clear();
     for staged in stage.records() {

@@ -3,15 +3,15 @@
 
 use super::key::ObjectRef;
 use super::outcome::AttributeSet;
-use super::resolve::Staging;
+use super::transaction::Transaction;
 use vellum_types::Result;
-use vellum_types::value::{Name, Value};
+use vellum_types::value::Value;
 use vellum_types::{Mode, Patch};
 
 /// A member that the object does not know, and its value; `None` where it is named and its value does not count.
 pub(super) type Unknown<'p> = (&'p str, Option<&'p Value>);
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Gives a record in the making what no mutation needs to say: defaults, numbers, unknown members.
     pub(super) fn complete_new(
         &mut self,
@@ -87,18 +87,4 @@ impl Staging<'_> {
         };
         self.stage_cell(staged, layout, span, changed)
     }
-}
-
-/// What a key and a patch that has nothing else say of members that the object does not know.
-pub(super) fn plain_unknown<'p>(
-    object: ObjectRef<'_>,
-    key: &'p [(Name, Value)],
-    patch: &'p Patch,
-) -> Vec<Unknown<'p>> {
-    if !object.schema.is_open() {
-        return Vec::new();
-    }
-    let set = key.iter().chain(&patch.set).map(|(name, value)| (name.as_str(), Some(value)));
-    let clear = patch.clear.iter().map(|name| (name.as_str(), Some(&Value::Null)));
-    set.chain(clear).filter(|(name, _)| object.schema.takes_unknown(name)).collect()
 }

@@ -8,7 +8,7 @@
 use super::commit::conflict;
 use super::key::{ObjectRef, encode_key, is_shown};
 use super::outcome::AttributeSet;
-use super::resolve::Staging;
+use super::transaction::Transaction;
 use crate::records::{IndexKey, IndexLayout, ObjectLayout, prefetch};
 use vellum_engine::index::key_hash;
 use vellum_engine::pages::GroupState;
@@ -16,7 +16,7 @@ use vellum_types::Patch;
 use vellum_types::Result;
 use vellum_types::schema::Status;
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Looks the keys of a create up that is the whole transaction, where nothing but them can refuse it; and notes
     /// that they were looked up, so that the commit does not do it again.
     ///

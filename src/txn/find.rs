@@ -3,8 +3,8 @@
 
 use super::key::{ObjectRef, attribute_ref, choose_index, encode_key, meets, object_ref, refiners};
 use super::outcome::{AttributeSet, Outcome};
-use super::resolve::Staging;
 use super::stage::{Fate, Stage, StagedCell};
+use super::transaction::Transaction;
 use crate::records::{
     AttributeLayout, IndexKey, IndexLayout, KeyBuffers, ObjectLayout, for_each_key, in_group, no_prefetch,
     prefetch, read_cell, read_header, read_record,
@@ -39,7 +39,7 @@ fn several_values<'p>(
     value.as_list().filter(|values| values.len() > 1)
 }
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// The record with this key, as the transaction sees it.
     pub(super) fn locate(&mut self, object: ObjectRef<'_>, key: &Key) -> Result<Option<Located>> {
         match key {

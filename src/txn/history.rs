@@ -4,8 +4,8 @@
 //! Entries are staged when all else is, as creates in the same frame, and linked when rows are known. A record
 //! that is made under the id of one that was deleted goes on with that one's history.
 
-use super::resolve::Staging;
 use super::stage::Fate;
+use super::transaction::Transaction;
 use crate::records::row_header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, intervals, read_cell, read_header};
 use std::ops::Range;
@@ -54,7 +54,7 @@ struct Owner<'c> {
     before: Before,
 }
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Stages the entries of all records that keep history.
     ///
     /// # Errors

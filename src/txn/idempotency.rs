@@ -4,9 +4,9 @@
 //! The hash is of the mutations as they print themselves, which covers every member that a mutation has or will
 //! have. Requests that are kept no longer go as new ones come: a few rows are looked at with each, in turn.
 
-use super::outcome::{AttributeSet, Outcome};
-use super::resolve::Staging;
+use super::outcome::{AttributeSet, Outcome, Stamp};
 use super::stage::Fate;
+use super::transaction::Transaction;
 use crate::records::row_header::Header;
 use crate::records::{Catalog, IndexKey, ObjectLayout, ROWS, in_group, read_cell, read_header};
 use serde::{Deserialize, Serialize};
@@ -96,10 +96,25 @@ struct Met {
     outcome: Vec<u8>,
 }
 
-impl Staging<'_> {
+/// What a request under a key answers: what it does, or what it did the first time.
+pub(crate) struct Answer {
+    pub(crate) outcomes: Vec<Outcome>,
+    is_new: bool,
+}
+
+impl Stamp for Answer {
+    fn stamp(&mut self, lsn: Lsn) {
+        // The outcomes of a request that was met again have the LSN of its first commit.
+        if self.is_new {
+            self.outcomes.stamp(lsn);
+        }
+    }
+}
+
+impl Transaction<'_> {
     /// Stages mutations under a key, or answers what they did the first time. An LSN of 0 in an outcome stands
     /// for the commit to be made.
-    pub(crate) fn once(&mut self, once: &Once, mutations: &[Mutation]) -> Result<Vec<Outcome>> {
+    pub(crate) fn once(&mut self, once: &Once, mutations: &[Mutation]) -> Result<Answer> {
         if once.key.is_empty() || once.key.len() > KEY_LEN_MAX {
             let message =
                 format!("an idempotency key has 1 to {KEY_LEN_MAX} bytes, this one {}", once.key.len());
@@ -110,7 +125,7 @@ impl Staging<'_> {
         if let Some(met) = self.find_request(&once.key)? {
             if met.expires_at > now {
                 return match met.body_hash == body_hash {
-                    true => self.outcomes_of(&met.outcome),
+                    true => Ok(Answer { outcomes: self.outcomes_of(&met.outcome)?, is_new: false }),
                     false => Err(Error::new(
                         ErrorKind::RequestConflict,
                         format!("the idempotency key {:?} was used for another request", once.key),
@@ -121,7 +136,7 @@ impl Staging<'_> {
         }
         let mut outcomes = Vec::with_capacity(mutations.len());
         for mutation in mutations {
-            outcomes.push(self.mutate(mutation)?);
+            outcomes.push(self.execute(mutation)?);
         }
         // The request itself is a change, so there is a commit, and its number is known.
         let lsn = self.context.records.applied().next();
@@ -138,10 +153,7 @@ impl Staging<'_> {
             ],
         );
         self.sweep(now)?;
-        for outcome in &mut outcomes {
-            outcome.lsn = lsn;
-        }
-        Ok(outcomes)
+        Ok(Answer { outcomes, is_new: true })
     }
 
     fn find_request(&self, key: &str) -> Result<Option<Met>> {

@@ -22,9 +22,12 @@
 //! two keys all work in one transaction.
 
 mod actor;
+mod cells;
+mod check;
 mod commit;
 mod defaults;
 mod duplicate;
+mod execute;
 mod find;
 mod hashing;
 mod history;
@@ -33,22 +36,24 @@ pub(crate) mod key;
 mod outcome;
 mod plan;
 mod precedence;
+mod problems;
 mod references;
 mod relations;
-pub(crate) mod resolve;
 mod revert;
 mod schema_change;
 mod sequence;
 mod stage;
+pub(crate) mod transaction;
 
+pub(crate) use commit::prefault;
 pub(crate) use history::PastValue;
 pub use idempotency::Once;
+pub(crate) use outcome::Stamp;
 pub use outcome::{Other, Outcome};
 pub(crate) use stage::Stage;
 
 use crate::records::Records;
 use crate::redo::FrameBuilder;
-use vellum_engine::Engine;
 use vellum_types::RecordId;
 use vellum_types::value::{Actor, Timestamp};
 
@@ -63,9 +68,6 @@ pub struct WriterState {
     pub(crate) next_swept: u64,
 }
 
-/// The writer lock, held by the transaction that stages.
-pub(crate) type Held<'a> = vellum_engine::Held<'a, Records>;
-
 /// Where time and randomness come from; `Config` provides them.
 pub(crate) trait Source: Send + Sync {
     /// Nanoseconds since 1970.
@@ -76,7 +78,6 @@ pub(crate) trait Source: Send + Sync {
 
 /// What a commit needs beside the writer's state.
 pub(crate) struct Context<'a> {
-    pub(crate) engine: &'a Engine<Records>,
     pub(crate) records: &'a Records,
     pub(crate) source: &'a dyn Source,
     /// Who commits.

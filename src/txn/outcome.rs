@@ -1,5 +1,7 @@
 //! The answer of a mutation.
 
+use super::stage::{Fate, Mark};
+use super::transaction::Transaction;
 use crate::records::Catalog;
 use std::sync::Arc;
 use vellum_engine::Lsn;
@@ -88,6 +90,35 @@ pub struct Outcome {
     pub(crate) more: Option<Box<More>>,
 }
 
+/// What a transaction returns and learns its commit's LSN from: in one place, once the commit is made.
+pub(crate) trait Stamp {
+    /// Sets the LSN of each outcome in it.
+    fn stamp(&mut self, lsn: Lsn);
+}
+
+impl Stamp for () {
+    fn stamp(&mut self, _: Lsn) {}
+}
+
+impl Stamp for Outcome {
+    #[inline]
+    fn stamp(&mut self, lsn: Lsn) {
+        self.lsn = lsn;
+    }
+}
+
+impl Stamp for Vec<Outcome> {
+    fn stamp(&mut self, lsn: Lsn) {
+        self.iter_mut().for_each(|outcome| outcome.stamp(lsn));
+    }
+}
+
+impl<T: Stamp, U> Stamp for (T, U) {
+    fn stamp(&mut self, lsn: Lsn) {
+        self.0.stamp(lsn);
+    }
+}
+
 impl Outcome {
     pub(crate) fn more_mut(&mut self) -> &mut More {
         self.more.get_or_insert_default()
@@ -136,5 +167,37 @@ impl Outcome {
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         !self.created && self.changed.is_empty() && self.others().is_empty()
+    }
+}
+
+impl Transaction<'_> {
+    /// Adds what a mutation staged beside its own record.
+    pub(super) fn add_others(&self, outcome: &mut Outcome, mark: Mark) {
+        let others = self.others_since(mark, outcome.id);
+        if !others.is_empty() {
+            outcome.more_mut().others = others;
+        }
+    }
+
+    /// What a mutation staged beside its own record.
+    pub(super) fn others_since(&self, mark: Mark, own: RecordId) -> Vec<Other> {
+        let stage = &self.state.stage;
+        let other = |staged: usize| {
+            let record = stage.record(staged);
+            let object = self.catalog.schema.object_by_id(record.object)?;
+            let is_made_here = staged >= mark.count();
+            // A record that one mutation creates and deletes was never there.
+            let shown = record.id != own
+                && !record.object.is_system()
+                && (record.is_live() || record.fate == Fate::Delete || !is_made_here);
+            shown.then(|| Other {
+                object: object.name().into(),
+                id: record.id,
+                version: record.version,
+                created: record.fate == Fate::Create && is_made_here,
+                deleted: !record.is_live(),
+            })
+        };
+        stage.since(mark).into_iter().filter_map(other).collect()
     }
 }

@@ -3,14 +3,15 @@
 //! What counts is settled on the record as it was found, in front of the links: a link of a value that does not
 //! count is not followed, and one that changes this very record changes nothing of the choice.
 
+use super::check::reject_archived;
 use super::defaults::Unknown;
 use super::find::Located;
 use super::key::{ObjectRef, attribute_ref};
 use super::outcome::AttributeSet;
-use super::plan::Problems;
+use super::problems::Problems;
 use super::references::Scope;
-use super::resolve::{Staging, refuse_archived};
 use super::stage::Fate;
+use super::transaction::Transaction;
 use crate::records::AttributeLayout;
 use std::borrow::Cow;
 use vellum_types::Op;
@@ -94,7 +95,7 @@ impl<'p> Choice<'_, 'p> {
 /// Ops on a member that the object does not know, and so has no type for.
 const UNKNOWN_OPS: &str = "set, clear and set_if_empty";
 
-impl<'a> Staging<'a> {
+impl<'a> Transaction<'a> {
     /// Values and ops that count, with their links resolved.
     pub(super) fn chosen<'p>(
         &mut self,
@@ -257,7 +258,7 @@ impl<'a> Staging<'a> {
             let arena = &mut self.state.stage.arena;
             let start = arena.len();
             let at = Place { object: object.schema, attribute: schema, now };
-            let writable = refuse_archived(object.schema, schema, evaluate::written(op, present));
+            let writable = reject_archived(object.schema, schema, evaluate::written(op, present));
             match writable.and_then(|()| evaluate::apply(at, present.then_some(&cell), op, arena)) {
                 Ok(made) => {
                     let span = made.then_some(start..arena.len());

@@ -4,7 +4,7 @@
 
 use super::key::{ObjectRef, object_ref};
 use super::relations::references;
-use super::resolve::Staging;
+use super::transaction::Transaction;
 use std::borrow::Cow;
 use vellum_types::schema::AttributeSchema;
 use vellum_types::value::{Json, Name, Value, ValueType, excerpt};
@@ -43,7 +43,7 @@ impl At<'_> {
     }
 }
 
-impl<'a> Staging<'a> {
+impl<'a> Transaction<'a> {
     /// The value with its links resolved: ids, or null where a link may find nothing.
     pub(super) fn resolve_value<'p>(
         &mut self,
@@ -218,7 +218,7 @@ impl<'a> Staging<'a> {
                     let reason = "a reference cannot be to a record that is removed on the way";
                     return Err(at.error(ErrorKind::InvalidValue, reason));
                 }
-                let outcome = self.mutate_whole(target, mutation, depth + 1);
+                let outcome = self.execute_nested(target, mutation, depth + 1);
                 outcome.map(|outcome| Some(outcome.id)).map_err(|error| error.within(at.schema.key()))
             }
         }

@@ -14,11 +14,12 @@
 //! much as a scan of that column. What happens is the referring attribute's choice (`on_delete`); that a
 //! record may not go while it is named is judged at the end of the transaction.
 
+use super::check::missing_required;
 use super::find::Located;
 use super::key::ObjectRef;
 use super::outcome::Outcome;
-use super::resolve::{Staging, missing_required};
 use super::stage::{Emptied, Mark, Restricted};
+use super::transaction::Transaction;
 use crate::records::{AttributeLayout, ObjectLayout, read_cell, read_header};
 use vellum_engine::page::Columns;
 use vellum_engine::{GROUP_ROWS, RowId};
@@ -41,7 +42,7 @@ struct Turn {
     into: Option<RecordId>,
 }
 
-impl<'a> Staging<'a> {
+impl<'a> Transaction<'a> {
     pub(super) fn object_of(&self, id: ObjectId) -> ObjectRef<'a> {
         let schema = self.catalog.schema.object_by_id(id).expect("objects that attributes name exist");
         ObjectRef { schema, layout: self.catalog.object(id).expect("a layout for each object") }
@@ -129,13 +130,13 @@ impl<'a> Staging<'a> {
             let object = object.layout.id;
             self.state.stage.emptied.push(Emptied { object, attribute, record: id });
         }
-        let (staged, pushed) = self.open(object, located);
+        let (staged, pushed) = self.edit(object, located);
         let span = self.encode_any(object.schema, schema, &value)?;
         let mut changed = super::outcome::AttributeSet::default();
         self.stage_cell(staged, layout, span, &mut changed)?;
         if !changed.is_empty() {
             self.check_record_len(object, staged)?;
-            return self.opened_is_changed(object, staged, pushed, &Patch::default());
+            return self.edited_is_changed(object, staged, pushed, &Patch::default());
         }
         self.discard_if_unchanged(pushed);
         Ok(())

@@ -8,9 +8,10 @@ use super::PastValue;
 use super::find::Located;
 use super::key::{ObjectRef, not_found, object_ref};
 use super::outcome::{AttributeSet, Outcome};
+use super::problems::Problems;
 use super::relations::Partners;
-use super::resolve::Staging;
 use super::stage::Fate;
+use super::transaction::Transaction;
 use crate::records::row_header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, read_header};
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ impl Step {
     }
 }
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Stages a record that was deleted, as history has it.
     pub(crate) fn restore(&mut self, name: &str, id: RecordId) -> Result<Outcome> {
         let (mark, mut back) = (self.state.stage.mark(), Vec::new());
@@ -144,7 +145,9 @@ impl Staging<'_> {
         record.cells.sort_unstable_by_key(|cell| cell.attribute);
         record.origin = died.origin;
         record.moves_keys = true;
-        self.check_required(object, staged)?;
+        let mut problems = Problems::default();
+        self.check_required(object, staged, &mut problems);
+        problems.finish()?;
         self.check_record_len(object, staged)?;
         Ok(changed)
     }
@@ -336,14 +339,14 @@ impl Staging<'_> {
             return Err(changed_since(object, id, "it put a value into the past, which stays"));
         }
         let partners = self.partners(object, &current)?;
-        let (staged, pushed) = self.open(object, current);
+        let (staged, pushed) = self.edit(object, current);
         let changed = self.put_back(object, staged, &values, newer)?;
         if changed.is_empty() {
             let outcome = self.outcome(object, staged, changed, false, false);
             self.discard_if_unchanged(pushed);
             return outcome;
         }
-        self.opened_is_changed(object, staged, pushed, &Patch::default())?;
+        self.edited_is_changed(object, staged, pushed, &Patch::default())?;
         back.push((object.layout.id, staged, partners));
         self.outcome(object, staged, changed, false, true)
     }
@@ -396,7 +399,9 @@ impl Staging<'_> {
             };
             self.stage_cell(staged, layout, span, &mut changed)?;
         }
-        self.check_required_of(object, staged, &changed)?;
+        let mut problems = Problems::default();
+        self.check_cleared(object, staged, &changed, &mut problems);
+        problems.finish()?;
         self.check_record_len(object, staged)?;
         Ok(changed)
     }

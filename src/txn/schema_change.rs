@@ -1,7 +1,7 @@
 //! What a change of the schema demands of the records that are there: one walk over each object, under the
 //! writer lock, so that nothing comes in between. It reads all that the change itself will read (crash rule 8).
 
-use super::resolve::Staging;
+use super::transaction::Transaction;
 use crate::records::{Catalog, KeyBuffers, ObjectLayout, for_each_key_in, read_cell, read_header};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ fn is_deleted(object: &ObjectSchema, id: AttributeId) -> bool {
     object.attribute_by_id(id).is_none_or(|attribute| attribute.standing() == Status::Deleted)
 }
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Whether the records are as a change of the schema wants them.
     ///
     /// # Errors

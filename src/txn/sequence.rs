@@ -2,11 +2,11 @@
 //! counter plus an offset that the schema has. So a number is not spent by what fails, and never given twice.
 
 use super::key::ObjectRef;
-use super::resolve::Staging;
+use super::transaction::Transaction;
 use crate::records::COUNTER;
 use vellum_types::Result;
 
-impl Staging<'_> {
+impl Transaction<'_> {
     /// Gives a record in the making the number of each of its sequences.
     pub(super) fn give_numbers(&mut self, object: ObjectRef<'_>, staged: usize) -> Result<()> {
         let counter = self.next_counter(object, staged);
