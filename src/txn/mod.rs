@@ -43,6 +43,8 @@ mod revert;
 mod schema_change;
 mod sequence;
 mod stage;
+#[cfg(all(test, not(vellum_shuttle)))]
+mod tests;
 pub(crate) mod transaction;
 
 pub(crate) use commit::prefault;
