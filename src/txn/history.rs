@@ -4,44 +4,16 @@
 //! Entries are staged when all else is, as creates in the same frame, and linked when rows are known. A record
 //! that is made under the id of one that was deleted goes on with that one's history.
 
-use super::stage::Fate;
+use super::stage::{Before, Fate, PastValue, StagedEntry};
 use super::transaction::Transaction;
 use crate::records::row_header::Header;
 use crate::records::{Entry, EntryKind, ObjectLayout, in_group, intervals, read_cell, read_header};
-use std::ops::Range;
 use vellum_engine::pages::GroupGuard;
 use vellum_engine::{Lsn, RowId};
 use vellum_types::schema::history as h;
 use vellum_types::value::Timestamp;
 use vellum_types::{AttributeId, ObjectId, RecordId};
 use vellum_types::{Error, ErrorKind, Result};
-
-/// An entry that is staged, and the staged record whose history it is part of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StagedEntry {
-    staged: usize,
-    owner: usize,
-    before: Before,
-}
-
-/// The entry before another.
-#[derive(Clone, Copy, Debug)]
-enum Before {
-    /// One in the store, as a link; 0: none.
-    Stored(u64),
-    /// One of the same transaction.
-    Staged(usize),
-}
-
-/// A value that a caller inserts into the past of a staged record.
-#[derive(Clone, Debug)]
-pub(crate) struct PastValue {
-    pub(crate) owner: usize,
-    pub(crate) attribute: AttributeId,
-    pub(crate) cell: Range<usize>,
-    pub(crate) from: Timestamp,
-    pub(crate) until: Timestamp,
-}
 
 /// A record whose history a commit adds to.
 struct Owner<'c> {

@@ -48,11 +48,10 @@ mod tests;
 pub(crate) mod transaction;
 
 pub(crate) use commit::prefault;
-pub(crate) use history::PastValue;
 pub use idempotency::Once;
 pub(crate) use outcome::Stamp;
 pub use outcome::{Other, Outcome};
-pub(crate) use stage::Stage;
+pub(crate) use stage::{PastValue, Stage};
 
 use crate::records::Records;
 use crate::redo::FrameBuilder;

@@ -1,7 +1,6 @@
 //! What a transaction has staged so far: an overlay over the store that only its own reads see.
 
 use super::hashing::Hashing;
-use super::history::{PastValue, StagedEntry};
 use crate::records::KeyBuffers;
 use crate::redo::Origin;
 use std::collections::HashMap;
@@ -59,6 +58,33 @@ pub(crate) struct Staged {
     pub(crate) group: Option<GroupGuard>,
     /// Which mutation of the transaction staged it last.
     pub(crate) position: usize,
+}
+
+/// An entry that is staged, and the staged record whose history it is part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StagedEntry {
+    pub(super) staged: usize,
+    pub(super) owner: usize,
+    pub(super) before: Before,
+}
+
+/// The entry before another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    /// One in the store, as a link; 0: none.
+    Stored(u64),
+    /// One of the same transaction.
+    Staged(usize),
+}
+
+/// A value that a caller inserts into the past of a staged record.
+#[derive(Clone, Debug)]
+pub(crate) struct PastValue {
+    pub(crate) owner: usize,
+    pub(crate) attribute: AttributeId,
+    pub(crate) cell: Range<usize>,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// A place that a refused mutation goes back to.

@@ -30,6 +30,7 @@ mod audit;
 mod cache;
 mod checkpoint;
 mod compact;
+mod evacuate;
 mod mapped;
 pub mod node;
 mod page;
