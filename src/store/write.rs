@@ -320,12 +320,12 @@ impl Store {
             let state = &mut **held;
             let mut txn = Transaction { state, context, catalog: &catalog, root: &root, single };
             let mut value = body(&mut txn)?;
-            let Some(room) = txn.prepare()? else {
+            let Some(prepared) = txn.prepare()? else {
                 stamp(&mut value, records.applied());
                 return Ok((value, records.applied()));
             };
             let mut is_again = false;
-            let lsn = engine.commit(held, room, |writer| {
+            let lsn = engine.commit(held, prepared.only_frees, |writer| {
                 if std::mem::replace(&mut is_again, true) {
                     // A checkpoint may have taken pages out of memory: they are read again.
                     writer.stage.forget_groups();

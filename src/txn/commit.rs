@@ -15,7 +15,7 @@ use vellum_engine::index::key_hash;
 use vellum_engine::index::{self, Moved};
 use vellum_engine::page::{Columns, slots};
 use vellum_engine::pages::{GroupState, Root};
-use vellum_engine::{self as engine, Room, RowId};
+use vellum_engine::{self as engine, RowId};
 use vellum_types::RecordId;
 use vellum_types::value::Timestamp;
 use vellum_types::{Conflict, Error, Result};
@@ -25,13 +25,20 @@ const ROW_IMAGES_LEN: u64 = 512;
 /// Versions and rows are 48 bits in the id index; 2^48 rows are more than any disk holds.
 const ROW_MAX: u64 = 1 << 48;
 
+/// A change that is ready to be committed; its record lies in the writer's frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared {
+    /// Whether it is of deletes alone, which make room.
+    pub(crate) only_frees: bool,
+}
+
 impl Transaction<'_> {
     /// Checks the end state of what is staged, and builds its redo record: the change that the engine commits.
     /// `None` when nothing changes: no record, no LSN.
     ///
     /// # Errors
     /// `UniqueConflict`, `ReferenceRestricted`, `HistoryOverlap`, `LimitExceeded`, `Corrupt`: no trace.
-    pub(crate) fn prepare(&mut self) -> Result<Option<Room>> {
+    pub(crate) fn prepare(&mut self) -> Result<Option<Prepared>> {
         if !self.has_changes()? {
             return Ok(None);
         }
@@ -48,9 +55,8 @@ impl Transaction<'_> {
             self.link_entries();
         }
         build_frame(self.state, time);
-        let stage = &self.state.stage;
-        let only_frees = stage.records().iter().all(|staged| staged.fate == Fate::Delete);
-        Ok(Some(Room::new(stage.dirties, only_frees)))
+        let only_frees = self.state.stage.records().iter().all(|staged| staged.fate == Fate::Delete);
+        Ok(Some(Prepared { only_frees }))
     }
 
     /// Times rise from commit to commit, so that a moment tells one state from the next.
@@ -298,13 +304,14 @@ fn build_frame(state: &mut WriterState, commit_time: Timestamp) {
     }
 }
 
-/// Crash rule 8: everything that apply will read is read now, while a refusal leaves no trace.
+/// Crash rule 8: everything that apply will read is read now, while a rejection leaves no trace. Returns the bytes that
+/// images take of pages that become dirty, beside the frame's own, at most.
 pub(crate) fn prefault(
     records: &Records,
     live: &Root,
     catalog: &Catalog,
     stage: &mut Stage,
-) -> engine::Result<()> {
+) -> engine::Result<u64> {
     let mut moved = std::mem::take(&mut stage.moved);
     moved.clear();
     for staged in stage.records() {
@@ -341,9 +348,8 @@ pub(crate) fn prefault(
     }
     moved.extend(stage.new_keys.iter().map(|key| Moved { tree: key.tree, hash: key.hash, is_insert: true }));
     let buckets_len = index::touch(&records.pages, live, &mut moved)?;
-    stage.dirties = buckets_len + ROW_IMAGES_LEN * stage.records().len() as u64;
     stage.moved = moved;
-    Ok(())
+    Ok(buckets_len + ROW_IMAGES_LEN * stage.records().len() as u64)
 }
 
 fn note_old_keys(

@@ -185,8 +185,6 @@ pub(crate) struct Stage {
     pub(crate) next_rows: Vec<(ObjectId, u64, u64)>,
     /// What the indexes get and give up.
     pub(crate) moved: Vec<Moved>,
-    /// What images take of pages that become dirty, beside the frame's own bytes.
-    pub(crate) dirties: u64,
     /// Which mutation of the transaction is at hand.
     pub(crate) position: usize,
     /// What records that were staged before were like, newest last; only mutations of several records

@@ -7,9 +7,7 @@ use vellum_engine::index::{self, Moved, key_hash};
 use vellum_engine::page::varlen;
 use vellum_engine::pages::{GroupGuard, PageStore, Root, Writer};
 use vellum_engine::sync::atomic::{AtomicU64, Ordering};
-use vellum_engine::{
-    Durability, Engine, Handle, Lsn, Options, Result, Room, RowId, StateAt, StateMachine, TreeId,
-};
+use vellum_engine::{Durability, Engine, Handle, Lsn, Options, Result, RowId, StateAt, StateMachine, TreeId};
 
 /// Rows: one column of keys and one of values. Row numbers are given in order.
 const ROWS: TreeId = TreeId(1);
@@ -58,16 +56,18 @@ impl KeyValue {
         Ok(Some(value))
     }
 
-    /// Crash rule 8: reads what `apply` will read, while a failure leaves no trace.
-    fn prefault(&self, put: &Put) -> Result<()> {
+    /// Crash rule 8: reads what `apply` will read, while a failure leaves no trace. Returns an upper bound of what the
+    /// change adds to the images of a checkpoint.
+    fn prefault(&self, put: &Put) -> Result<u64> {
         let root = self.pages.live();
         match self.find(&root, &put.key)? {
-            Some((row, group)) => varlen::touch(&*group.state.read(), VALUES, row.slot()),
+            Some((row, group)) => varlen::touch(&*group.state.read(), VALUES, row.slot())?,
             None => {
                 let moved = Moved { tree: INDEX, hash: key_hash(self.seed, &put.key), is_insert: true };
-                index::touch(&self.pages, &root, &mut [moved]).map(drop)
+                index::touch(&self.pages, &root, &mut [moved])?;
             }
         }
+        Ok(16 * 1024 + 2 * (put.key.len() + put.value.len()) as u64)
     }
 }
 
@@ -144,8 +144,7 @@ pub fn put(engine: &Engine<KeyValue>, key: &[u8], value: &[u8]) -> Result<Lsn> {
     let mut held = engine.writer()?;
     let put = Put { key: key.to_vec(), value: value.to_vec() };
     (held.key, held.value) = (put.key.clone(), put.value.clone());
-    let room = Room::new(4096, false);
-    let lsn = engine.commit(&mut held, room, |_| engine.machine.prefault(&put))?;
+    let lsn = engine.commit(&mut held, false, |_| engine.machine.prefault(&put))?;
     drop(held);
     engine.wait(lsn, Durability::Sync)?;
     Ok(lsn)

@@ -47,7 +47,7 @@ extern crate self as vellum_engine;
 #[path = "../examples/key_value.rs"]
 mod key_value;
 
-pub use engine::{Engine, Handle, Health, Held, RecoveryReport, Room, Work};
+pub use engine::{Engine, Handle, Health, Held, RecoveryReport, Work};
 pub use id::{Address, GROUP_ROWS, Lsn, NUMBER_MAX, RowId, SegmentId, TreeId};
 pub use machine::{StateAt, StateMachine};
 pub use options::{Durability, OnProgress, Options, Progress};

@@ -75,3 +75,21 @@ fn rejected_mutation_takes_back_only_what_it_staged() {
     assert_eq!((staged.version, staged.cells.len()), (2, 1));
     world.step(|txn| txn.prepare()).unwrap().expect("the first change is there");
 }
+
+#[test]
+fn prefault_counts_what_this_change_adds_to_images() {
+    let mut world = World::new();
+    let mut images_len = |count: usize| {
+        for number in 0..count {
+            world.execute(&create("person", record! { "name" => format!("{number}") })).unwrap();
+        }
+        world.step(|txn| txn.prepare()).unwrap().unwrap();
+        let (catalog, root) = (world.records.catalog().clone(), world.records.pages.live().clone());
+        let len = prefault(&world.records, &root, &catalog, &mut world.writer.stage).unwrap();
+        world.writer.stage.clear();
+        len
+    };
+    let (one, ten) = (images_len(1), images_len(10));
+    assert!(ten > one, "{ten} bytes for ten records, {one} for one");
+    assert_eq!(images_len(1), one, "the change before does not count");
+}

@@ -18,31 +18,25 @@ use crate::pages::Writer as PageWriter;
 use crate::sync::atomic::Ordering;
 use vellum_bytes::{Error, ErrorKind, Result};
 
-/// The room that a commit needs.
+/// The room that a commit needs on the disk.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub(super) struct Room {
     /// Bytes of its log record.
     pub(super) record_len: usize,
     /// Bytes that it adds to the images of the next checkpoint, at most.
-    pub images_len: u64,
+    pub(super) images_len: u64,
     /// Whether it only frees: such a commit goes on in what is left to it when others are rejected.
-    pub only_frees: bool,
-}
-
-impl Room {
-    /// Room for images; the record's is known to the engine.
-    #[must_use]
-    pub fn new(images_len: u64, only_frees: bool) -> Room {
-        Room { record_len: 0, images_len, only_frees }
-    }
+    pub(super) only_frees: bool,
 }
 
 impl<S: StateMachine> Engine<S> {
     /// Commits the change that the writer has staged, and returns its LSN. It is applied then, and durable once
     /// [`Engine::wait`] returns.
     ///
-    /// `prefault` reads all that `apply` will read (crash rule 8), so that damage is met while nothing is written. It
-    /// runs again after a checkpoint made room, which may have taken pages out of memory.
+    /// `prefault` reads all that `apply` will read (crash rule 8), so that damage is met while nothing is written, and
+    /// returns how many bytes the change adds to the images of the next checkpoint, at most. It runs again after a
+    /// checkpoint made room, which may have taken pages out of memory. A change that `only_frees` goes on in what is
+    /// left to it on a full disk.
     ///
     /// # Errors
     /// Before the record is appended: what `prefault` returns; `DiskFull`. Nothing changed then. After: `Poisoned`.
@@ -50,13 +44,14 @@ impl<S: StateMachine> Engine<S> {
     pub fn commit(
         &self,
         held: &mut Held<'_, S>,
-        room: Room,
-        mut prefault: impl FnMut(&mut S::Writer) -> Result<()>,
+        only_frees: bool,
+        mut prefault: impl FnMut(&mut S::Writer) -> Result<u64>,
     ) -> Result<Lsn> {
         let record_len = S::encoded_len(&S::staged(&held.machine));
-        let (room, mut tries) = (Room { record_len, ..room }, Tries::default());
+        let mut tries = Tries::default();
         loop {
-            prefault(&mut held.machine)?;
+            let images_len = prefault(&mut held.machine)?;
+            let room = Room { record_len, images_len, only_frees };
             let Err(error) = self.admit(held, &room) else { break };
             if error.kind() != ErrorKind::DiskFull || !self.make_room(held, &mut tries)? {
                 return Err(error);

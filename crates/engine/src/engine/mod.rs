@@ -24,7 +24,7 @@ mod stats;
 mod superblocks;
 
 pub use background::Work;
-pub use commit::Room;
+use commit::Room;
 pub use recover::{Recovered, RecoveryReport};
 pub use stats::{FileStats, Health};
 
