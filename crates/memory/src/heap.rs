@@ -7,7 +7,7 @@
 //! of a process. Nothing that lies here outlives what holds it: [`Array`] and [`Shared`] free it as they drop.
 //!
 //! What it buys: `benches/src/bin/random_patch.rs` (decision 0004). Its tests run under Miri too, where pieces come
-//! from the system's allocator: `cargo +nightly miri test -p vellum --lib heap`. In fuzz targets the sanitizer's
+//! from the system's allocator: `cargo +nightly miri test -p vellum-memory`. In fuzz targets the sanitizer's
 //! allocator stands in for it, so that it sees each block; the target `heap` tries the pool itself.
 
 #![expect(unsafe_code, reason = "an allocator hands out raw memory")]
