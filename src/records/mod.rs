@@ -1,4 +1,4 @@
-//! The state at an LSN: row groups, indexes, the schema. [`Records::apply`] is the only mutator: the
+//! The state at an LSN: row groups, indexes, the schema. [`apply`](vellum_engine::StateMachine::apply) is the only mutator: the
 //! live path, recovery and replication call it with the same frame.
 //!
 //! # Trees

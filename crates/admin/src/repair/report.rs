@@ -26,7 +26,7 @@ pub struct Loss {
     pub reason: String,
 }
 
-/// What [`vellum::Repair`] did.
+/// What [`Repair`](super::Repair) did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {

@@ -257,7 +257,7 @@ pub fn spare_name(number: u64) -> String {
     format!("spare-{number:08}")
 }
 
-/// Whether a name is one of [`new_name`] or [`spare_name`]: left over, and free to remove.
+/// Whether a name is one of `new_name` or `spare_name`: left over, and free to remove.
 pub fn is_leftover(name: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(number) = name.strip_prefix("spare-") {

@@ -11,7 +11,7 @@
 //!
 //! | column            | page                                                              |
 //! |-------------------|-------------------------------------------------------------------|
-//! | 0                 | header page: one 64-byte slot a row ([`header`])                   |
+//! | 0                 | rows as the state machine heads them: one 64-byte slot a row in vellum |
 //! | c << 16           | slots of the attribute whose schema column is c ≥ 1 ([`slots`])    |
 //! | c << 16 + b, b≥1  | heap buffer b of a text column ([`varlen`])                          |
 //!

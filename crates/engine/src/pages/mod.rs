@@ -4,9 +4,9 @@
 //!
 //! # In memory
 //!
-//! [`tree`] holds the live page table; [`page`] one page. The writer is whoever holds the [`Writer`]
+//! `tree` holds the live page table; `page` one page. The writer is whoever holds the [`Writer`]
 //! (the store keeps it under the writer lock). Readers go through [`PageStore::live`] or a
-//! [`Snapshot`] and take a group's latch to read its pages.
+//! [`View`] and take a group's latch to read its pages.
 //!
 //! # On disk
 //!
@@ -132,7 +132,7 @@ impl Writer {
         self.expected = group;
     }
 
-    /// Takes back what [`Writer::expect`] said.
+    /// Takes back what [`Writer::hint_group`] said.
     #[inline]
     pub fn clear_hint(&mut self) {
         self.expected = None;

@@ -65,7 +65,7 @@ impl ImageRef {
         crate::page::image::image_len(self.payload_len as usize) as u64
     }
 
-    /// Writes it into [`ImageRef::LEN`] bytes.
+    /// Writes it into [`REF_LEN`] bytes.
     pub fn put(self, bytes: &mut [u8]) {
         SEGMENT.put(bytes, self.segment.0);
         PLACE.put(bytes, self.place);

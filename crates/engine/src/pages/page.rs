@@ -124,7 +124,7 @@ struct OnDisk {
     lost: Option<Arc<Error>>,
 }
 
-/// One page. In this order, what a read needs comes first ([`READ_LEN`]), then what a write in place does.
+/// One page. In this order, what a read needs comes first (`READ_LEN`), then what a write in place does.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Page {
