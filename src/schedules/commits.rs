@@ -196,7 +196,7 @@ fn the_logs_reserve_is_the_writers_or_a_checkpoints_and_never_both() {
         world.shared.set_reserve_only(true);
         world.shared.keep_reserve().expect("a sound disk");
         let writer = spawn(&world, |world| {
-            (0..3).for_each(|_| drop(world.commit(3000)));
+            (0..3).for_each(|_| _ = world.commit(3000));
         });
         world.shared.give_up_reserve();
         join_all(vec![writer]);

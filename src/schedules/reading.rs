@@ -30,7 +30,9 @@ pub(super) fn config() -> Config {
 
 /// No memory for clean pages: what a checkpoint has written is read from its images again.
 fn keep_nothing() -> Config {
-    Config { dirty_budget: 0, ..config() }
+    let mut config = config();
+    config.engine.dirty_budget = 0;
+    config
 }
 
 fn account(number: i64) -> Key {

@@ -50,16 +50,19 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Places.
     #[inline]
     pub fn len(&self) -> usize {
         self.loaded.len()
     }
 
+    /// One place.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Slot<'_, T>> {
         Some(Slot { loaded: self.loaded.get(index)?, stored: self.stored.get(index)? })
     }
 
+    /// All places.
     pub fn iter(&self) -> impl Iterator<Item = Slot<'_, T>> {
         self.loaded.iter().zip(&self.stored).map(|(loaded, stored)| Slot { loaded, stored })
     }

@@ -4,6 +4,8 @@
 //! time out, whatever the clock says, and a swapped pointer is one step. Orders weaker than sequential
 //! consistency are not modelled.
 
+#![expect(missing_docs, reason = "the names and methods are those of what they stand for")]
+
 pub use arc_swap::Guard;
 pub use shuttle::sync::{atomic, mpsc};
 pub use shuttle::thread;
