@@ -154,21 +154,21 @@ impl<S: StateMachine> Engine<S> {
         self.disk.free_len().is_ok_and(|free| free < wanted)
     }
 
-    /// Gives up what is reserved, and log files that wait to be used. Writers wait until it is reserved again: what
-    /// they took would be this checkpoint's.
+    /// Releases what is reserved, and the log file that was prepared ahead. Writers wait until there is a reserve again:
+    /// they would take the room of this checkpoint.
     fn release_reserves(&self) {
-        // Nobody is being admitted; a store that stopped admits nobody.
+        // No commit is being admitted under the lock; a poisoned engine admits none.
         let writer = self.lock_writer();
         self.short_of_space.store(true, Ordering::Relaxed);
         self.admitted_until.store(0, Ordering::Relaxed);
         self.reserve.give_up(&*self.disk);
-        if let (Ok(_), Some(writing)) = (&writer, &self.writing) {
-            // Under the lock: the writer may be about to go on in that file.
-            writing.shared.remove_next();
-        }
-        drop(writer);
         if let Some(writing) = &self.writing {
+            // Waits for a file that is being prepared, so that it is removed too.
             writing.shared.set_reserve_only(true);
+            if writer.is_ok() {
+                // Under the lock: the writer may be about to go on in that file.
+                writing.shared.remove_next();
+            }
         }
     }
 
@@ -264,5 +264,60 @@ fn install_all<S: StateMachine>(engine: &Engine<S>, written: &mut crate::pages::
         if all {
             return Ok(());
         }
+    }
+}
+
+#[cfg(all(test, not(vellum_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::key_value::{KeyValue, put};
+    use crate::{Handle, Options};
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::sync_channel;
+    use std::time::{Duration, Instant};
+    use vellum_disk::Disk;
+    use vellum_sim::{MemDisk, Op};
+
+    /// The hook holds the preparing thread while it creates the next log file, until the checkpoint has begun to
+    /// release the reserves. The file must not stay: its room is the checkpoint's.
+    #[test]
+    fn log_file_that_is_being_prepared_is_released_with_the_reserves() {
+        let disk = MemDisk::new();
+        let first = || KeyValue::encode(&(b"key", b"value"), &mut Vec::new()).to_vec();
+        let lengths = Some((32 << 10, 32 << 10));
+        let options = Options { background: false, log_file_len: lengths, ..Options::default() };
+        let store = Handle::<KeyValue>::create(Arc::new(disk.clone()), options, first).unwrap();
+        let engine = store.engine().clone();
+        let (preparing, is_preparing) = sync_channel(16);
+        let may_go_on = Arc::new(AtomicBool::new(false));
+        let hook_may_go_on = may_go_on.clone();
+        disk.on_call(move |event| {
+            let thread = std::thread::current();
+            if event.op == Op::Create && thread.name() == Some("vellum-log-files") {
+                preparing.try_send(()).ok();
+                let started = Instant::now();
+                while !hook_may_go_on.load(Ordering::Acquire) && started.elapsed() < Duration::from_secs(60) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for number in 0..20_u32 {
+            put(&engine, &number.to_le_bytes(), &[7; 1000]).unwrap();
+        }
+        is_preparing.recv().unwrap();
+        let releasing = std::thread::spawn({
+            let engine = engine.clone();
+            move || engine.release_reserves()
+        });
+        while !engine.short_of_space.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        may_go_on.store(true, Ordering::Release);
+        releasing.join().unwrap();
+        disk.no_hook();
+        let names = disk.list().unwrap();
+        let newest = names.iter().filter_map(|name| crate::log::log_number(name)).max();
+        let current = engine.lock_writer().unwrap().log.resume_point().position.file;
+        assert_eq!(newest, Some(current), "{names:?}");
     }
 }
