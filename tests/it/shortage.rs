@@ -227,9 +227,9 @@ fn threads_that_commit_while_one_makes_room_lose_nothing() {
 
 #[test]
 fn a_store_that_rejects_commits_takes_every_delete_and_then_commits_again() {
-    // A checkpointer empties segments in another order each time, and a thread that prepares log files takes their room
-    // earlier or later: how many creates find room on a disk as small as this is promised without threads alone.
-    for (config, promised_part) in ways().into_iter().zip([None, Some(100), Some(1)]) {
+    // With a checkpointer of its own the store empties segments in another order each time; how many creates find room
+    // on a disk as small as this is promised without one alone.
+    for (config, is_promised) in ways().into_iter().zip([false, true, true]) {
         let disk = limited(16 << 20);
         let store = config.create_on(on(&disk), &companies()).unwrap();
         let (count, _) = fill(&store, 1);
@@ -242,9 +242,7 @@ fn a_store_that_rejects_commits_takes_every_delete_and_then_commits_again() {
         }
         // Pages that hold fewer records stay as long as they were, so less comes back than went.
         let (next, error) = load(&store, 1, count, count + count / 8);
-        let (found, wanted) = (next - count, count / 8);
-        let is_kept = promised_part.is_none_or(|part| found >= wanted / part);
-        assert!(error.is_none() || is_kept, "{config:?}: {found} of {wanted} found room");
+        assert!(error.is_none() || !is_promised, "{config:?}: {} of {} found room", next - count, count / 8);
         assert_eq!(store.health().poisoned, None);
     }
 }
