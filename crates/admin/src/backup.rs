@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing of a copy is a store before its superblock is there, and that comes last: a crash at any point
-//! leaves no copy, or a whole one. Pages of a snapshot stay as they are while writers go on; nobody waits.
+//! leaves no copy, or a whole one. The pages of a snapshot do not change, so writers go on without a wait.
 
 use crate::import::{self, Identity, StoreBuilder};
 use crate::verify::{VerifyReport, verify_on};

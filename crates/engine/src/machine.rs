@@ -74,7 +74,7 @@ pub trait StateMachine: Debug + Send + Sync + Sized + 'static {
     /// The change in a record.
     ///
     /// # Errors
-    /// `Corrupt` where it is none.
+    /// `Corrupt` where the record holds no change.
     fn decode(record: &[u8]) -> Result<Self::Change<'_>>;
 
     /// Does to the pages what the change says. The only function that changes them.

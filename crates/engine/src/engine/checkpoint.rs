@@ -47,8 +47,8 @@ impl<S: StateMachine> Engine<S> {
         self.checkpoint_alone(compaction, true)
     }
 
-    /// Takes the checkpoint that somebody asked for, unless one that began since was taken already: another one
-    /// would give up the reserve again for nothing, and who then takes its room starves it.
+    /// Takes the checkpoint that a writer asked for, unless one that began since is complete: another checkpoint would
+    /// release the reserve again for nothing, and a commit that then takes its room would starve it.
     pub(super) fn checkpoint_asked_for(&self) -> Result<()> {
         let _one_at_a_time = self.checkpointing.lock();
         let is_asked_for = self.wake.lock().checkpoint;
@@ -73,7 +73,7 @@ impl<S: StateMachine> Engine<S> {
             // Crash rule 12: what was reserved is for this checkpoint, and for what compaction moves.
             self.release_reserves();
         }
-        // Emptying segments takes room itself, so it does not wait until there is none.
+        // Emptying segments takes room itself, so it begins while there is some left.
         let hard = nearly_full && compaction == Compaction::Bounded && self.is_much_dead();
         let compaction = if hard { Compaction::Full } else { compaction };
         let mut result = self.checkpoint_now(compaction);
@@ -106,7 +106,7 @@ impl<S: StateMachine> Engine<S> {
             Err(error) => health.checkpoint = Some(error.clone()),
         }
         drop(health);
-        // Whoever asked has none yet.
+        // The writer that asked for a checkpoint still needs one.
         self.wake.lock().checkpoint |= was_asked_for && result.is_err();
         self.woken.notify_all();
         result
@@ -225,7 +225,7 @@ impl<S: StateMachine> Engine<S> {
         self.writing.as_ref().map(|writing| &writing.shared).ok_or_else(read_only)
     }
 
-    /// Switches the superblock. When that fails, nobody knows which checkpoint is on disk: the store
+    /// Switches the superblock. When that fails, either checkpoint may be on disk: the store
     /// stops, and reopening finds out.
     fn flip(&self, start: crate::log::Resume, written: &crate::pages::Checkpoint) -> Result<u64> {
         let mut superblocks = self.superblocks();

@@ -1,7 +1,7 @@
 //! The commit: how a change gets into the log and into the pages.
 //!
 //! ```text
-//! change (staged) ─► prefault ─► admit, reserve ─► append ─► apply ─► publish ─► Lsn
+//! change (staged) ─► prefault ─► admit, reserve ─► append ─► apply ─► count ─► Lsn
 //!                        ▲            │ no room        │
 //!                        └─ make room ┘                └─ from here on nothing may fail
 //! ```

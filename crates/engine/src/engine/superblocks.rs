@@ -25,8 +25,8 @@ impl Superblocks {
     pub(super) fn write_seal(&mut self, seal: Option<Seal>, attested: Lsn) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.other.is_none() {
-            // A copy that could not be read is made anew from the live one, under the generation before; a new
-            // store's second copy under the one behind, as there is none before.
+            // A copy that could not be read is written anew from the live one, with the previous generation. A new
+            // store has no previous generation, so its second copy gets the next one.
             let generation = self.live.generation.checked_sub(1).unwrap_or(1);
             let anew = Superblock { generation, ..self.live.clone() };
             superblock::write(file, &anew)?;

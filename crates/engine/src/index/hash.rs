@@ -1,7 +1,7 @@
 //! Key hashes: what an index knows of a key.
 //!
-//! Algorithm id 1: XXH3-64 of the key's bytes, with the store's seed, so that nobody who does not know the seed can
-//! choose keys that meet. The id is in the superblock; another algorithm gets another id.
+//! Algorithm id 1: XXH3-64 of the key's bytes, with the store's seed, so that a client that does not know the seed cannot
+//! choose keys that collide. The id is in the superblock; another algorithm gets another id.
 
 /// Number of the hash algorithm in the format: XXH3-64 with a seed.
 pub const KEY_HASH_ALGORITHM: u32 = 1;

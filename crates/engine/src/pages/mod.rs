@@ -4,7 +4,7 @@
 //!
 //! # In memory
 //!
-//! `tree` holds the live page table; `page` one page. The writer is whoever holds the [`Writer`]
+//! `tree` holds the live page table; `page` one page. The writer is the thread that holds the [`Writer`]
 //! (the store keeps it under the writer lock). Readers go through [`PageStore::live`] or a
 //! [`View`] and take a group's latch to read its pages.
 //!
